@@ -1,0 +1,257 @@
+"""Auto-PGD (Croce & Hein 2020, arXiv 2003.01690), untargeted and targeted, on torchattacks' two classes.
+
+torchattacks keeps what it does well: the loops over restarts and target classes, on the samples still right.
+The run itself is written anew, because that of torchattacks 3.5.1 departs from the published algorithm and
+from our contract:
+
+- under L2 every sample moves by the step size of the FIRST sample of the batch (`step_size[0]`), so halving
+  acts on the wrong samples and neighbours change outcomes; an early public version had this slip and
+  corrected it;
+- its start is drawn for the whole batch, so outcomes depend on the batch size. Here a start is drawn from the
+  seed, the content of the image and the number of the run: neither place nor neighbours matter;
+- a sample already broken is carried along to the last iteration; here it leaves at its first clearly
+  adversarial iterate, which changes nothing for the others: every quantity of the algorithm belongs to one
+  sample.
+
+Under Linf and from the same start the iterates equal those of torchattacks (a test holds that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torchattacks
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robustprune.attacks.base import Norm
+from robustprune.attacks.distance import generators, keys, norms, rows
+from robustprune.errors import InputError
+
+TINY = 1e-12
+CLEARLY = 1e-4
+"""A sample leaves the run once a wrong class leads by this share of the largest logit. The copy that
+gradients are taken from may differ from the original by as much, and the original has the last word."""
+MOMENTUM = 0.75
+"""alpha of equation (1): the share of the new step; the rest repeats the last move."""
+FIRST_CHECK, SHRINK, SHORTEST = 0.22, 0.03, 0.06
+"""Checkpoints (section 3.1): after 22 % of the iterations, then at gaps shrinking by 3 % down to 6 %."""
+
+
+def dlr_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the difference of logits ratio, (m,): higher = nearer to a wrong class, above 0 = wrong.
+
+    -(z_y - max_{i != y} z_i) / (z_(1) - z_(3)), z sorted downwards (equation 6). `logits` is (m, k) with k >=
+    3. It changes neither with a shift nor with a positive scaling of the logits.
+
+    >>> dlr_loss(torch.tensor([[4.0, 3.0, 0.0]]), torch.tensor([0]))
+    tensor([-0.2500])
+    """
+    top = _top(logits, 3)
+    right = logits.gather(1, y[:, None])[:, 0]
+    other = torch.where(logits.argmax(1) == y, top[:, 1], top[:, 0])
+    return -(right - other) / (top[:, 0] - top[:, 2] + TINY)
+
+
+def targeted_dlr_loss(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """Return the targeted difference of logits ratio, (m,): higher = nearer to `target`.
+
+    -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2), z sorted downwards (equation 7). `logits` is (m, k), k >= 4.
+
+    >>> targeted_dlr_loss(torch.tensor([[4.0, 3.0, 1.0, 1.0]]), torch.tensor([0]), torch.tensor([2]))
+    tensor([-1.])
+    """
+    top = _top(logits, 4)
+    right, wanted = (logits.gather(1, which[:, None])[:, 0] for which in (y, target))
+    return -(right - wanted) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
+
+
+def checkpoints(steps: int) -> list[int]:
+    """Return the iterations after which the step size may be halved (section 3.1, rounded as public code
+    does).
+
+    >>> checkpoints(100)
+    [22, 41, 57, 70, 80, 87, 93, 99]
+    """
+    gap, shrink, shortest = (max(int(share * steps), 1) for share in (FIRST_CHECK, SHRINK, SHORTEST))
+    found, at = [], gap
+    while at <= steps:
+        found.append(at)
+        gap = max(gap - shrink, shortest)
+        at += gap
+    return found
+
+
+class _Run:
+    """The state of one run; every tensor has a row for each sample that is still right."""
+
+    def __init__(
+        self, x: Tensor, y: Tensor, target: Tensor | None, start: Tensor, eps: float, norm: Norm
+    ) -> None:
+        self.x, self.y, self.target, self.at = x, y, target, start
+        self.eps, self.norm = eps, norm
+        self.before = start
+        self.row = torch.arange(len(x), device=x.device)
+        self.step = torch.full((len(x), *[1] * (x.ndim - 1)), 2 * eps, device=x.device)
+        self.risen = torch.zeros(len(x), device=x.device)
+        self.halved = torch.ones(len(x), dtype=torch.bool, device=x.device)
+
+    def begin(self, loss: Tensor, grad: Tensor) -> None:
+        """Take the start as the best point so far."""
+        self.grad, self.best, self.best_grad = grad, self.at, grad
+        self.best_loss, self.checked_loss, self.last_loss = loss, loss, torch.zeros_like(loss)
+
+    def keep(self, chosen: Tensor) -> None:
+        """Drop the samples that are not in `chosen` (bool)."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[chosen])
+
+    def move(self, first: bool) -> None:
+        """Make one step with momentum (equation 1), each half of it projected."""
+        share = 1.0 if first else MOMENTUM
+        plain = self._project(self.at + self.step * _direction(self.grad, self.norm))
+        there = self._project(self.at + share * (plain - self.at) + (1 - share) * (self.at - self.before))
+        self.before, self.at = self.at, there
+
+    def learn(self, loss: Tensor, grad: Tensor) -> None:
+        """Remember the best point; count how often the loss rose since the last checkpoint.
+
+        The first loss is compared with 0, an unused row of the public code's table, and so it is here: one
+        more or one less rise in the first 22.
+        """
+        self.risen = self.risen + (loss > self.last_loss)
+        self.grad, self.last_loss = grad, loss
+        better = loss > self.best_loss
+        wide = rows(better, self.at)
+        self.best = torch.where(wide, self.at, self.best)
+        self.best_grad = torch.where(wide, grad, self.best_grad)
+        self.best_loss = torch.where(better, loss, self.best_loss)
+
+    def check(self, length: int, rho: float) -> None:
+        """Halve the step and go back to the best point where progress was poor (conditions 1 and 2)."""
+        stuck = ~self.halved & (self.checked_loss >= self.best_loss)
+        halve = (self.risen <= rho * length) | stuck
+        wide = rows(halve, self.at)
+        self.step = torch.where(wide, self.step / 2, self.step)
+        self.at = torch.where(wide, self.best, self.at)
+        self.grad = torch.where(wide, self.best_grad, self.grad)
+        self.halved, self.checked_loss, self.risen = halve, self.best_loss, torch.zeros_like(self.risen)
+
+    def _project(self, point: Tensor) -> Tensor:
+        if self.norm == "Linf":
+            return torch.minimum(torch.maximum(point, self.x - self.eps), self.x + self.eps).clamp(0, 1)
+        delta = point - self.x
+        length = rows(norms(delta, "L2"), delta)
+        return (self.x + delta / (length + TINY) * length.clamp(max=self.eps)).clamp(0, 1)
+
+
+class _SingleRun:
+    """Replaces `attack_single_run` of torchattacks' APGD and APGDT."""
+
+    model: nn.Module
+    norm: Norm
+    eps: float
+    steps: int
+    seed: int
+    eot_iter: int
+    thr_decr: float
+    get_logits: Callable[[Tensor], Tensor]
+    perturb: Callable[..., Any]
+    target_class: int | None = None
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Attack a batch; what comes back carries no gradients."""
+        self._runs = 0
+        with torch.no_grad():
+            _, found = self.perturb(images.detach(), labels)
+        return torch.as_tensor(found).detach()
+
+    def attack_single_run(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return (adversarial or last point, still right, best loss, the first again), a row a sample."""
+        target = None if self.target_class is None else self.get_logits(x).argsort(1)[:, -self.target_class]
+        found, right = x.clone(), torch.ones(len(x), dtype=torch.bool, device=x.device)
+        best_loss = torch.zeros(len(x), device=x.device)
+        run = _Run(x, y, target, self._random_start(x), self.eps, self.norm)
+        marks, last = checkpoints(self.steps), 0
+        for step in range(self.steps + 1):
+            if step:
+                run.move(first=step == 1)
+            loss, grad, gap = self._look(run)
+            run.begin(loss, grad) if step == 0 else run.learn(loss, grad)
+            best_loss[run.row] = run.best_loss
+            shown = (gap > 0) | right[run.row]
+            found[run.row[shown]] = run.at[shown]
+            right[run.row[gap > 0]] = False
+            if step in marks:
+                run.check(step - last, self.thr_decr)
+                last = step
+            if bool((gap > CLEARLY).any()):
+                run.keep(gap <= CLEARLY)
+            if not len(run.row):
+                break
+        return found, right, best_loss, found
+
+    def _look(self, run: _Run) -> tuple[Tensor, Tensor, Tensor]:
+        """Return loss (m,), its input gradient averaged over `eot_iter` passes, and the gap to a wrong class
+        (m,).
+
+        The gap is that of the largest logit over the true one, as a share of the largest in magnitude;
+        infinite for logits that are not a number. A gradient that is not a number does not move the sample.
+        """
+        total = torch.zeros_like(run.at)
+        for _ in range(self.eot_iter):
+            point = run.at.detach().requires_grad_()
+            with torch.enable_grad():
+                logits = self.get_logits(point)
+                loss = self._loss(logits, run.y, run.target)
+                (grad,) = torch.autograd.grad(loss.sum(), point)
+            total += grad
+        logits = logits.detach()
+        gap = logits.amax(1) - logits.gather(1, run.y[:, None])[:, 0]
+        gap = (gap / (logits.abs().amax(1) + TINY)).nan_to_num(nan=torch.inf)
+        return loss.detach(), (total / self.eot_iter).nan_to_num(), gap
+
+    def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def _random_start(self, x: Tensor) -> Tensor:
+        """Return a random point on the surface of every sample's ball, cut to [0,1]."""
+        self._runs += 1
+        drawn = generators(self.seed, keys(x), torch.full((len(x),), self._runs))
+        size = x[0].numel()
+        draws = [g.uniform(-1, 1, size) if self.norm == "Linf" else g.standard_normal(size) for g in drawn]
+        noise = torch.from_numpy(np.stack(draws)).float()
+        unit = noise / rows(norms(noise, self.norm), noise)
+        return (x + self.eps * unit.to(x.device).reshape(x.shape)).clamp(0, 1)
+
+
+class AutoPGD(_SingleRun, torchattacks.APGD):  # type: ignore[misc]
+    """torchattacks' APGD with the published run; `loss` is 'ce' or 'dlr'."""
+
+    def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+        return F.cross_entropy(logits, y, reduction="none") if self.loss == "ce" else dlr_loss(logits, y)
+
+
+class TargetedAutoPGD(_SingleRun, torchattacks.APGDT):  # type: ignore[misc]
+    """torchattacks' APGDT with the published run: the `n_target_classes` likeliest wrong classes in turn."""
+
+    def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+        if target is None:
+            raise InputError("TargetedAutoPGD: no target class; call the attack object, not its single run")
+        return targeted_dlr_loss(logits, y, target)
+
+
+def _top(logits: Tensor, k: int) -> Tensor:
+    if logits.shape[1] < k:
+        raise InputError(
+            f"DLR loss on {logits.shape[1]} classes: expected at least {k}; the cross-entropy needs only 2"
+        )
+    return logits.topk(k, dim=1).values
+
+
+def _direction(grad: Tensor, norm: Norm) -> Tensor:
+    return grad.sign() if norm == "Linf" else grad / (rows(norms(grad, "L2"), grad) + TINY)

@@ -1,0 +1,130 @@
+"""Projected gradient descent (Madry et al. 2018, arXiv 1706.06083), step by step, under Linf and L2.
+
+The steps are those of torchattacks' PGD and PGDL2; what differs is around them: the start is a function of the seed,
+the sample and the restart, every iterate is looked at, and a sample leaves when it is broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torchattacks
+from torch import Tensor, nn
+
+from robustprune.attacks.distance import generators, norms, project, rows
+from robustprune.attacks.stepped import State, SteppedAttack, Stepper, cross_entropy, margin
+from robustprune.errors import InputError
+
+Loss = Literal["ce", "margin"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD(SteppedAttack):
+    """PGD with `steps` steps of length `alpha` and `restarts` starts; a sample is broken at its first adversarial iterate.
+
+    `alpha` None means 2.5 eps / steps (the usual choice: the ball can be crossed, and left in small steps), and under
+    Linf at least eps / 4, torchattacks' proportion of 2/255 at 8/255. `loss` "ce" is the cross-entropy, "margin" the
+    largest other logit minus the true one (which does not saturate on very confident networks). `random_start`: begin
+    at a random point of the ball, uniform under Linf, as torchattacks draws it under L2.
+
+    >>> PGD(eps=8/255, steps=20).name, PGD(eps=0.5, norm="L2", steps=50, restarts=5, loss="margin").name
+    ('PGD-20', 'PGD-50 margin x5')
+    """
+
+    steps: int = 20
+    alpha: float | None = None
+    restarts: int = 1
+    loss: Loss = "ce"
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1 or self.restarts < 1:
+            raise InputError(f"PGD(steps={self.steps}, restarts={self.restarts}): expected at least 1 of each")
+        if self.restarts > 1 and not self.random_start:
+            raise InputError("PGD(restarts>1, random_start=False): every restart would be the same; use restarts=1")
+        if self.loss not in ("ce", "margin"):
+            raise InputError(f"PGD(loss={self.loss!r}): expected 'ce' or 'margin'")
+
+    @property
+    def title(self) -> str:
+        """Steps, the loss where it is not the usual one, restarts where there are several."""
+        loss = "" if self.loss == "ce" else f" {self.loss}"
+        return f"PGD-{self.steps}{loss}" + (f" x{self.restarts}" if self.restarts > 1 else "")
+
+    @property
+    def effort(self) -> float:
+        """Steps of all restarts."""
+        return float(self.steps * self.restarts)
+
+    @property
+    def step_size(self) -> float:
+        """`alpha`, or what stands in for it."""
+        if self.alpha is not None:
+            return self.alpha
+        usual = 2.5 * self.eps / self.steps
+        return max(usual, self.eps / 4) if self.norm == "Linf" else usual
+
+    def stepper(self, model: nn.Module) -> Stepper:
+        """Return torchattacks' PGD or PGDL2, cut open."""
+        kind = LinfSteps if self.norm == "Linf" else L2Steps
+        steps = kind(model, eps=self.eps, alpha=self.step_size, steps=self.steps, random_start=self.random_start)
+        steps.runs, steps.loss = self.restarts, self.loss
+        return steps
+
+
+class LinfSteps(torchattacks.PGD):
+    """torchattacks' PGD under Linf, cut open into single steps."""
+
+    runs: int = 1
+    loss: Loss = "ce"
+
+    def start(self, state: State, keys: Tensor, seed: int) -> None:
+        """Begin at x, or at a uniformly random point of the cube around it."""
+        x = state["x"]
+        state["adv"] = x
+        if self.random_start:
+            draws = [g.random(x[0].numel(), dtype=np.float32) for g in generators(seed, keys, state["run"])]
+            noise = torch.from_numpy(np.stack(draws)).to(x.device).view_as(x)
+            state["adv"] = (x + (2 * noise - 1) * self.eps).clamp(0, 1)
+
+    def objective(self, logits: Tensor, state: State) -> Tensor:
+        """Return the loss of every sample; it is maximised."""
+        return (cross_entropy if self.loss == "ce" else margin)(logits, state["y"])
+
+    def advance(self, state: State, grad: Tensor) -> None:
+        """Step along the sign of the gradient, then back into the cube."""
+        adv = state["adv"] + self.alpha * grad.sign()
+        state["adv"] = project(adv, state["x"], "Linf", self.eps)
+
+
+class L2Steps(torchattacks.PGDL2):
+    """torchattacks' PGD under L2, cut open into single steps."""
+
+    runs: int = 1
+    loss: Loss = "ce"
+    objective = LinfSteps.objective
+
+    def start(self, state: State, keys: Tensor, seed: int) -> None:
+        """Begin at x, or in a random direction at a uniformly random distance up to eps."""
+        x = state["x"]
+        state["adv"] = x
+        if self.random_start:
+            draws = [one_direction(g, x[0].numel()) for g in generators(seed, keys, state["run"])]
+            noise = torch.from_numpy(np.stack(draws)).to(x.device).view_as(x)
+            state["adv"] = (x + noise * self.eps).clamp(0, 1)
+
+    def advance(self, state: State, grad: Tensor) -> None:
+        """Step along the normalised gradient, then back into the ball."""
+        length = norms(grad, "L2") + self.eps_for_division
+        adv = state["adv"] + self.alpha * (grad / rows(length, grad))
+        state["adv"] = project(adv, state["x"], "L2", self.eps)
+
+
+def one_direction(generator: np.random.Generator, dimensions: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Return a vector in a random direction whose L2 norm is uniform in [0,1]."""
+    draw = generator.standard_normal(dimensions, dtype=np.float32)
+    return draw * np.float32(generator.random() / max(float(np.linalg.norm(draw)), 1e-12))

@@ -1,0 +1,110 @@
+"""The network under attack, as the attacks see it: a lean copy to take gradients from, and the original as judge.
+
+Everything is counted here, in samples that went forward and samples that went backward, so that no attack can forget
+to count. The original model in plain float32 decides alone what is adversarial: a success on the lean copy (BatchNorm
+folded, low precision) is only a candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.attacks.base import BUDGET_TOLERANCE, Norm, Passes
+from robustprune.attacks.distance import norms
+
+
+class Counted(nn.Module):
+    """A network that counts the samples that pass through it, forward and backward, into `passes`.
+
+    It owns one empty parameter on the right device, since torchattacks looks for the device on the first parameter
+    and knows none for a network that has no parameters.
+    """
+
+    def __init__(self, net: nn.Module, passes: Passes, device: torch.device) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
+        self.net = net
+        self.passes = passes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (m, classes) of `x` (m, C, H, W) as float32."""
+        self.passes.forwards += len(x)
+        logits: Tensor = self.net(x)
+        if logits.requires_grad:
+            logits.register_hook(self._backward)
+        return logits.float()
+
+    def _backward(self, grad: Tensor) -> None:
+        self.passes.backwards += len(grad)
+
+
+@dataclass
+class Target:
+    """What an attack may use. `model` gives gradients (already eval, frozen, perhaps folded), `judge` decides.
+
+    `low` is the copy in bfloat16, where that is worth it. `batch_size` shrinks when memory runs out. `keep`: the perturbed images are wanted. `parents`: other networks, for
+    transfer. `tick(m)` is called when m samples are decided.
+    """
+
+    model: Counted
+    judge: Counted
+    device: torch.device
+    batch_size: int
+    passes: Passes
+    low: Counted | None = None
+    keep: bool = False
+    parents: tuple[nn.Module, ...] = ()
+    tick: Callable[[int], None] = lambda decided: None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def shrink(self, reason: BaseException) -> bool:
+        """Halve the batch if `reason` is that memory ran out; return whether trying again makes sense."""
+        if self.batch_size == 1 or not out_of_memory(reason):
+            return False
+        self.batch_size //= 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return True
+
+    @torch.no_grad()
+    def wrong(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return (m, bool) where the original model misclassifies; logits that are not a number are wrong."""
+        return misclassified(self.judge(x), y)
+
+
+def misclassified(logits: Tensor, y: Tensor) -> Tensor:
+    """Return (m, bool) where the largest logit is not the true class, or any logit is not a number.
+
+    >>> misclassified(torch.tensor([[1.0, 2.0], [2.0, 1.0], [float("nan"), 0.0]]), torch.tensor([0, 0, 0])).tolist()
+    [True, False, True]
+    """
+    return (logits.argmax(1) != y) | logits.isnan().any(1)
+
+
+def inside(adv: Tensor, x: Tensor, norm: Norm, eps: float) -> Tensor:
+    """Return (m, bool) where `adv` is finite, within [0,1] and within `eps` (+ 1e-6) of `x`.
+
+    >>> x = torch.full((3, 1, 1, 1), 0.5)
+    >>> inside(x + torch.tensor([0.1, 0.2, 0.6]).view(3, 1, 1, 1), x, "Linf", 0.1).tolist()
+    [True, False, False]
+    """
+    flat = adv.flatten(1)
+    valid = (flat >= 0).all(1) & (flat <= 1).all(1)
+    return valid & (norms(adv - x, norm) <= eps + BUDGET_TOLERANCE)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on whichever device.
+
+    >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("shape mismatch"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)

@@ -1,0 +1,63 @@
+"""Adversarial images made on another network: does what breaks the parent break the pruned one too?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from robustprune.attacks.base import Found
+from robustprune.attacks.fold import SAMPLES, attack_copy
+from robustprune.attacks.pgd import PGD
+from robustprune.attacks.sorting import FirstSuccess
+from robustprune.attacks.target import Counted, Target
+from robustprune.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(PGD):
+    """PGD with the gradients of the parents (`evaluate(parent=...)`), every iterate tried on the attacked network.
+
+    Trying every iterate, not the last alone, is the stronger form: it misses none. Each parent is used in turn, on the
+    samples that resist. Its outcomes are a column of their own: it sees all samples that are right, and an attack of
+    the same threat model sees its victims too.
+
+    >>> Transfer(eps=8/255).name
+    'transfer PGD-20'
+    """
+
+    @property
+    def title(self) -> str:
+        """What is transferred."""
+        return f"transfer {super().title}"
+
+    @property
+    def alone(self) -> bool:
+        """It stands outside the chain of its threat model."""
+        return True
+
+    @property
+    def needs_parent(self) -> bool:
+        """It cannot be run on a network that has no parent."""
+        return True
+
+    def run(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
+        """Attack with the gradients of each parent; see `Attack.run`. Raises InputError without a parent."""
+        if not target.parents:
+            raise InputError(f"{self.name}: needs the network to transfer from; call evaluate(..., parent=network)")
+        found = Found.nothing(x, target.keep)
+        for parent in target.parents:
+            left = (~found.success).nonzero().flatten()
+            if len(left):
+                found.merge(left, self._from(parent, target, x[left], y[left], seed))
+        target.tick(len(x))
+        return found
+
+    def _from(self, parent: nn.Module, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
+        """Attack with the gradients of one parent; progress is reported by the caller, once a sample."""
+        sample = x[: min(len(x), SAMPLES)].to(target.device)
+        guide = Counted(attack_copy(parent, sample)[0], target.passes, target.device)
+        quiet = replace(target, tick=lambda decided: None)
+        found = FirstSuccess(self, quiet, x, y, seed, guide=guide, foreign=True).run()
+        target.batch_size = quiet.batch_size
+        return found

@@ -1,0 +1,155 @@
+"""The hot loop: a batch whose places are refilled, so that it stays full of samples that still resist.
+
+What leaves the batch as a success is collected and judged by the original model in full batches; what the original does
+not confirm goes on where it was. Memory that runs out halves the batch, and nothing is lost, since all state is per
+sample. Which samples leave, and when, is for the two kinds of attack to say (sorting.py).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robustprune.attacks.base import Found
+from robustprune.attacks.distance import keys
+from robustprune.attacks.stepped import State, SteppedAttack, join, size, take
+from robustprune.attacks.target import Counted, Target, inside
+
+
+class Window(ABC):
+    """One stepped attack on m samples `x` (m, C, H, W) in [0,1] of class `y` (m,).
+
+    `guide` gives the gradients: the target's copy, or its low-precision copy. With `foreign` it is another network
+    (transfer), and the target's copy is asked about every iterate. `hasty`: one run of a quarter of the steps. `reach` is the largest norm the judge accepts.
+    """
+
+    def __init__(
+        self, attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int, *, guide: Counted,
+        foreign: bool = False, hasty: bool = False,
+    ) -> None:
+        self.attack, self.target, self.x, self.y, self.seed = attack, target, x, y, seed
+        self.guide, self.foreign = guide, foreign
+        self.stepper = attack.stepper(guide)
+        self.steps = max(1, self.stepper.steps // 4) if hasty else self.stepper.steps
+        self.runs = 1 if hasty else self.stepper.runs
+        self.found = Found.nothing(x, target.keep)
+        self.keys = keys(x)
+        self.reach = attack.eps
+        self.fresh = 0
+        self.active: State = {}
+        self.parked: list[State] = []
+        self.leaving: list[State] = []
+
+    def run(self) -> Found:
+        """Step until every sample is decided."""
+        while True:
+            waiting = sum(size(state) for state in self.leaving)
+            if waiting < self.target.batch_size and self.refill():
+                batch, self.active = self.active, {}
+                self.attempt(self.step, batch, self.parked)
+            elif waiting:
+                everything = join(self.leaving)
+                self.leaving = [take(everything, slice(self.target.batch_size, None))]
+                batch = take(everything, slice(self.target.batch_size))
+                self.attempt(self.judge, batch, self.leaving)
+            else:
+                return self.found
+
+    def attempt(self, work: Callable[[State], None], batch: State, queue: list[State]) -> None:
+        """Do `work` on `batch`. Out of memory: halve the batch size and queue it again; else its samples have failed."""
+        try:
+            work(batch)
+            return
+        except Exception as error:
+            reason = error.with_traceback(None)
+        if self.target.shrink(reason):
+            queue.append(batch)
+        else:
+            self.found.fail(batch["row"], reason)
+            self.target.tick(size(batch))
+
+    def refill(self) -> bool:
+        """Fill the free places, first with samples that wait in the middle of their attack; whether any is taken."""
+        room = self.target.batch_size - size(self.active)
+        parts = [self.active]
+        while room > 0 and self.parked:
+            waiting = self.parked.pop()
+            parts.append(take(waiting, slice(room)))
+            if size(waiting) > room:
+                self.parked.append(take(waiting, slice(room, None)))
+            room -= size(parts[-1])
+        if room > 0 and self.fresh < len(self.x):
+            row = torch.arange(self.fresh, min(self.fresh + room, len(self.x)))
+            self.fresh += len(row)
+            parts.append(self.begin(row, torch.zeros_like(row), torch.zeros_like(row)))
+        self.active = join(parts)
+        return size(self.active) > 0
+
+    def begin(self, row: Tensor, run: Tensor, spent: Tensor) -> State:
+        """Return the state of the samples `row` (k,) before the first step of their runs `run`, `spent` steps in all."""
+        device, row = self.target.device, row.cpu()
+        state = {"row": row, "run": run, "spent": spent, "step": torch.zeros_like(row)}
+        state |= {"x": self.x[row], "y": self.y[row]}
+        state = {name: value.to(device) for name, value in state.items()}
+        self.stepper.start(state, self.keys[row], self.seed)
+        self.prepare(state)
+        return state
+
+    def step(self, batch: State) -> None:
+        """Take one step with every sample of the batch, then let go of those that are done."""
+        adv = batch["adv"].detach().requires_grad_()
+        logits = self.guide(adv)
+        grad = torch.autograd.grad(self.stepper.objective(logits, batch).sum(), adv)[0]
+        with torch.no_grad():
+            logits = self.target.model(adv) if self.foreign else logits.detach()
+            state = batch | {"step": batch["step"] + 1, "spent": batch["spent"] + 1}
+            self.stepper.advance(state, grad.nan_to_num_(0.0))
+            self.sort(state, adv.detach(), logits)
+
+    def judge(self, batch: State) -> None:
+        """Let the original model decide on the candidates of `batch`."""
+        confirmed = inside(batch["candidate"], batch["x"], self.attack.norm, self.reach)
+        confirmed &= self.target.wrong(batch["candidate"], batch["y"])
+        self.accept(take(batch, confirmed))
+        self.refuse(take(batch, ~confirmed))
+
+    def leave(self, state: State, where: Tensor, candidate: Tensor, final: Tensor) -> None:
+        """Queue the samples `where` (k, bool) for the judge; if it says no and `final` (k, bool), their run is over."""
+        if bool(where.any()):
+            self.leaving.append(take(state | {"candidate": candidate, "final": final}, where))
+
+    def end_run(self, state: State) -> None:
+        """Begin the next run (restart, or value of c) of the samples of `state`; those without one have resisted."""
+        more = state["run"] + 1 < self.runs
+        again, done = take(state, more), take(state, ~more)
+        if size(again):
+            self.parked.append(self.begin(again["row"], again["run"] + 1, again["spent"]))
+        self.decide(done)
+
+    def decide(self, state: State) -> None:
+        """Nothing more is done with these samples."""
+        if size(state):
+            self.found.steps[state["row"].cpu()] = state["spent"].cpu()
+            self.target.tick(size(state))
+
+    @abstractmethod
+    def prepare(self, state: State) -> None:
+        """Add to the state of samples that begin a run what `sort` keeps there."""
+
+    @abstractmethod
+    def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
+        """Part the samples that go on (into `active`) from those that leave.
+
+        `logits` belong to the iterates `adv`; `state` is one step further.
+        """
+
+    @abstractmethod
+    def accept(self, batch: State) -> None:
+        """Take note of successes that the original model has confirmed."""
+
+    @abstractmethod
+    def refuse(self, batch: State) -> None:
+        """Go on with samples whose candidate the original model did not confirm."""

@@ -1,0 +1,94 @@
+"""What a network costs: multiply-accumulates, parameters, file size, latency and memory.
+
+Energy is not measured: the counters that would tell (RAPL, NVML) can be read by the administrator only on
+most machines, and a figure made from latency and a nominal power would say nothing that latency does not.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.cost.counts import count_macs, count_params, file_bytes
+from robustprune.cost.latency import latency, quartiles, ratio, threads_set
+from robustprune.cost.memory import peak_memory
+from robustprune.environment import device_name
+from robustprune.errors import InputError
+from robustprune.results import Cost
+
+
+def measure(
+    model: nn.Module,
+    example: Tensor,
+    *,
+    parent: nn.Module | None = None,
+    batches: Sequence[int] = (1, 128),
+    seconds: float = 2.0,
+    threads: int | None = None,
+    device: str | torch.device | None = None,
+) -> Cost:
+    """Measure everything about `model` on inputs like `example`, a batch (n, ...) of at least one sample.
+
+    Latency is measured for each batch size of `batches`, spending about `seconds` on each, on `threads` CPU
+    threads (None: as many as torch uses now), in turn with `parent` where one is given. Memory is the peak of
+    one forward pass of the largest batch. `device` None is where the model is; on another one copies are
+    measured. The models come back unchanged. Raises InputError for an empty example, batch sizes below 1, and
+    times that are not above 0.
+
+    >>> cost = measure(nn.Linear(4, 2), torch.zeros(1, 4), batches=(1,), seconds=0.01)
+    >>> cost.macs, cost.params, cost.latency_ratio
+    (8, 10, {'1': 1.0})
+    """
+    if (
+        len(example) == 0
+        or not batches
+        or min(batches) < 1
+        or seconds <= 0
+        or (threads is not None and threads < 1)
+    ):
+        asked = f"example of {len(example)}, batches={tuple(batches)}, seconds={seconds}, threads={threads}"
+        raise InputError(
+            f"cost: {asked}; expected at least one sample, batches and threads from 1, seconds above 0"
+        )
+    place = torch.device(device) if device is not None else _device(model, example.device)
+    model, parent = _on(model, place), parent if parent is None else _on(parent, place)
+    spans, ratios = {}, {}
+    with threads_set(threads) as used:
+        for size in batches:
+            times = latency(model, batch_of(example, size).to(place), seconds, parent)
+            spans[str(size)], ratios[str(size)] = quartiles(times[:, 0]), ratio(times)
+        memory, method = peak_memory(model, batch_of(example, max(batches)).to(place))
+    return Cost(
+        macs=count_macs(model, example[:1].to(place)),
+        params=count_params(model),
+        file_bytes=file_bytes(model),
+        latency_ms=spans,
+        latency_ratio=ratios,
+        memory_bytes=memory,
+        memory_method=f"{method}; batch {max(batches)}",
+        threads=used,
+        device=f"{place} ({device_name(place)})",
+    )
+
+
+def batch_of(example: Tensor, size: int) -> Tensor:
+    """Return `size` samples, those of `example` over and over.
+
+    >>> batch_of(torch.tensor([[1], [2]]), 3).flatten().tolist()
+    [1, 2, 1]
+    """
+    return example[torch.arange(size, device=example.device) % len(example)]
+
+
+def _device(model: nn.Module, otherwise: torch.device) -> torch.device:
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), otherwise)
+
+
+def _on(model: nn.Module, device: torch.device) -> nn.Module:
+    return model if _device(model, device) == device else copy.deepcopy(model).to(device)
+
+
+__all__ = ["batch_of", "count_macs", "count_params", "file_bytes", "latency", "measure", "peak_memory"]

@@ -1,0 +1,104 @@
+"""Pruning criteria: every block gets a score, higher = keep.
+
+The eight voters of the paper (`EIGHT`) are about three families: cka, procrustes-cca, procrustes and
+permutation agree at .93 to .98 on ResNet-56, the three gaussians at .91 to .98, and wasserstein stands alone.
+Eight votes are therefore about three opinions; `robustprune.consensus.family_weights` counts them as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robustprune.criteria.base import Criterion, FeatureCriterion
+from robustprune.criteria.behaviour import AblationLoss, BlockInfluence, OnInputs
+from robustprune.criteria.context import ScoringContext
+from robustprune.criteria.distribution import JsDivergence, Wasserstein, js_divergence, wasserstein
+from robustprune.criteria.gradient import Taylor
+from robustprune.criteria.probe import Pass
+from robustprune.criteria.similarity import Cka, Permutation, Procrustes, cka, permutation, procrustes
+from robustprune.criteria.stochastic import Gaussian, gaussian
+from robustprune.criteria.weights import BnGamma, DepthFirst, DepthLast, Random, WeightNorm
+
+EIGHT: tuple[Criterion, ...] = (
+    Cka(),
+    Procrustes(alpha=0.0),
+    Procrustes(alpha=1.0),
+    Permutation(),
+    Gaussian(alpha=0.0),
+    Gaussian(alpha=1.0),
+    Gaussian(alpha=2.0),
+    Wasserstein(),
+)
+"""The voters of the paper, in its order."""
+
+
+def procrustes_cca() -> Criterion:
+    """Procrustes angle of the features after full whitening (CCA-like)."""
+    return Procrustes(alpha=0.0)
+
+
+def gaussian_0() -> Criterion:
+    """Distance of the features' class-conditional Gaussians, covariances only."""
+    return Gaussian(alpha=0.0)
+
+
+def gaussian_1() -> Criterion:
+    """Distance of the features' class-conditional Gaussians, means and covariances (2-Wasserstein)."""
+    return Gaussian(alpha=1.0)
+
+
+def gaussian_2() -> Criterion:
+    """Distance of the features' class-conditional Gaussians, means only."""
+    return Gaussian(alpha=2.0)
+
+
+CRITERIA: dict[str, Callable[[], Criterion]] = {
+    "random": Random,
+    "depth-first": DepthFirst,
+    "depth-last": DepthLast,
+    "weight-norm": WeightNorm,
+    "bn-gamma": BnGamma,
+    "taylor": Taylor,
+    "block-influence": BlockInfluence,
+    "js-divergence": JsDivergence,
+    "ablation-loss": AblationLoss,
+    "cka": Cka,
+    "procrustes-cca": procrustes_cca,
+    "procrustes": Procrustes,
+    "permutation": Permutation,
+    "gaussian-0": gaussian_0,
+    "gaussian-1": gaussian_1,
+    "gaussian-2": gaussian_2,
+    "wasserstein": Wasserstein,
+}
+"""Name -> what makes the criterion; the first line of the factory's docstring describes it."""
+
+__all__ = [
+    "CRITERIA",
+    "EIGHT",
+    "AblationLoss",
+    "BlockInfluence",
+    "BnGamma",
+    "Cka",
+    "Criterion",
+    "DepthFirst",
+    "DepthLast",
+    "FeatureCriterion",
+    "Gaussian",
+    "JsDivergence",
+    "OnInputs",
+    "Pass",
+    "Permutation",
+    "Procrustes",
+    "Random",
+    "ScoringContext",
+    "Taylor",
+    "Wasserstein",
+    "WeightNorm",
+    "cka",
+    "gaussian",
+    "js_divergence",
+    "permutation",
+    "procrustes",
+    "wasserstein",
+]

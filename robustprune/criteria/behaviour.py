@@ -1,0 +1,81 @@
+"""Criteria that watch the network at work: how a block changes its input, what its removal does to the loss.
+
+A criterion should see the loss that matters (HYDRA, 2002.10509): `OnInputs` scores any criterion on other
+inputs, made against the very network that is scored, adversarial examples for one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from scipy.special import log_softmax
+
+from robustprune.criteria.base import Array, Criterion, Labels
+from robustprune.errors import InputError
+
+if TYPE_CHECKING:
+    from robustprune.criteria.context import Inputs, ScoringContext
+
+
+def mean_loss(logits: Array, labels: Labels) -> float:
+    """Mean cross-entropy in nats of `logits` (n, k) for class numbers `labels` (n,).
+
+    Raises InputError for labels outside 0..k-1.
+
+    >>> round(mean_loss(np.array([[0.0, 0.0], [0.0, 1000.0]]), np.array([0, 1])), 4)
+    0.3466
+    """
+    classes = logits.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(
+            f"labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} logits"
+        )
+    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockInfluence:
+    """1 - mean cosine of the block's input and output (Men et al. 2403.03853), token by token."""
+
+    family: ClassVar[str] = "influence"
+    name = "block-influence"
+
+    def __call__(self, ctx: ScoringContext) -> dict[str, float]:
+        """In [0, 2]; higher = keep."""
+        return dict(ctx.influence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationLoss:
+    """Rise of the loss when the block is skipped, L(without i) - L: the one-block oracle (2402.02834)."""
+
+    family: ClassVar[str] = "loss"
+    name = "ablation-loss"
+
+    def __call__(self, ctx: ScoringContext) -> dict[str, float]:
+        """Nats, negative where the network is better without the block; higher = keep."""
+        dense = mean_loss(ctx.logits, ctx.labels)
+        return {b.name: mean_loss(ctx.without(b.name).logits, ctx.labels) - dense for b in ctx.blocks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnInputs:
+    """`criterion`, scored on `inputs(model, x, y)` in place of x; called `<criterion>@<label>`.
+
+    Criteria with an equal `inputs` share one context: the inputs are made once.
+    """
+
+    criterion: Criterion
+    inputs: Inputs
+    label: str = "adversarial"
+
+    @property
+    def name(self) -> str:
+        """The criterion's name and the label, joined by `@`."""
+        return f"{self.criterion.name}@{self.label}"
+
+    def __call__(self, ctx: ScoringContext) -> dict[str, float]:
+        """The criterion's scores on the other inputs."""
+        return ctx.on(self.inputs).score(self.criterion)

@@ -1,0 +1,156 @@
+"""What is read off a forward pass while it runs: features, logits, how much each block changes its input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from robustprune.criteria.base import Array
+from robustprune.criteria.replay import Handler, first, intercepted
+from robustprune.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What a network says about all n samples: penultimate features (n, d) and logits (n, k), float64."""
+
+    features: Array
+    logits: Array
+
+
+class Probe:
+    """Holds, after a forward pass, the input of the last linear layer called behind the last block, or None.
+
+    A linear layer inside or before a block does not count: its input would tell nothing about the block.
+
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    >>> with Probe(net, [net[0]]) as probe:
+    ...     net(Tensor(5, 4).zero_()).shape, probe.features.shape
+    (torch.Size([5, 2]), torch.Size([5, 3]))
+    """
+
+    def __init__(self, model: nn.Module, blocks: Iterable[nn.Module]) -> None:
+        self.features: Tensor | None = None
+        self._linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        self._blocks, self._hooks = list(blocks), ExitStack()
+
+    def __enter__(self) -> Self:
+        handles = [layer.register_forward_pre_hook(self._see, with_kwargs=True) for layer in self._linear]
+        handles += [block.register_forward_hook(self._forget) for block in self._blocks]
+        for handle in handles:
+            self._hooks.callback(handle.remove)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.close()
+
+    def _see(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.features = first(args, kwargs)
+
+    def _forget(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self.features = None
+
+
+@dataclass
+class Parts:
+    """Collects a pass batch by batch on the CPU; `whole` checks and joins it. `source` names it in errors."""
+
+    source: str
+    _features: list[Array] = field(default_factory=list)
+    _logits: list[Array] = field(default_factory=list)
+
+    def add(self, output: Any, features: Tensor | None, size: int) -> None:
+        """Take one batch of `size` samples: the model's output, and the features if it has a linear head."""
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != size:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise InputError(
+                f"{self.source}: output {shape}, expected one tensor of logits (samples, classes)"
+            )
+        logits = numpy64(output.flatten(2).mean(2) if output.ndim > 2 else output)
+        self._logits.append(logits)
+        self._features.append(logits if features is None else numpy64(pooled(features)))
+
+    def whole(self) -> Pass:
+        """All batches in order. Raises InputError for NaN or Inf."""
+        whole = Pass(features=np.concatenate(self._features), logits=np.concatenate(self._logits))
+        for what, values in (("features", whole.features), ("logits", whole.logits)):
+            if not np.isfinite(values).all():
+                count = int((~np.isfinite(values)).any(axis=1).sum())
+                raise InputError(
+                    f"{self.source}: {what} of {count} samples are NaN or Inf, expected finite values"
+                )
+        return whole
+
+
+class Changes:
+    """Per block, the summed 1 - cosine of its input and output."""
+
+    def __init__(self, blocks: Mapping[str, nn.Module]) -> None:
+        self._names = {module: name for name, module in blocks.items()}
+        self._sums = dict.fromkeys(blocks, 0.0)
+        self._counts = dict.fromkeys(blocks, 0)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Forward passes inside are counted."""
+        with intercepted(self._names, self._watch):
+            yield
+
+    def means(self) -> dict[str, float]:
+        """Block -> mean over samples. Raises InputError for a block never called, or one with NaN or Inf."""
+        for name, total in self._sums.items():
+            if not self._counts[name]:
+                raise InputError(
+                    f"block {name}: the forward pass never calls it, expected a block that is used"
+                )
+            if not np.isfinite(total):
+                raise InputError(f"block {name}: its activations hold NaN or Inf, expected finite values")
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+    def _watch(self, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
+        before = first(args, kwargs).clone()
+        output = forward(*args, **kwargs)
+        change = relative_change(before, output)
+        self._sums[self._names[module]] += float(change.sum())
+        self._counts[self._names[module]] += len(change)
+        return output
+
+
+def relative_change(before: Tensor, after: Tensor) -> Tensor:
+    """1 - cosine of two activations, per sample, (n,), in [0, 2]; tokens (n, tokens, d) are averaged.
+
+    Written as |u - v|² / 2 of the unit vectors: exactly 0 for an unchanged activation.
+
+    >>> relative_change(Tensor([[3, 0], [1, 0]]), Tensor([[1, 0], [0, 2]])).tolist()
+    [0.0, 1.0]
+    """
+    if before.ndim != 3:
+        before, after = before.flatten(1).unsqueeze(1), after.flatten(1).unsqueeze(1)
+    return ((normalize(before, dim=2) - normalize(after, dim=2)).square().sum(2) / 2).mean(1)
+
+
+def pooled(features: Tensor) -> Tensor:
+    """Input of a linear layer as (n, d): positions between the first and the last axis are averaged.
+
+    >>> pooled(Tensor(2, 7, 7, 5)).shape
+    torch.Size([2, 5])
+    """
+    return features.flatten(1, -2).mean(1) if features.ndim > 2 else features
+
+
+def numpy64(x: Tensor) -> Array:
+    """As float64 on the CPU; the move comes first, since mps has no float64.
+
+    >>> numpy64(Tensor([1, 2]).half()).dtype
+    dtype('float64')
+    """
+    return np.asarray(x.detach().cpu().double().numpy(), dtype=np.float64)

@@ -1,0 +1,60 @@
+"""Data sets: images in [0, 1] with labels, in a part to learn from and a part to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from robustprune.data.arrays import npz
+from robustprune.data.base import Data, Split, balanced_indices, count_shared, holdout
+from robustprune.data.cifar import cifar10
+from robustprune.data.fashion import fashion_mnist
+from robustprune.data.folder_images import image_folder
+from robustprune.data.folders import data_root
+from robustprune.data.sklearn_digits import digits
+from robustprune.data.tables import parquet
+from robustprune.errors import InputError
+
+DATASETS: Mapping[str, Callable[[], Data]] = {
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+}
+"""Name -> loader that needs no argument; the first line of its docstring says what it is."""
+
+
+def load_data(name_or_path: str | Path) -> Data:
+    """Load a data set by its name in DATASETS, or from a path: npz, parquet, or a folder of pictures.
+
+    >>> load_data("digits").name
+    'digits'
+    """
+    if str(name_or_path) in DATASETS:
+        return DATASETS[str(name_or_path)]()
+    path = Path(name_or_path)
+    if not path.exists():
+        raise InputError(f"data {str(path)!r}: neither a path nor one of {', '.join(DATASETS)}")
+    for suffix, loader in ((".npz", npz), (".parquet", parquet)):
+        if path.suffix == suffix or (path.is_dir() and any(path.glob(f"*{suffix}"))):
+            return loader(path)
+    if path.is_dir():
+        return image_folder(path)
+    raise InputError(f"{path}: expected .npz, .parquet, or a folder of pictures in class folders")
+
+
+__all__ = [
+    "DATASETS",
+    "Data",
+    "Split",
+    "balanced_indices",
+    "cifar10",
+    "count_shared",
+    "data_root",
+    "digits",
+    "fashion_mnist",
+    "holdout",
+    "image_folder",
+    "load_data",
+    "npz",
+    "parquet",
+]

@@ -1,0 +1,256 @@
+"""The blocks of any network: the smallest units that can go because a skip path can stand in for them.
+
+Nothing here knows a class of network. One forward is recorded (trace.py), and a module is a block if in every
+call its output has its input's shape and lies on a skip path from it (skip.py), and no smaller module inside
+it is one. So found are: He's blocks with an identity shortcut, inverted residuals, ConvNeXt and pre-norm
+Transformer blocks, and whatever else is built that way. Not found: units that return more than one tensor,
+and additions written in the parent's own forward, since there is no module to take out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor, nn
+
+from robustprune.errors import InputError
+from robustprune.models.probe import at_home, probe_input
+from robustprune.models.skip import Activation, Skip, make_skip, needed, skip_path
+from robustprune.models.trace import Call, Trace, trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A unit that can be removed.
+
+    `name` is its dotted path, `container` its parent's, `position` its index among the parent's children;
+    `shape` is that of its input and output, without the batch. `stage` numbers the runs of consecutive blocks
+    of one shape: in the papers' words, the feature maps of one size. `first` says that the block opens its
+    stage: it is the first in it, and no sibling of its class that changes the shape (a projection block)
+    comes before it. `activations` stand on the skip path and change its input. `in_sequential`: an
+    nn.Sequential runs it, so that the block can be deleted; elsewhere a stand-in must take its place.
+    """
+
+    name: str
+    container: str
+    stage: int
+    position: int
+    shape: tuple[int, ...]
+    first: bool = False
+    activations: tuple[Activation, ...] = ()
+    in_sequential: bool = False
+
+
+def find_blocks(model: nn.Module, example: Tensor) -> list[Block]:
+    """The removable blocks of `model`, in order of execution; empty if there are none.
+
+    `example` is a batch of the model's input, (N, ...); its first two samples are run once, in eval mode. Use
+    real ones: an activation on a skip path counts as the identity where it changes nothing on the input seen.
+    Raises InputError if the model does not run on it. The model stays as it is.
+
+    >>> from robustprune.models.resnet import CifarResNet
+    >>> import torch
+    >>> [block.name for block in find_blocks(CifarResNet(14), torch.rand(2, 3, 32, 32))]
+    ['layer1.0', 'layer1.1', 'layer2.1', 'layer3.1']
+    """
+    recorded = _run(model, example)
+    calls = _calls_by_name(model, recorded)
+    paths = {
+        name: path for name, found in calls.items() if (path := _path(recorded, name, found)) is not None
+    }
+    smallest = [name for name in paths if not any(other.startswith(f"{name}.") for other in paths)]
+    blocks: list[Block] = []
+    for name in smallest:
+        blocks.append(_describe(model, name, calls[name], paths[name], blocks[-1] if blocks else None))
+    return blocks
+
+
+@contextmanager
+def bypass(model: nn.Module, names: Iterable[str | Block]) -> Iterator[nn.Module]:
+    """While active, the model runs without these blocks: each hands its first argument on.
+
+    A Block from `find_blocks` is used as it is; for a bare name the skip path is looked up when the block is
+    first called, which runs it once. Raises InputError for unknown names, and, when called, for a unit
+    without a skip path.
+
+    >>> import torch
+    >>> from robustprune.models.resnet import CifarResNet
+    >>> net, x = CifarResNet(8).eval(), torch.rand(1, 3, 8, 8)
+    >>> with bypass(net, ["layer1.0"]):
+    ...     short = net(x)
+    >>> torch.equal(net(x), short)
+    False
+    """
+    chosen = [(module_named(model, _name(entry)), entry) for entry in names]
+    with ExitStack() as stack:
+        for module, entry in chosen:
+            known = make_skip(entry.activations) if isinstance(entry, Block) else None
+            stack.enter_context(_forward(module, _Bypass(module, _name(entry), known)))
+        yield model
+
+
+def skip_for(model: nn.Module, block: Block | str, example: Tensor | None = None) -> Skip:
+    """The module that stands in for a block: empty for the identity, else with the skip path's activations.
+
+    >>> from robustprune.models.resnet import CifarResNet
+    >>> len(skip_for(CifarResNet(8), "layer1.0"))
+    0
+    """
+    return make_skip(resolve(model, [block], example)[0].activations)
+
+
+def resolve(model: nn.Module, names: Iterable[str | Block], example: Tensor | None = None) -> list[Block]:
+    """The Blocks for names (Blocks stay as they are), in the given order.
+
+    Looking names up takes one forward of `example`; without one, noise of a fitting shape is tried.
+    Raises InputError for names that do not exist, are no removable block (with close names), or come twice.
+    """
+    wanted = list(names)
+    if len({_name(entry) for entry in wanted}) < len(wanted):
+        raise InputError(
+            f"blocks {[_name(entry) for entry in wanted]}: a name comes twice; expected each once"
+        )
+    for entry in wanted:
+        module_named(model, _name(entry))
+    if all(isinstance(entry, Block) for entry in wanted):
+        return [entry for entry in wanted if isinstance(entry, Block)]
+    found = {
+        block.name: block for block in find_blocks(model, probe_input(model) if example is None else example)
+    }
+    for entry in wanted:
+        if isinstance(entry, str) and entry not in found:
+            raise InputError(f"{entry} is no removable block; {_close(entry, found)}")
+    return [entry if isinstance(entry, Block) else found[entry] for entry in wanted]
+
+
+def module_named(model: nn.Module, name: str) -> nn.Module:
+    """The module of that dotted name. Raises InputError with close names if there is none."""
+    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if not name or name not in modules:
+        raise InputError(f"{type(model).__name__} has no module {name!r}; {_close(name, modules)}")
+    return modules[name]
+
+
+class _Bypass:
+    """Called in place of a module's forward; finds the skip path at the first call if it is not known."""
+
+    def __init__(self, module: nn.Module, name: str, skip: Skip | None) -> None:
+        self.module, self.name, self.skip = module, name, skip
+        self.original = module.__dict__.get("forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.skip is None:
+            with _forward(self.module, self.original):
+                recorded = trace(self.module, args, kwargs)
+            path = skip_path(recorded, recorded.calls[0])
+            if path is None:
+                raise InputError(
+                    f"{self.name} cannot be bypassed: it has no skip path; expected a removable block"
+                )
+            self.skip = make_skip(path)
+        return self.skip(*args, **kwargs)
+
+
+@contextmanager
+def _forward(module: nn.Module, forward: Any) -> Iterator[None]:
+    """The module runs `forward` instead of what it ran; None stands for its class's own."""
+    before = module.__dict__.get("forward")
+    _set_forward(module, forward)
+    try:
+        yield
+    finally:
+        _set_forward(module, before)
+
+
+def _set_forward(module: nn.Module, forward: Any) -> None:
+    module.__dict__.pop("forward", None)
+    if forward is not None:
+        module.__dict__["forward"] = forward
+
+
+def _run(model: nn.Module, example: Tensor) -> Trace:
+    try:
+        return trace(model, [at_home(model, example[:2])])
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise InputError(
+            f"{type(model).__name__} does not run on an example of shape {tuple(example.shape)}: "
+            f"{type(error).__name__}: {''.join(reason)}; expected a batch of its input"
+        ) from error
+
+
+def _calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
+    """The calls of every module but the root, by its name, in order of the first call."""
+    names = {module: name for name, module in model.named_modules()}
+    calls: dict[str, list[Call]] = {}
+    for call in recorded.calls:
+        if names[call.module]:
+            calls.setdefault(names[call.module], []).append(call)
+    return calls
+
+
+def _path(recorded: Trace, name: str, calls: list[Call]) -> tuple[Activation, ...] | None:
+    """The activations that must stay if the module goes; None if it cannot go."""
+    if next(calls[0].module.parameters(), None) is None:
+        return None
+    paths = {skip_path(recorded, call) for call in calls}
+    path = paths.pop()
+    if paths or path is None or _used_elsewhere(recorded, name, calls):
+        return None
+    return max((needed(path, call.extremes) for call in calls), key=len)
+
+
+def _used_elsewhere(recorded: Trace, name: str, calls: list[Call]) -> bool:
+    """True if somebody outside reads a weight that only this module holds, and would miss it."""
+    inside = {value for key, value in recorded.weights.items() if key.startswith(f"{name}.")}
+    own = inside - {value for key, value in recorded.weights.items() if not key.startswith(f"{name}.")}
+    spans = [range(call.start, call.end) for call in calls]
+    return any(
+        not own.isdisjoint(operation.inputs) and not any(index in span for span in spans)
+        for index, operation in enumerate(recorded.operations)
+    )
+
+
+def _describe(
+    model: nn.Module, name: str, calls: list[Call], path: tuple[Activation, ...], before: Block | None
+) -> Block:
+    container, _, child = name.rpartition(".")
+    siblings = model.get_submodule(container)._modules
+    shape = calls[0].shape[1:]
+    opens = before is None or before.shape != shape
+    return Block(
+        name=name,
+        container=container,
+        stage=(before.stage + opens) if before else 0,
+        position=list(siblings).index(child),
+        shape=shape,
+        first=opens and not _follows_its_kind(list(siblings.values()), calls[0].module),
+        activations=path,
+        in_sequential=all(is_sequential(call.caller) for call in calls),
+    )
+
+
+def _follows_its_kind(siblings: list[nn.Module | None], module: nn.Module) -> bool:
+    before = [sibling for sibling in siblings[: siblings.index(module)] if not isinstance(sibling, Skip)]
+    return bool(before) and type(before[-1]) is type(module)
+
+
+def is_sequential(module: nn.Module | None) -> bool:
+    """True for an nn.Sequential, or a subclass, that runs its children in order and does nothing else."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _name(entry: str | Block) -> str:
+    return entry.name if isinstance(entry, Block) else entry
+
+
+def _close(name: str, names: Iterable[str]) -> str:
+    known = [other for other in names if other]
+    close = get_close_matches(name, known, n=4, cutoff=0.4) or known[:4]
+    return f"did you mean {', '.join(close)}?" if close else "there are none"

@@ -1,0 +1,59 @@
+"""What runs and what remains, on stderr: bars on a terminal, one line a finished case elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+
+class Display:
+    """A listener for `run_suite` that shows one bar for the suite and one for every case being worked on."""
+
+    def __init__(self, title: str, cases: int) -> None:
+        self.console = Console(stderr=True)
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.whole = self.bars.add_task(f"[bold]{title}", total=cases)
+        self.running: dict[str, TaskID] = {}
+        self.done: set[str] = set()
+        self.cases = cases
+        self.began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bars.stop()
+
+    def stage(self, case: str, stage: str, done: int, total: int) -> None:
+        """Show how far a case is."""
+        if case not in self.running:
+            self.running[case] = self.bars.add_task(case)
+        self.bars.update(self.running[case], description=f"{case}: {stage}", completed=done, total=total)
+
+    def finished(self, case: str) -> None:
+        """Count a case, once: it is prepared by a worker first and timed by the main process later."""
+        if case in self.running:
+            self.bars.remove_task(self.running.pop(case))
+        if case in self.done:
+            return
+        self.done.add(case)
+        self.bars.update(self.whole, completed=len(self.done))
+        if not self.console.is_terminal:
+            seconds = time.monotonic() - self.began
+            self.console.print(f"[{len(self.done)}/{self.cases}] {seconds:5.0f} s  {case}", highlight=False, markup=False)

@@ -1,0 +1,127 @@
+"""Which strategy keeps more? One strategy (consensus) against every other at the same budget, paired.
+
+The networks compared saw the same samples and were fine-tuned with the same seeds, so they are compared
+sample by sample within each seed. p-values are adjusted (Holm) over all comparisons of one measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from robustprune.report.groups import CLEAN, WORST, Group, group, right
+from robustprune.report.notes import plural
+from robustprune.results import CaseResult
+from robustprune.statistics import Paired, holm, paired_seeds
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """One strategy against another: same model, recipe, budget and seeds, by one measure."""
+
+    ours: Group
+    theirs: Group
+    measure: str
+    seeds: tuple[int, ...]
+    pair: Paired
+    """The other strategy is the parent of the comparison: difference is ours minus theirs."""
+    same_blocks: bool
+    """Both removed the same blocks for every seed: there is nothing to compare."""
+
+
+def strategies(cases: Sequence[CaseResult], ours: str = "consensus", confidence: float = 0.95) -> DataFrame:
+    """Compare every strategy whose name holds `ours` with all others: worst-case robust and clean accuracy.
+
+    Columns: model, recipe, removed, strategy, other, measure, seeds, n, difference, low, high, p, p_holm,
+    same_blocks, result (better, worse, no difference shown, same blocks) and finding, a sentence. An empty
+    frame if there is nothing to compare.
+    """
+    from pandas import DataFrame
+
+    found: list[dict[str, Any]] = []
+    for measure in (WORST, CLEAN):
+        contests = list(_contests(group(cases), ours, measure, confidence))
+        adjusted = holm([contest.pair.p for contest in contests])
+        found += [_row(contest, p, confidence) for contest, p in zip(contests, adjusted, strict=True)]
+    return DataFrame(found)
+
+
+def _contests(groups: Sequence[Group], ours: str, measure: str, confidence: float) -> Iterator[Contest]:
+    pruned = [one for one in groups if one.parents is not None and one.removed]
+    for mine in (one for one in pruned if ours in one.first.strategy):
+        for other in pruned:
+            if ours in other.first.strategy or _setting(other) != _setting(mine):
+                continue
+            contest = _contest(mine, other, measure, confidence)
+            if contest is not None:
+                yield contest
+
+
+def _setting(one: Group) -> tuple[str, str, int]:
+    return one.first.model, one.first.recipe, one.removed
+
+
+def _contest(mine: Group, other: Group, measure: str, confidence: float) -> Contest | None:
+    """Compare over the seeds that both have; None where there are none, or where a measure is missing."""
+    left, right_ = ({case.seed: case for case in one.cases} for one in (mine, other))
+    seeds = tuple(sorted(left.keys() & right_.keys()))
+    news = [right(left[seed], measure) for seed in seeds]
+    olds = [right(right_[seed], measure) for seed in seeds]
+    if not seeds or not all(news) or not all(olds):
+        return None
+    pair = paired_seeds([row for row in olds if row], [row for row in news if row], confidence)
+    same = all(set(left[seed].removed) == set(right_[seed].removed) for seed in seeds)
+    return Contest(ours=mine, theirs=other, measure=measure, seeds=seeds, pair=pair, same_blocks=same)
+
+
+def _row(contest: Contest, p: float, confidence: float) -> dict[str, Any]:
+    case, pair = contest.ours.first, contest.pair
+    result = "no difference shown"
+    if contest.same_blocks:
+        result = "same blocks"
+    elif p < 1 - confidence:
+        result = "better" if pair.difference > 0 else "worse"
+    return {
+        "model": case.model,
+        "recipe": case.recipe,
+        "removed": contest.ours.removed,
+        "strategy": case.strategy,
+        "other": contest.theirs.first.strategy,
+        "measure": contest.measure,
+        "seeds": len(contest.seeds),
+        "n": pair.n,
+        "difference": pair.difference,
+        "low": pair.low,
+        "high": pair.high,
+        "p": pair.p,
+        "p_holm": p,
+        "same_blocks": contest.same_blocks,
+        "result": result,
+        "finding": _sentence(contest, result, p, confidence),
+    }
+
+
+def _sentence(contest: Contest, result: str, p: float, confidence: float) -> str:
+    pair, ours, theirs = contest.pair, contest.ours.first.strategy, contest.theirs.first.strategy
+    blocks = plural(contest.ours.removed, "block")
+    where = f"{contest.ours.first.model}, {blocks} removed"
+    what = "clean accuracy" if contest.measure == CLEAN else "worst-case robust accuracy"
+    if result == "same blocks":
+        return f"{where}: {ours} and {theirs} chose the same blocks, so there is nothing to compare."
+    seeds = plural(len(contest.seeds), "seed")
+    ends = f"{100 * confidence:g} % interval {100 * pair.low:+.1f} to {100 * pair.high:+.1f}"
+    numbers = f"({ends}, n = {pair.n:,}, {seeds}, Holm-adjusted p {_p(p)})"
+    gap = f"{abs(100 * pair.difference):.1f} points"
+    if result == "no difference shown":
+        sign = f"{100 * pair.difference:+.1f} points"
+        return f"{where}: no difference in {what} shown between {ours} and {theirs}: {sign} {numbers}."
+    word = "more" if result == "better" else "less"
+    return f"{where}: {ours} keeps {gap} {word} {what} than {theirs} {numbers}."
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

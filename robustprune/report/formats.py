@@ -1,0 +1,156 @@
+"""From the numeric comparison frame to text: Markdown, CSV, LaTeX.
+
+Numbers are rounded only here. Plain ASCII signs are used, so that every format and terminal can show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from robustprune.report.notes import ALPHA
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Row = Mapping[str, Any]
+Cell = Callable[[Row], str]
+
+NONE = "-"
+
+
+def to_markdown(frame: DataFrame) -> str:
+    """Write the comparison as Markdown: the table, the differences attack by attack, and the notes.
+
+    A frame without `attrs` (read back from CSV, say) gives the tables without the notes.
+    """
+    parts = [_pipe(display(frame))]
+    if len(names_of(frame)) > 3:
+        parts += ["Difference to the parent in points, attack by attack:", _pipe(differences(frame))]
+    found = frame.attrs.get("notes", [])
+    parts += ["\n".join(f"- {note}" for note in found)] if found else []
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(frame: DataFrame) -> str:
+    """Write the numeric frame as CSV, unrounded up to 10 digits."""
+    return str(frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+def to_latex(frame: DataFrame) -> str:
+    """Write the comparison as a LaTeX tabular (package booktabs), the notes as comments above it."""
+    from tabulate import tabulate
+
+    shown = display(frame)
+    comments = "".join(f"% {note}\n" for note in frame.attrs.get("notes", []))
+    table = tabulate(shown.to_numpy().tolist(), list(shown.columns), tablefmt="latex_booktabs")
+    return f"{comments}{table}\n"
+
+
+def display(frame: DataFrame) -> DataFrame:
+    """Return the table as text: one row a network, accuracies in %, differences to the parent in points."""
+    from pandas import DataFrame
+
+    names = names_of(frame)
+    columns: dict[str, Cell] = {
+        "model": _text("model"),
+        "strategy": _text("strategy"),
+    }
+    if frame["recipe"].replace("", None).nunique() > 1:
+        columns["recipe"] = _text("recipe")
+    columns |= {"blocks removed": lambda row: f"{row['removed']} of {row['removable']}"}
+    columns |= {"MACs": _size("macs"), "parameters": _size("params")}
+    for batch in _batches(frame):
+        columns[f"latency, batch {batch}"] = _latency(batch)
+    columns["memory"] = lambda row: f"{row['memory_bytes'] / 2**20:.1f} MiB"
+    columns |= {f"{name} %": _share(name) for name in names}
+    columns |= {f"change, {name}": _difference(name) for name in names if name in (names[0], names[-1])}
+    columns |= {"seeds": lambda row: f"{row['seeds']}", "evidence": _text("trust")}
+    return DataFrame([{name: show(row) for name, show in columns.items()} for row in _records(frame)])
+
+
+def differences(frame: DataFrame) -> DataFrame:
+    """Return the differences to the parent, measure by measure, as text; parents are left out."""
+    from pandas import DataFrame
+
+    names = names_of(frame)
+    children = [row for row in _records(frame) if not _missing(row[f"{names[0]} difference"])]
+    columns: dict[str, Cell] = {name: _text(name) for name in ("model", "strategy", "removed")}
+    columns |= {name: _difference(name) for name in names}
+    return DataFrame([{name: show(row) for name, show in columns.items()} for row in children])
+
+
+def names_of(frame: DataFrame) -> list[str]:
+    """Return the measures of accuracy that a comparison frame holds, in order."""
+    return [column.removesuffix(" p holm") for column in frame.columns if column.endswith(" p holm")]
+
+
+def _pipe(shown: DataFrame) -> str:
+    from tabulate import tabulate
+
+    body = [[str(cell).replace("|", "\\|") for cell in row] for row in shown.to_numpy().tolist()]
+    align = [
+        "left" if name in ("model", "strategy", "recipe", "evidence") else "right" for name in shown.columns
+    ]
+    return tabulate(body, list(shown.columns), tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _batches(frame: DataFrame) -> list[str]:
+    prefix = "latency_ms "
+    return [column.removeprefix(prefix) for column in frame.columns if column.startswith(prefix)]
+
+
+def _records(frame: DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _missing(value: object) -> bool:
+    return value is None or value != value
+
+
+def _text(column: str) -> Cell:
+    return lambda row: str(row[column])
+
+
+def _size(column: str) -> Cell:
+    def show(row: Row) -> str:
+        saved = row[f"{column}_saved"]
+        value = row[column]
+        size = f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"
+        return size if _missing(saved) or saved == 0 else f"{size} ({-100 * saved:+.2f} %)"
+
+    return show
+
+
+def _latency(batch: str) -> Cell:
+    def show(row: Row) -> str:
+        median, ratio = row[f"latency_ms {batch}"], row[f"latency_ratio {batch}"]
+        if _missing(median):
+            return NONE
+        return f"{median:.3g} ms" if _missing(ratio) else f"{median:.3g} ms ({ratio:.2f}x)"
+
+    return show
+
+
+def _share(name: str) -> Cell:
+    def show(row: Row) -> str:
+        if _missing(row[name]):
+            return NONE
+        mean, low, high, least, most = (
+            100 * row[f"{name}{end}"] for end in ("", " low", " high", " min", " max")
+        )
+        spread = f" ({least:.1f} to {most:.1f})" if row["seeds"] > 1 else ""
+        return f"{mean:.1f} [{low:.1f}, {high:.1f}]{spread}"
+
+    return show
+
+
+def _difference(name: str) -> Cell:
+    def show(row: Row) -> str:
+        if _missing(row[f"{name} difference"]):
+            return NONE
+        mean, low, high = (100 * row[f"{name} difference{end}"] for end in ("", " low", " high"))
+        mark = " *" if row[f"{name} p holm"] < ALPHA else ""
+        return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]{mark}"
+
+    return show

@@ -1,0 +1,279 @@
+"""Making the network that a case is about: load or train the parent, prune it, fine-tune what is left.
+
+Everything made here is kept in the store, so a network is trained once; its weights are read only when something has
+still to be measured on it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.criteria import Criterion, ScoringContext, cka
+from robustprune.data import Data, data_root
+from robustprune.errors import InputError, MissingData
+from robustprune.finetune import Recipe, finetune
+from robustprune.models import (
+    Block,
+    evaluating,
+    file_hash,
+    find_blocks,
+    load_weights,
+    save_weights,
+    weights_hash,
+)
+from robustprune.prune import choose, eligible, remove
+from robustprune.store import Store, code_version
+from robustprune.suite import Case, Model, Strategy, Suite
+
+Tick = Callable[[str, int, int], None]
+"""Called with the stage, what is done and what there is to do."""
+
+
+class Listener(Protocol):
+    """Told what runs: `stage` while a case is worked on, `finished` when it is done."""
+
+    def stage(self, case: str, stage: str, done: int, total: int) -> None:
+        """A case is at `stage`, `done` of `total` done."""
+
+    def finished(self, case: str) -> None:
+        """A case is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What every case of one run shares."""
+
+    suite: Suite
+    data: Data
+    store: Store
+    device: torch.device
+    tick: Tick = lambda stage, done, total: None
+
+    def example(self) -> Tensor:
+        """One input, for shapes."""
+        return self.data.test.x[:1].to(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A network under test; `model` is built from disk the first time it is asked for."""
+
+    weights: str
+    removed: tuple[str, ...]
+    scores: Mapping[str, Mapping[str, float]]
+    similarity: Mapping[str, float]
+    build: Callable[[], nn.Module]
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network, on the run's device, in eval mode."""
+        return self.build().eval()
+
+
+def parent_subject(model: Model, bench: Bench) -> Subject:
+    """Load the weights of an unpruned model, or train it from scratch once."""
+    if model.weights is not None:
+        file = locate(model, bench.suite)
+        return _unpruned(file_hash(file), lambda: load_weights(_initial(model), file).to(bench.device))
+    settings = {
+        "model": model,
+        "data": bench.data.train.hash,
+        "code": code_version("models", "data", "finetune"),
+        "device": bench.device.type,
+    }
+
+    def make(key: str) -> dict[str, Any]:
+        net = _initial(model).to(bench.device)
+        _train(net, model.recipe, model.seed, bench, f"train {model.name}", teacher=None)
+        save_weights(net, bench.store.path("parents", key, ".safetensors"))
+        return {"weights": weights_hash(net), "file": key}
+
+    record = bench.store.once("parents", settings, make)
+    file = bench.store.path("parents", record["file"], ".safetensors")
+    return _unpruned(record["weights"], lambda: load_weights(_initial(model), file).to(bench.device))
+
+
+def case_subject(case: Case, bench: Bench) -> Subject:
+    """The network of a case: the parent itself, its fine-tuned control, a pruned net, or a finished artefact."""
+    start = parent_subject(case.model, bench)
+    if case.strategy is None and case.recipe is None:
+        return start
+    settings = {
+        "start": start.weights,
+        "strategy": case.strategy,
+        "recipe": case.recipe,
+        "seed": case.seed,
+        "data": bench.data.train.hash,
+        "code": code_version("models", "data", "criteria", "consensus", "prune", "finetune", "subject"),
+        "device": bench.device.type,
+    }
+
+    def make(key: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        net, removed, scores = _pruned(case, start, bench)
+        _train(net, case.recipe, case.seed, bench, "fine-tune", teacher=start.model)
+        save_weights(net, bench.store.path("pruned", key, ".safetensors"))
+        return {
+            "weights": weights_hash(net),
+            "file": key,
+            "removed": removed,
+            "scores": scores,
+            "similarity": layer_similarity(start.model, net, bench),
+            "seconds": time.perf_counter() - began,
+        }
+
+    record = bench.store.once("pruned", settings, make)
+
+    def build() -> nn.Module:
+        net = remove(start.model, record["removed"], bench.example())
+        return load_weights(net, bench.store.path("pruned", record["file"], ".safetensors")).to(bench.device)
+
+    return Subject(
+        weights=record["weights"],
+        removed=tuple(record["removed"]),
+        scores=record["scores"],
+        similarity=record["similarity"],
+        build=build,
+    )
+
+
+def locate(model: Model, suite: Suite) -> Path:
+    """Find a model's weight file beside the suite file or in the data folder, and check its hash."""
+    wanted = Path(str(model.weights))
+    places = [folder / wanted for folder in (suite.file.parent if suite.file else Path(), data_root())]
+    for place in places:
+        if place.is_file():
+            if model.sha256 is not None and file_hash(place) != model.sha256:
+                raise InputError(f"{place}: sha256 is {file_hash(place)}, expected {model.sha256} ({model.name})")
+            return place
+    raise MissingData(f"weights of {model.name!r} not found: looked for {' and '.join(map(str, places))}")
+
+
+def score(criterion: Criterion, ctx: ScoringContext) -> dict[str, dict[str, float]]:
+    """Scores of one criterion, those of its voters beside it where it is a consensus."""
+    voters = criterion.votes(ctx) if hasattr(criterion, "votes") else {}
+    return {criterion.name: criterion(ctx), **voters}
+
+
+def layer_similarity(parent: nn.Module, child: nn.Module, bench: Bench, n: int = 256) -> dict[str, float]:
+    """Linear CKA (1 = the same representation) between the outputs of every block that stayed and the parent's.
+
+    Outputs are averaged over space. Block names agree because removal keeps names.
+    """
+    x = bench.data.train.balanced(min(n, len(bench.data.train)), seed=0).x.to(bench.device)
+    names = _block_names(child, bench)
+    ours, theirs = (_block_outputs(net, names, x) for net in (child, parent))
+    return {name: 1 - cka(ours[name].numpy(), theirs[name].numpy()) for name in names}
+
+
+def _pruned(case: Case, start: Subject, bench: Bench) -> tuple[nn.Module, list[str], dict[str, dict[str, float]]]:
+    """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is."""
+    net, gone, first = copy.deepcopy(start.model), list[str](), dict[str, dict[str, float]]()
+    strategy = case.strategy
+    if strategy is None:
+        return net, gone, first
+    total = _count(strategy, find_blocks(net, bench.example()))
+    while len(gone) < total:
+        bench.tick(f"score by {strategy.criterion.name}", len(gone), total)
+        scores = _scores(net, strategy, case.seed, bench)
+        names = choose(
+            scores[strategy.criterion.name],
+            find_blocks(net, bench.example()),
+            min(strategy.step or total, total - len(gone)),
+            keep_per_stage=strategy.keep_per_stage,
+            protect_first=strategy.protect_first,
+        )
+        net, gone, first = remove(net, names, bench.example()), gone + names, first or scores
+        if len(gone) < total:
+            _train(net, strategy.between, case.seed, bench, "fine-tune between removals", teacher=start.model)
+    return net, gone, first
+
+
+def _scores(net: nn.Module, strategy: Strategy, seed: int, bench: Bench) -> dict[str, dict[str, float]]:
+    """Scores are shared by all cases that look at the same network with the same eyes, whatever they remove."""
+    settings = {
+        "net": weights_hash(net),
+        "criterion": strategy.criterion,
+        "samples": (strategy.samples, seed, bench.data.train.hash),
+        "protect": strategy.protect_first,
+        "code": code_version("models", "criteria", "consensus"),
+        "device": bench.device.type,
+    }
+
+    def make(key: str) -> dict[str, Any]:
+        sample = scoring_sample(bench.data, strategy, seed)
+        blocks = eligible(find_blocks(net, bench.example()), protect_first=strategy.protect_first)
+        ctx = ScoringContext(model=net, blocks=blocks, x=sample.x.to(bench.device), y=sample.y.to(bench.device), seed=seed)
+        return score(strategy.criterion, ctx)
+
+    return bench.store.once("scores", settings, make)
+
+
+def scoring_sample(data: Data, strategy: Strategy, seed: int) -> Any:
+    """The class-balanced training images that a strategy looks at."""
+    return data.train.balanced(min(strategy.samples, len(data.train)), seed=seed)
+
+
+def _count(strategy: Strategy, blocks: list[Block]) -> int:
+    """Blocks to remove: as stated, or the stated share of those that may go."""
+    if isinstance(strategy.remove, int):
+        return strategy.remove
+    return max(1, round(strategy.remove * len(eligible(blocks, protect_first=strategy.protect_first))))
+
+
+def _train(net: nn.Module, recipe: Recipe | None, seed: int, bench: Bench, stage: str, teacher: nn.Module | None) -> None:
+    if recipe is not None:
+        tick = lambda done, total: bench.tick(stage, done, total)  # noqa: E731
+        finetune(net, bench.data.train, recipe, seed, teacher=teacher, tick=tick)
+    net.eval()
+
+
+def _initial(model: Model) -> nn.Module:
+    """Build with seeded initial weights, without touching the global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(model.seed)
+        return model.build()
+
+
+def _unpruned(weights: str, build: Callable[[], nn.Module]) -> Subject:
+    return Subject(weights=weights, removed=(), scores={}, similarity={}, build=build)
+
+
+def _block_names(net: nn.Module, bench: Bench) -> list[str]:
+    return [block.name for block in find_blocks(net, bench.example())]
+
+
+def _block_outputs(net: nn.Module, names: list[str], x: Tensor) -> dict[str, Tensor]:
+    """Outputs of the named modules, (n, channels) in float64: averaged over pixels (NCHW) or over tokens (NTC)."""
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            pooled = output.mean((2, 3)) if output.ndim == 4 else output.mean(1) if output.ndim == 3 else output
+            kept[name] = pooled.detach().cpu().double()
+
+        return hook
+
+    handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    try:
+        with evaluating(net), torch.no_grad():
+            net(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
+def listening(bench: Bench, case: Case, listener: Listener) -> Bench:
+    """The same bench, telling `listener` about the work on `case`."""
+    return dataclasses.replace(bench, tick=lambda *what: listener.stage(case.id, *what))

@@ -1,0 +1,38 @@
+"""CIFAR-10: the published ResNet-56, 10 and 15 of its blocks removed by five criteria. About 30 minutes on two cores.
+
+Weights and images come from the data folder: `checkpoints/cifar10_resnet56-4bfd9763.th`, and full CIFAR-10 where it is,
+else the two npz subsets. The training images were seen by the parent, so they serve for scoring and fine-tuning only.
+"""
+
+from functools import partial
+
+from robustprune.attacks import FGSM, PGD
+from robustprune.consensus import Consensus
+from robustprune.criteria import Cka, DepthFirst, Random, WeightNorm
+from robustprune.data import cifar10
+from robustprune.finetune import Recipe
+from robustprune.models import cifar10_resnet
+from robustprune.policy import Policy
+from robustprune.suite import Model, Strategy, Suite, grid
+
+resnet56 = Model(name="resnet56", build=partial(cifar10_resnet, 56), weights="checkpoints/cifar10_resnet56-4bfd9763.th")
+
+SUITE = Suite(
+    name="cifar10_resnet56",
+    data=cifar10,
+    cases=grid(
+        model=resnet56,
+        strategy=[
+            Strategy(criterion=criterion, remove=blocks)
+            for criterion in (Random(), DepthFirst(), WeightNorm(), Cka(), Consensus())
+            for blocks in (10, 15)
+        ],
+        recipe=Recipe(name="distil", epochs=1, lr=0.02, augment="crop-flip", distill=0.9, samples=4_000),
+        seed=(0, 1, 2),
+    ),
+    attacks=(FGSM(eps=0.5 / 255), PGD(eps=0.5 / 255, steps=20)),
+    policy=Policy(max_clean_drop=0.01, max_robust_drop=0.02),
+    samples=300,
+    minutes=35,
+    timing_seconds=2.0,
+)

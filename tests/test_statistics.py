@@ -1,0 +1,196 @@
+"""The statistics against published examples, closed forms, brute force and simulation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from robustprune import statistics as st
+from robustprune.errors import InputError
+
+Z = stats.norm.ppf(0.975)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "n", "low", "high"),
+    [
+        (6, 16, 161, -0.1240, -0.0054),  # complete response, Cavo 2012, in Fagerland, Lydersen, Laake 2017
+        (1, 7, 21, -0.517, -0.026),  # airway hyper-responsiveness, Bentur 2009, in Fagerland et al. 2014
+    ],
+)
+def test_tango_gives_published_intervals(fixed, broken, n, low, high):
+    assert st.tango(fixed, broken, n) == pytest.approx((low, high), abs=6e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 1000, 10**6])
+def test_tango_without_discordant_samples_has_a_closed_form(n):
+    end = Z**2 / (n + Z**2)
+    assert st.tango(0, 0, n) == pytest.approx((-end, end), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40, 1000])
+def test_tango_with_every_sample_broken_has_a_closed_form(n):
+    end = (n - Z**2) / (n + Z**2)
+    assert st.tango(n, 0, n) == pytest.approx((end, 1.0), abs=1e-9)
+    assert st.tango(0, n, n) == pytest.approx((-1.0, -end), abs=1e-9)
+
+
+def _profile_likelihood_score(fixed, broken, n, d):
+    """The score statistic, its nuisance parameter found by numerical maximisation, not the closed form."""
+
+    def loss(q):  # q = share broken, q + d = share fixed
+        shares = ((fixed, q + d), (broken, q), (n - fixed - broken, 1 - 2 * q - d))
+        return -sum(count * math.log(max(share, 1e-300)) for count, share in shares if count)
+
+    bounds = (max(0.0, -d), (1 - d) / 2)
+    q = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+    return (fixed - broken - n * d) / math.sqrt(n * (2 * q + d - d * d))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "n"), [(3, 9, 32), (40, 20, 160), (0, 7, 60), (7, 0, 60), (5, 5, 10)]
+)
+def test_ends_solve_the_score_equation_with_a_numerically_maximised_likelihood(fixed, broken, n):
+    low, high = st.tango(fixed, broken, n)
+    assert _profile_likelihood_score(fixed, broken, n, low) == pytest.approx(Z, abs=1e-4)
+    assert _profile_likelihood_score(fixed, broken, n, high) == pytest.approx(-Z, abs=1e-4)
+
+
+def test_tango_is_ordered_and_mirrored_for_every_small_table():
+    for n in range(1, 9):
+        for fixed, broken in itertools.product(range(n + 1), repeat=2):
+            if fixed + broken <= n:
+                low, high = st.tango(fixed, broken, n)
+                assert -1 <= low <= (fixed - broken) / n <= high <= 1
+                assert low < high
+                assert st.tango(broken, fixed, n) == pytest.approx((-high, -low), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "share_fixed", "share_broken"),
+    [(100, 0.03, 0.05), (360, 0.01, 0.03), (1000, 0.005, 0.005), (50, 0.2, 0.3)],
+)
+def test_tango_covers_at_its_nominal_rate(n, share_fixed, share_broken):
+    rng = np.random.default_rng(7)
+    interval = cache(lambda b, c: st.tango(b, c, n))
+    tables = rng.multinomial(n, [share_fixed, share_broken, 1 - share_fixed - share_broken], size=4000)
+    truth = share_fixed - share_broken
+    covered = [low <= truth <= high for low, high in (interval(int(b), int(c)) for b, c, _ in tables)]
+    assert 0.935 <= np.mean(covered) <= 0.985
+
+
+def test_mcnemar_is_the_binomial_tail_counted_by_hand():
+    # 2 of 10: (1 + 10 + 45) / 1024, twice
+    assert st.mcnemar(2, 8) == pytest.approx(2 * 56 / 1024)
+    assert st.mcnemar(5, 5) == pytest.approx(1.0)
+
+
+def test_sign_flip_is_mcnemar_for_one_seed_and_brute_force_for_more():
+    for fixed, broken in [(0, 6), (3, 11), (20, 9)]:
+        assert st.sign_flip([1] * fixed + [-1] * broken + [0] * 4) == pytest.approx(st.mcnemar(fixed, broken))
+    values = [3, -2, -2, 1, -3, -1, -1, 2, -3]
+    sums = [
+        abs(sum(s * v for s, v in zip(signs, values, strict=True)))
+        for signs in itertools.product([1, -1], repeat=9)
+    ]
+    assert st.sign_flip(values) == pytest.approx(np.mean([s >= abs(sum(values)) for s in sums]))
+
+
+def test_holm_by_hand():
+    assert st.holm([0.02, 0.001, 0.5, 0.013]) == pytest.approx([0.04, 0.004, 0.5, 0.039])
+    assert st.holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "n", "margin"),
+    [(0, 0, 50, 0.01), (3, 9, 100, 0.02), (10, 12, 400, 0.02), (0, 9, 100, 0.2)],
+)
+def test_needed_n_is_where_the_interval_of_the_same_shares_just_leaves_the_margin(fixed, broken, n, margin):
+    needed = st.needed_n(fixed, broken, n, margin)
+
+    def settled(size):
+        low, high = st.tango(fixed * size / n, broken * size / n, size)
+        return low > -margin or high < -margin
+
+    assert settled(needed)
+    assert not settled(needed - 1)
+
+
+def test_needed_n_is_none_on_the_margin():
+    assert st.needed_n(2, 4, 100, 0.02) is None
+    assert st.needed_n(0, 0, 100, 0.0) is None
+
+
+def test_paired_counts_by_hand():
+    parent = [True] * 6 + [False] * 4
+    child = [True] * 3 + [False] * 3 + [True] + [False] * 3
+    result = st.paired(parent, child)
+    assert (result.n, result.fixed, result.broken, result.difference) == (10, 1, 3, -0.2)
+    assert (result.low, result.high) == st.tango(1, 3, 10)
+    assert result.p == pytest.approx(2 * (1 + 4) / 16)
+
+
+def test_seeds_that_agree_are_worth_one_seed():
+    rng = np.random.default_rng(0)
+    parent = (rng.random(200) < 0.8).tolist()
+    child = (rng.random(200) < 0.7).tolist()
+    one, three = st.paired(parent, child), st.paired_seeds([parent] * 3, [child] * 3)
+    assert (three.low, three.high, three.difference) == pytest.approx((one.low, one.high, one.difference))
+    assert three.p == pytest.approx(one.p)
+
+
+def test_the_interval_over_seeds_is_never_too_narrow():
+    """Seeds that share half of their discordance: the interval covers the true mean difference."""
+    rng = np.random.default_rng(3)
+    n, covered = 150, []
+    for _ in range(400):
+        hard = rng.random(n) < 0.1  # samples that every seed loses with a chance of one half
+        parent = [True] * n
+        children = [(~(hard & (rng.random(n) < 0.5))).tolist() for _ in range(3)]
+        result = st.paired_seeds([parent] * 3, children)
+        covered.append(result.low <= -0.05 <= result.high)
+    assert np.mean(covered) >= 0.94
+
+
+def test_median_interval_covers_and_takes_infinities():
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(600):
+        _, low, high = st.median_interval(rng.exponential(size=61))
+        covered.append(low <= math.log(2) <= high)
+    assert np.mean(covered) >= 0.93
+    assert st.median_interval([1.0] + [math.inf] * 30)[0] == math.inf
+    assert st.median_interval([1.0, 2.0, 3.0]) == (2.0, -math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: st.wilson(5, 4),
+        lambda: st.wilson(0, 0),
+        lambda: st.tango(3, 3, 5),
+        lambda: st.tango(-1, 0, 5),
+        lambda: st.tango(1, 1, 5, confidence=95),
+        lambda: st.paired([True], [True, False]),
+        lambda: st.paired([], []),
+        lambda: st.paired_seeds([[True]], []),
+        lambda: st.median_interval([math.nan]),
+    ],
+)
+def test_wrong_counts_are_refused(call):
+    with pytest.raises(InputError, match="expected"):
+        call()
+
+
+def test_wilson_ends_solve_the_score_equation():
+    low, high = st.wilson(7, 40, confidence=0.9)
+    z = stats.norm.ppf(0.95)
+    for end in (low, high):
+        assert abs(7 - 40 * end) / math.sqrt(40 * end * (1 - end)) == pytest.approx(z)
+    assert st.wilson(0, 10)[0] == 0.0
+    assert st.wilson(10, 10)[1] == 1.0

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from robustprune.attacks import FGSM
+from robustprune.criteria import Cka, Random
+from robustprune.data import digits
+from robustprune.errors import InputError
+from robustprune.finetune import Recipe
+from robustprune.models import CifarResNet
+from robustprune.suite import Case, Model, Strategy, Suite, grid, load_suite
+
+NET = Model(name="net", build=CifarResNet, weights="net.safetensors")
+RECIPE = Recipe(name="ft", epochs=1, lr=0.01)
+
+
+def suite(cases):
+    return Suite(name="s", data=digits, cases=cases, attacks=(FGSM(eps=0.1),))
+
+
+def test_a_grid_has_parent_controls_and_every_strategy_for_every_seed():
+    strategies = [Strategy(criterion=Random(), remove=2), Strategy(criterion=Cka(), remove=0.5)]
+    ids = [case.id for case in grid(model=NET, strategy=strategies, recipe=RECIPE, seed=(0, 1))]
+    assert ids == [
+        "net/parent",
+        "net/dense, fine-tuned/ft/seed0",
+        "net/dense, fine-tuned/ft/seed1",
+        "net/random-2/ft/seed0",
+        "net/random-2/ft/seed1",
+        "net/cka-0.5/ft/seed0",
+        "net/cka-0.5/ft/seed1",
+    ]
+
+
+def test_every_compared_case_brings_its_parent():
+    pruned = Case(model=NET, strategy=Strategy(criterion=Random(), remove=1))
+    assert [case.id for case in suite([pruned]).cases] == ["net/parent", "net/random-1/seed0"]
+    other = Model(name="small", build=CifarResNet, weights="small.safetensors")
+    artefact = Case(model=other, parent=NET)
+    assert [case.id for case in suite([artefact]).cases] == ["net/parent", "small/finished artefact"]
+
+
+def test_two_cases_of_one_name_are_refused():
+    strategy = Strategy(criterion=Random(), remove=1)
+    with pytest.raises(InputError, match="two cases are named 'net/random-1/seed0'"):
+        suite([Case(model=NET, strategy=strategy), Case(model=NET, strategy=strategy)])
+
+
+@pytest.mark.parametrize("remove", [0, -1, 0.0, 1.0, 1.5])
+def test_a_removal_that_makes_no_sense_is_refused(remove):
+    with pytest.raises(InputError, match="expected a number of blocks"):
+        Strategy(criterion=Random(), remove=remove)
+
+
+def test_a_model_needs_weights_or_a_recipe():
+    with pytest.raises(InputError, match="either weights or a recipe"):
+        Model(name="net", build=CifarResNet)
+
+
+def test_a_suite_that_does_not_exist_names_close_ones(tmp_path: Path, monkeypatch):
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "digits.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="did you mean 'digits'"):
+        load_suite("digit")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("SUITE = 3", "found int"),
+        ("x = 1", "found NoneType"),
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_a_file_that_is_no_suite_says_why(tmp_path: Path, text, reason):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(InputError, match=reason):
+        load_suite(file)
+
+
+def test_quickly_keeps_one_seed_and_few_samples():
+    cases = grid(model=NET, strategy=[Strategy(criterion=Random(), remove=1)], recipe=RECIPE, seed=(0, 1, 2))
+    small = suite(cases).quickly()
+    assert [case.seed for case in small.cases] == [0, 0, 0]
+    assert small.samples == 64
