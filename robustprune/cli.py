@@ -92,7 +92,7 @@ def check(suite: str, device: str, results: Path | None) -> None:
     from robustprune import workspace
     from robustprune.inspection import inspect
 
-    for line in inspect(workspace.open_suite(suite), device):
+    for line in list(inspect(workspace.open_suite(suite), device)):
         click.echo(line)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -141,7 +141,7 @@ class Consensus:
     name: str = "consensus"
     voters: tuple[Criterion, ...] = EIGHT
     rule: Rule = "rank-sum"
-    weights: Mapping[str, float] | None = None
+    weights: Mapping[str, float] | None = field(default=None, hash=False)
     fraction: float = 0.5
 
     def __post_init__(self) -> None:

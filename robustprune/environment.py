@@ -18,7 +18,7 @@ from robustprune.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("robustprune", "torch", "torchvision", "torchattacks", "numpy")
+PACKAGES = ("robustprune", "torchvision", "torchattacks", "numpy")
 
 
 def environment(device: str | torch.device | None = None) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def environment(device: str | torch.device | None = None) -> dict[str, Any]:
         "dirty": bool(changes) if commit is not None and changes is not None else None,
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
+        "torch": str(torch.__version__),
         "device": None if device is None else str(device),
         "device_name": None if device is None else device_name(device),
         "processor": processor_name(),

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from robustprune.errors import InputError
 from robustprune.results import CaseResult
 from robustprune.verdict import ORDER, Decision, Finding, Verdict
 
-__all__ = ["Decision", "Finding", "Policy", "Verdict", "exit_code", "judge", "load_policy"]
+__all__ = ["Decision", "Finding", "Policy", "Verdict", "exit_code", "judge", "judge_all", "load_policy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,17 @@ def judge(candidate: CaseResult, parent: CaseResult, policy: Policy | None = Non
         found += findings_of.latency(candidate, policy.max_latency_ratio)
     decision = min((finding.verdict for finding in found), key=ORDER.index)
     return Verdict(case=candidate.case, parent=parent.case, verdict=decision, findings=tuple(found))
+
+
+def judge_all(cases: Sequence[CaseResult], policy: Policy | None = None) -> list[Verdict]:
+    """Judge every case that has a parent among the cases, in order.
+
+    >>> judge_all([])
+    []
+    """
+    by_name = {case.case: case for case in cases}
+    children = [case for case in cases if case.parent in by_name]
+    return [judge(case, by_name[str(case.parent)], policy) for case in children]
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:

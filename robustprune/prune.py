@@ -58,7 +58,7 @@ def eligible(blocks: Sequence[Block], protect_first: bool = True) -> list[Block]
 
 
 def most_removable(blocks: Sequence[Block], keep_per_stage: int = 1, protect_first: bool = True) -> int:
-    """How many blocks can go: of the eligible ones of every stage, `keep_per_stage` stay.
+    """How many blocks can go: of every stage, `keep_per_stage` eligible ones stay.
 
     With the paper's rule (a stage keeps two blocks: its first, and one of the eligible) 21 of ResNet-56's 27.
     """
@@ -119,7 +119,7 @@ def _check(
         without = most_removable(blocks, 0, protect_first)
         raise InputError(
             f"choose: {count} blocks to remove, but at most {most} of {len(blocks)} can go with "
-            f"keep_per_stage={keep_per_stage}, protect_first={protect_first} ({without} with keep_per_stage=0)"
+            f"keep_per_stage={keep_per_stage}, protect_first={protect_first} ({without} if none is kept)"
         )
 
 

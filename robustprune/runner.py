@@ -25,7 +25,9 @@ from robustprune.suite import Case, Suite
 
 def open_bench(suite: Suite, store: Store, device: str) -> Bench:
     """Load the data of a suite and choose the device."""
-    return Bench(suite=suite, data=suite.data(), store=store, device=pick_device(device))
+    data, place = suite.data(), pick_device(device)
+    surroundings = {**environment(place), "data": data.source}
+    return Bench(suite=suite, data=data, store=store, device=place, surroundings=surroundings)
 
 
 def run_suite(
@@ -57,7 +59,7 @@ def run_case(case: Case, bench: Bench) -> CaseResult:
     subject, parent = case_subject(case, bench), parent_subject(case.parent or case.model, bench)
     sample = evaluation_sample(bench)
     clean, outcomes = attacked(subject, parent, sample, bench)
-    checks = examined(case, subject, parent, bench)
+    checks = examined(case, subject, parent, sample, bench)
     return CaseResult(
         suite=bench.suite.name,
         case=case.id,
@@ -79,15 +81,14 @@ def run_case(case: Case, bench: Bench) -> CaseResult:
         trust=trust(checks),
         sample_hash=sample.hash,
         weights_hash=subject.weights,
-        environment=environment(bench.device),
+        environment=dict(bench.surroundings),
     )
 
 
 def prepare_case(case: Case, bench: Bench) -> None:
     """Do all of a case but its cost: what worker processes do, and what does not depend on a quiet machine."""
     subject, parent = case_subject(case, bench), parent_subject(case.parent or case.model, bench)
-    attacked(subject, parent, evaluation_sample(bench), bench)
-    examined(case, subject, parent, bench)
+    examined(case, subject, parent, evaluation_sample(bench), bench)
 
 
 def is_prepared(case: Case, bench: Bench) -> bool:
@@ -125,6 +126,49 @@ def attacked(subject: Subject, parent: Subject, sample: Split, bench: Bench) -> 
     return clean, outcomes
 
 
+def examined(case: Case, subject: Subject, parent: Subject, sample: Split, bench: Bench) -> list[Check]:
+    """Gather the evidence that the attacks were strong enough to be believed, for each threat model."""
+    clean, outcomes = attacked(subject, parent, sample, bench)
+    _, parent_outcomes = attacked(parent, parent, sample, bench)
+    checks: list[Check] = []
+    for chain in chains(bench.suite.attacks):
+        seeds = len({other.seed for other in bench.suite.cases if other.kind == case.kind})
+        settings = {
+            **_on(subject, parent, bench),
+            "sample": sample.hash,
+            "attacks": chain,
+            "tier": bench.suite.tier,
+            "seeds": seeds,
+            "margin": bench.suite.policy.max_robust_drop,
+            "used": (case.recipe, case.strategy, bench.data.train.hash),
+        }
+
+        def make(key: str, chain: Sequence[Attack] = chain, seeds: int = seeds) -> dict[str, Any]:
+            bench.tick(f"check {chain[0].threat}", 0, 1)
+            ctx = EvidenceContext(
+                model=subject.model,
+                x=sample.x.to(bench.device),
+                y=sample.y.to(bench.device),
+                clean=clean,
+                outcomes=_of(chain, outcomes),
+                attacks=chain,
+                parent=None if case.parent_case is None else parent.model,
+                parent_robust=_worst(_of(chain, parent_outcomes)),
+                margin=bench.suite.policy.max_robust_drop,
+                seeds=seeds if case.strategy is not None else None,
+                classes=bench.data.classes,
+                weights_before=subject.weights,
+                sample_hashes=sample.hashes(),
+                used_hashes=_used(case, bench),
+                provenance=_provenance(subject, sample, bench),
+            )
+            return {"checks": [dataclasses.asdict(check) for check in gather(ctx, bench.suite.tier)]}
+
+        record = bench.store.once("evidence", settings, make)
+        checks += [Check(**check) for check in record["checks"]]
+    return checks
+
+
 def chains(attacks: Sequence[Attack]) -> list[tuple[Attack, ...]]:
     """Group attacks by threat model, in the order in which the threat models first appear."""
     threats = dict.fromkeys(attack.threat for attack in attacks)
@@ -132,21 +176,20 @@ def chains(attacks: Sequence[Attack]) -> list[tuple[Attack, ...]]:
 
 
 def priced(subject: Subject, parent: Subject, bench: Bench) -> Cost:
-    """What the network costs beside its parent. The values of the weights do not matter, the architecture does."""
+    """What the network costs beside its parent. Values of weights do not matter: networks of one shape share a cost."""
     settings = {
-        "parent": parent.weights,
+        "factories": (subject.factory, parent.factory),
         "removed": subject.removed,
-        "architecture": subject.weights if not subject.removed else None,
         "suite": (bench.suite.batches, bench.suite.timing_seconds),
         "shape": bench.example().shape,
         "threads": torch.get_num_threads(),
         "code": code_version("cost", "models"),
-        "machine": environment(bench.device)["processor"],
+        "machine": bench.surroundings["processor"],
     }
 
     def make(key: str) -> dict[str, Any]:
         bench.tick("time", 0, 1)
-        beside = None if subject.weights == parent.weights else parent.model
+        beside = parent.model if subject.removed or subject.factory != parent.factory else None
         cost = measure(
             subject.model,
             bench.example(),
@@ -173,8 +216,8 @@ def one_thread(device: torch.device) -> Iterator[None]:
 def _on(subject: Subject, parent: Subject, bench: Bench) -> dict[str, Any]:
     """What every measurement by attack depends on."""
     return {
-        "weights": subject.weights,
-        "parent": parent.weights,
+        "subject": subject.identity,
+        "parent": parent.identity,
         "code": code_version("attacks", "models", "data"),
         "device": bench.device.type,
     }
@@ -182,6 +225,32 @@ def _on(subject: Subject, parent: Subject, bench: Bench) -> dict[str, Any]:
 
 def _blocks(parent: Subject, bench: Bench) -> list[str]:
     make = lambda key: {"blocks": [b.name for b in find_blocks(parent.model, bench.example())]}  # noqa: E731
-    settings = {"parent": parent.weights, "code": code_version("models")}
+    settings = {"parent": parent.identity, "code": code_version("models")}
     blocks: list[str] = bench.store.once("blocks", settings, make)["blocks"]
     return blocks
+
+
+def _of(chain: Sequence[Attack], outcomes: Sequence[Outcomes]) -> list[Outcomes]:
+    """The outcomes of one threat model."""
+    return [outcome for outcome in outcomes if outcome.threat == chain[0].threat]
+
+
+def _worst(outcomes: Sequence[Outcomes]) -> list[bool]:
+    """Per sample, whether it resisted every one of these attacks."""
+    return [all(column) for column in zip(*(outcome.robust for outcome in outcomes), strict=True)]
+
+
+def _used(case: Case, bench: Bench) -> dict[str, list[str]]:
+    """Hashes of the images that a case learned from, by use; the evaluation must share none of them."""
+    used = {}
+    if case.strategy is not None:
+        used["scoring"] = scoring_sample(bench.data, case.strategy, case.seed).hashes()
+    if case.recipe is not None or case.model.recipe is not None:
+        used["training"] = bench.data.train.hashes()
+    return used
+
+
+def _provenance(subject: Subject, sample: Split, bench: Bench) -> dict[str, Any]:
+    """What is recorded about where a number comes from."""
+    hashes = {"weights": subject.weights, "samples": sample.hash, "precision": "float32"}
+    return {**hashes, **bench.surroundings}

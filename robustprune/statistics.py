@@ -169,8 +169,7 @@ def paired(parent: Sequence[bool], child: Sequence[bool], confidence: float = 0.
         raise InputError(
             f"paired: {len(parent)} and {len(child)} samples: expected the same samples, at least one"
         )
-    fixed = sum(new and not old for old, new in zip(parent, child, strict=True))
-    broken = sum(old and not new for old, new in zip(parent, child, strict=True))
+    fixed, broken = _discordant(parent, child)
     n = len(parent)
     low, high = tango(fixed, broken, n, confidence)
     p = mcnemar(fixed, broken)
@@ -182,27 +181,33 @@ def paired_seeds(
 ) -> Paired:
     """Compare over seeds: the mean difference of children from parents, pair by pair, on the same samples.
 
-    The interval's ends are the means of the seeds' Tango ends. Pooling the seeds' counts would treat one
-    sample seen by three networks as three samples and be too narrow. The mean of the ends is never too
-    narrow, because the standard error of a mean is at most the mean of the standard errors, however much
-    the seeds agree; it keeps Tango's behaviour at few discordant samples, needs no random numbers, and for
-    one seed it is Tango's interval. It speaks of these trained networks on new samples, not of networks
-    trained anew: show the seeds' range beside it.
+    The seeds share their samples, so pooling their counts would pass one sample seen by three networks off
+    as three. Here the sample is the unit: its difference d is the mean over the seeds, between -1 and 1.
+    Tango's interval is taken for a variable with the values -a, 0 and a that has the mean of d and its
+    second moment, so a = sum d² / sum |d|; one sample on which all seeds agree (d² = |d| = 1) is added to
+    both sums, so that few discordant samples do not pass for certainty. For one seed, and for seeds that
+    agree everywhere, a = 1 and this is Tango's interval. The test is `sign_flip`. Both speak of these
+    trained networks on new samples, not of networks trained anew: show the range over seeds beside them.
     """
     if len(parents) != len(children) or not parents or len({len(row) for row in [*parents, *children]}) != 1:
         raise InputError("paired_seeds: expected one parent for every child, all on the same samples")
-    each = [paired(old, new, confidence) for old, new in zip(parents, children, strict=True)]
-    sums = [
-        sum(new) - sum(old)
-        for old, new in zip(zip(*parents, strict=True), zip(*children, strict=True), strict=True)
-    ]
+    olds, news = zip(*parents, strict=True), zip(*children, strict=True)
+    sums = [sum(new) - sum(old) for old, new in zip(olds, news, strict=True)]
+    if not sums:
+        raise InputError("paired_seeds: no samples; expected at least one")
+    n, seeds = len(sums), len(parents)
+    up = sum(value for value in sums if value > 0) / seeds
+    down = -sum(value for value in sums if value < 0) / seeds
+    scale = (sum(value * value for value in sums) / seeds**2 + 1) / (up + down + 1)
+    low, high = tango(up / scale, down / scale, n, confidence)
+    counts = [_discordant(old, new) for old, new in zip(parents, children, strict=True)]
     return Paired(
-        n=each[0].n,
-        fixed=fmean(one.fixed for one in each),
-        broken=fmean(one.broken for one in each),
-        difference=fmean(one.difference for one in each),
-        low=fmean(one.low for one in each),
-        high=fmean(one.high for one in each),
+        n=n,
+        fixed=fmean(fixed for fixed, _ in counts),
+        broken=fmean(broken for _, broken in counts),
+        difference=(up - down) / n,
+        low=scale * low,
+        high=scale * high,
         p=sign_flip(sums),
     )
 
@@ -226,6 +231,13 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
     middle = left if left == right else (left + right) / 2
     below = int(binom.ppf((1 - _level(confidence)) / 2, n, 0.5)) - 1
     return (middle, ordered[below], ordered[n - 1 - below]) if below >= 0 else (middle, -math.inf, math.inf)
+
+
+def _discordant(parent: Sequence[bool], child: Sequence[bool]) -> tuple[int, int]:
+    """Count the samples that came right and those that went wrong."""
+    fixed = sum(new and not old for old, new in zip(parent, child, strict=True))
+    broken = sum(old and not new for old, new in zip(parent, child, strict=True))
+    return fixed, broken
 
 
 def _tango_interval(fixed: float, broken: float, n: int, z: float) -> Interval:

@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,6 +57,8 @@ class Bench:
     data: Data
     store: Store
     device: torch.device
+    surroundings: Mapping[str, Any]
+    """Commit, versions, machine and data source, as results record them."""
     tick: Tick = lambda stage, done, total: None
 
     def example(self) -> Tensor:
@@ -66,13 +68,23 @@ class Bench:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A network under test; `model` is built from disk the first time it is asked for."""
+    """A network under test; `model` is built from disk the first time it is asked for.
+
+    `weights` is the hash of its weights. With `factory` (the same weights in another architecture are another
+    network) and `removed` it names the network.
+    """
 
     weights: str
-    removed: tuple[str, ...]
-    scores: Mapping[str, Mapping[str, float]]
-    similarity: Mapping[str, float]
+    factory: Callable[[], nn.Module]
+    removed: tuple[str, ...] = ()
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    similarity: Mapping[str, float] = field(default_factory=dict)
     build: Callable[[], nn.Module]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What measurements of this network are keyed by."""
+        return {"weights": self.weights, "factory": self.factory, "removed": self.removed}
 
     @cached_property
     def model(self) -> nn.Module:
@@ -83,24 +95,28 @@ class Subject:
 def parent_subject(model: Model, bench: Bench) -> Subject:
     """Load the weights of an unpruned model, or train it from scratch once."""
     if model.weights is not None:
-        file = locate(model, bench.suite)
-        return _unpruned(file_hash(file), lambda: load_weights(_initial(model), file).to(bench.device))
-    settings = {
-        "model": model,
-        "data": bench.data.train.hash,
-        "code": code_version("models", "data", "finetune"),
-        "device": bench.device.type,
-    }
+        kind, file = "loaded", locate(model, bench.suite)
+        settings = {"factory": model.build, "file": file_hash(file), "code": code_version("models")}
+    else:
+        kind, file = "parents", None
+        code = code_version("models", "data", "finetune")
+        settings = {"model": model, "data": bench.data.train.hash, "code": code, "device": bench.device.type}
 
     def make(key: str) -> dict[str, Any]:
+        if file is not None:
+            return {"weights": weights_hash(load_weights(_initial(model), file))}
         net = _initial(model).to(bench.device)
         _train(net, model.recipe, model.seed, bench, f"train {model.name}", teacher=None)
         save_weights(net, bench.store.path("parents", key, ".safetensors"))
         return {"weights": weights_hash(net), "file": key}
 
-    record = bench.store.once("parents", settings, make)
-    file = bench.store.path("parents", record["file"], ".safetensors")
-    return _unpruned(record["weights"], lambda: load_weights(_initial(model), file).to(bench.device))
+    record = bench.store.once(kind, settings, make)
+    place = file or bench.store.path("parents", record["file"], ".safetensors")
+
+    def build() -> nn.Module:
+        return load_weights(_initial(model), place).to(bench.device)
+
+    return Subject(weights=record["weights"], factory=model.build, build=build)
 
 
 def case_subject(case: Case, bench: Bench) -> Subject:
@@ -109,7 +125,7 @@ def case_subject(case: Case, bench: Bench) -> Subject:
     if case.strategy is None and case.recipe is None:
         return start
     settings = {
-        "start": start.weights,
+        "start": start.identity,
         "strategy": case.strategy,
         "recipe": case.recipe,
         "seed": case.seed,
@@ -140,6 +156,7 @@ def case_subject(case: Case, bench: Bench) -> Subject:
 
     return Subject(
         weights=record["weights"],
+        factory=case.model.build,
         removed=tuple(record["removed"]),
         scores=record["scores"],
         similarity=record["similarity"],
@@ -185,7 +202,7 @@ def _pruned(case: Case, start: Subject, bench: Bench) -> tuple[nn.Module, list[s
     total = _count(strategy, find_blocks(net, bench.example()))
     while len(gone) < total:
         bench.tick(f"score by {strategy.criterion.name}", len(gone), total)
-        scores = _scores(net, strategy, case.seed, bench)
+        scores = _scores(net, case.model.build, strategy, case.seed, bench)
         names = choose(
             scores[strategy.criterion.name],
             find_blocks(net, bench.example()),
@@ -199,10 +216,12 @@ def _pruned(case: Case, start: Subject, bench: Bench) -> tuple[nn.Module, list[s
     return net, gone, first
 
 
-def _scores(net: nn.Module, strategy: Strategy, seed: int, bench: Bench) -> dict[str, dict[str, float]]:
+def _scores(
+    net: nn.Module, factory: Callable[[], nn.Module], strategy: Strategy, seed: int, bench: Bench
+) -> dict[str, dict[str, float]]:
     """Scores are shared by all cases that look at the same network with the same eyes, whatever they remove."""
     settings = {
-        "net": weights_hash(net),
+        "net": (weights_hash(net), factory),
         "criterion": strategy.criterion,
         "samples": (strategy.samples, seed, bench.data.train.hash),
         "protect": strategy.protect_first,
@@ -243,10 +262,6 @@ def _initial(model: Model) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.seed)
         return model.build()
-
-
-def _unpruned(weights: str, build: Callable[[], nn.Module]) -> Subject:
-    return Subject(weights=weights, removed=(), scores={}, similarity={}, build=build)
 
 
 def _block_names(net: nn.Module, bench: Bench) -> list[str]:

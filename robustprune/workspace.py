@@ -57,10 +57,15 @@ def open_suite(where: str | Path, expression: str | None = None, quick: bool = F
 def measure_suite(
     suite: Suite, place: Shelf, *, device: str = "cpu", workers: int | None = None, force: bool = False
 ) -> list[CaseResult]:
-    """Run what is missing, showing progress on stderr, and keep the results as the latest."""
+    """Run what is missing, showing progress on stderr, and keep the results as the latest.
+
+    The suite is inspected first, so that what cannot work stops before anything is trained.
+    """
+    from robustprune.inspection import inspect
     from robustprune.progress import Display
     from robustprune.runner import run_suite
 
+    list(inspect(suite, device))
     store = replace(place.store, since=time.time()) if force else place.store
     with Display(suite.name, len(suite.cases)) as display:
         cases = run_suite(suite, store, display, device=device, workers=workers)
@@ -70,13 +75,21 @@ def measure_suite(
 
 def write_tables(cases: Sequence[CaseResult], folder: Path) -> list[Path]:
     """Write the comparison table as Markdown and CSV."""
-    from robustprune.report.table import comparison, to_csv, to_markdown
-
-    frame = comparison(cases)
-    files = {folder / TABLE: to_markdown(frame), folder / "table.csv": to_csv(frame)}
+    files = {folder / TABLE: rendered(cases, "md"), folder / "table.csv": rendered(cases, "csv")}
     for file, text in files.items():
         write_whole(file, text.encode())
     return list(files)
+
+
+def rendered(cases: Sequence[CaseResult], form: str) -> str:
+    """Show results as a Markdown, CSV or LaTeX table, or as one HTML page."""
+    from robustprune.report.table import comparison, to_csv, to_latex, to_markdown
+
+    if form == "html":
+        from robustprune.report.html import render
+
+        return render(cases[0].suite, cases)
+    return {"md": to_markdown, "csv": to_csv, "tex": to_latex}[form](comparison(cases))
 
 
 def latest(place: Shelf, suite: Suite) -> list[CaseResult]:

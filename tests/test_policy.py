@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "report"))
 import made_up
 
 from robustprune.errors import InputError
-from robustprune.policy import Policy, exit_code, judge, load_policy
+from robustprune.policy import Policy, exit_code, judge, judge_all, load_policy
 from robustprune.verdict import Verdict, accuracy, summary
 
 ONLY_OVERALL = Policy(max_class_drop=None)
@@ -175,7 +175,7 @@ def test_other_samples_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("n", "margin", "discordant"), [(400, 0.02, 0.0), (1000, 0.02, 0.02), (2000, 0.01, 0.05)]
+    ("n", "margin", "discordant"), [(400, 0.02, 0.0), (1000, 0.02, 0.02), (1500, 0.01, 0.04)]
 )
 def test_the_gate_passes_a_truly_inferior_network_in_at_most_5_percent_of_2000_trials(n, margin, discordant):
     """The true drop equals the margin; `discordant` is the share fixed, and of as many broken."""
@@ -259,3 +259,11 @@ def test_a_file_that_is_not_toml_or_not_there_is_refused(tmp_path):
 def test_a_policy_made_in_code_is_checked_too():
     with pytest.raises(InputError, match="max_robust_drop = 2: expected a proportion"):
         Policy(max_robust_drop=2)
+
+
+def test_every_case_with_a_parent_is_judged():
+    cases = made_up.whole_suite(n=30, seeds=(0,))
+    verdicts = judge_all(cases)
+    assert [verdict.case for verdict in verdicts] == [case.case for case in cases[1:]]
+    assert {verdict.parent for verdict in verdicts} == {cases[0].case}
+    assert verdicts[2] == judge(cases[3], cases[0])

@@ -144,17 +144,43 @@ def test_seeds_that_agree_are_worth_one_seed():
     assert three.p == pytest.approx(one.p)
 
 
-def test_the_interval_over_seeds_is_never_too_narrow():
-    """Seeds that share half of their discordance: the interval covers the true mean difference."""
+@pytest.mark.parametrize(
+    ("shared", "own_loss", "own_gain"),
+    [(0.04, 0.0, 0.0), (0.0, 0.04, 0.04), (0.03, 0.03, 0.01), (0.0, 0.01, 0.0)],
+)
+def test_the_interval_over_seeds_covers_whether_seeds_agree_or_not(shared, own_loss, own_gain):
+    """`shared` samples are lost by all three seeds together, the others by each seed for itself."""
     rng = np.random.default_rng(3)
-    n, covered = 150, []
-    for _ in range(400):
-        hard = rng.random(n) < 0.1  # samples that every seed loses with a chance of one half
-        parent = [True] * n
-        children = [(~(hard & (rng.random(n) < 0.5))).tolist() for _ in range(3)]
+    n, covered, widths = 250, [], []
+    parent = [i % 2 == 0 for i in range(n)]
+    truth = -(shared + (1 - shared) * own_loss) / 2 + own_gain / 2
+    for _ in range(300):
+        together = rng.random(n) < shared
+        children = [
+            np.where(parent, ~together & (rng.random(n) >= own_loss), rng.random(n) < own_gain).tolist()
+            for _ in range(3)
+        ]
         result = st.paired_seeds([parent] * 3, children)
-        covered.append(result.low <= -0.05 <= result.high)
-    assert np.mean(covered) >= 0.94
+        covered.append(result.low <= truth <= result.high)
+        single = st.paired(parent, children[0])
+        widths.append((result.high - result.low) / (single.high - single.low))
+    assert np.mean(covered) >= 0.93
+    if shared == 0 and own_gain:  # independent seeds carry more information than one
+        assert np.mean(widths) < 0.8
+
+
+def test_three_seeds_by_hand():
+    """Sample sums over the seeds: -3, -1, +2; a = (1 + 1/9 + 4/9 + 1) / (1 + 1/3 + 2/3 + 1)."""
+    parents = [[True, True, False, True]] * 3
+    children = [[False, False, True, True], [False, True, True, True], [False, True, False, True]]
+    result = st.paired_seeds(parents, children)
+    a = (23 / 9) / 3
+    assert (result.low, result.high) == pytest.approx(
+        tuple(a * end for end in st.tango(2 / 3 / a, 4 / 3 / a, 4)), abs=1e-12
+    )
+    assert result.difference == pytest.approx(-2 / 3 / 4)
+    assert (result.fixed, result.broken) == pytest.approx((2 / 3, 4 / 3))
+    assert result.p == pytest.approx(st.sign_flip([-3, -1, 2, 0]))
 
 
 def test_median_interval_covers_and_takes_infinities():

@@ -172,9 +172,9 @@ class _SingleRun:
 
     def attack_single_run(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (adversarial or last point, still right, best loss, the first again), a row a sample."""
-        target = None if self.target_class is None else self.get_logits(x).argsort(1)[:, -self.target_class]
+        target = None if self.target_class is None else self._target(x, self.target_class)
         found, right = x.clone(), torch.ones(len(x), dtype=torch.bool, device=x.device)
-        best_loss = torch.zeros(len(x), device=x.device)
+        best_loss = torch.zeros_like(x[:, 0, 0, 0])
         run = _Run(x, y, target, self._random_start(x), self.eps, self.norm)
         marks, last = checkpoints(self.steps), 0
         for step in range(self.steps + 1):
@@ -194,6 +194,12 @@ class _SingleRun:
             if not len(run.row):
                 break
         return found, right, best_loss, found
+
+    def _target(self, x: Tensor, place: int) -> Tensor:
+        """Return the class (m,) whose logit on the clean image is the `place`-th largest."""
+        logits = self.get_logits(x)
+        check_targets(place - 1, logits)
+        return logits.argsort(1)[:, -place]
 
     def _look(self, run: _Run) -> tuple[Tensor, Tensor, Tensor]:
         """Return loss (m,), its input gradient averaged over `eot_iter` passes, and the gap to a wrong class
@@ -224,7 +230,7 @@ class _SingleRun:
         drawn = generators(self.seed, keys(x), torch.full((len(x),), self._runs))
         size = x[0].numel()
         draws = [g.uniform(-1, 1, size) if self.norm == "Linf" else g.standard_normal(size) for g in drawn]
-        noise = torch.from_numpy(np.stack(draws)).float()
+        noise = torch.from_numpy(np.stack(draws)).to(x.dtype)
         unit = noise / rows(norms(noise, self.norm), noise)
         return (x + self.eps * unit.to(x.device).reshape(x.shape)).clamp(0, 1)
 
@@ -243,6 +249,15 @@ class TargetedAutoPGD(_SingleRun, torchattacks.APGDT):  # type: ignore[misc]
         if target is None:
             raise InputError("TargetedAutoPGD: no target class; call the attack object, not its single run")
         return targeted_dlr_loss(logits, y, target)
+
+
+def check_targets(targets: int, logits: Tensor) -> None:
+    """Raise InputError unless the logits (m, k) have `targets` wrong classes."""
+    if targets >= logits.shape[1]:
+        raise InputError(
+            f"{targets} target classes on a network with {logits.shape[1]} classes: "
+            "give the attack its number of classes as n_classes"
+        )
 
 
 def _top(logits: Tensor, k: int) -> Tensor:

@@ -44,6 +44,8 @@ class Found:
     failed: Tensor
     adversarial: Tensor | None = None
     error: str | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What else the results should record about this attack."""
 
     @classmethod
     def nothing(cls, x: Tensor, keep: bool = False) -> Found:

@@ -13,6 +13,8 @@ import torch
 import torchattacks
 from torch import Tensor
 
+from robustprune.attacks.apgd import check_targets
+
 
 class TargetedFAB(torchattacks.FAB):  # type: ignore[misc]
     """torchattacks' FAB towards the `n_target_classes` likeliest wrong classes, nearest boundary crossing
@@ -28,6 +30,12 @@ class TargetedFAB(torchattacks.FAB):  # type: ignore[misc]
             gap = logits.gather(1, la_target[:, None]) - logits.gather(1, la[:, None])
             (grad,) = torch.autograd.grad(gap.sum(), point)
         return gap.detach(), grad.contiguous().unsqueeze(1)
+
+    def get_logits(self, inputs: Tensor) -> Tensor:
+        """Return the logits (m, k); InputError where there are fewer classes than the attack aims at."""
+        logits = torch.as_tensor(super().get_logits(inputs))
+        check_targets(self.n_target_classes, logits)
+        return logits
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Attack a batch (m, C, H, W); rows that were not broken within eps come back clean."""

@@ -35,24 +35,13 @@ def measure(
     Latency is measured for each batch size of `batches`, spending about `seconds` on each, on `threads` CPU
     threads (None: as many as torch uses now), in turn with `parent` where one is given. Memory is the peak of
     one forward pass of the largest batch. `device` None is where the model is; on another one copies are
-    measured. The models come back unchanged. Raises InputError for an empty example, batch sizes below 1, and
-    times that are not above 0.
+    measured. The models come back unchanged. Raises InputError where there is nothing to measure.
 
     >>> cost = measure(nn.Linear(4, 2), torch.zeros(1, 4), batches=(1,), seconds=0.01)
     >>> cost.macs, cost.params, cost.latency_ratio
     (8, 10, {'1': 1.0})
     """
-    if (
-        len(example) == 0
-        or not batches
-        or min(batches) < 1
-        or seconds <= 0
-        or (threads is not None and threads < 1)
-    ):
-        asked = f"example of {len(example)}, batches={tuple(batches)}, seconds={seconds}, threads={threads}"
-        raise InputError(
-            f"cost: {asked}; expected at least one sample, batches and threads from 1, seconds above 0"
-        )
+    _check(example, batches, seconds, threads)
     place = torch.device(device) if device is not None else _device(model, example.device)
     model, parent = _on(model, place), parent if parent is None else _on(parent, place)
     spans, ratios = {}, {}
@@ -81,6 +70,17 @@ def batch_of(example: Tensor, size: int) -> Tensor:
     [1, 2, 1]
     """
     return example[torch.arange(size, device=example.device) % len(example)]
+
+
+def _check(example: Tensor, batches: Sequence[int], seconds: float, threads: int | None) -> None:
+    if len(example) == 0:
+        raise InputError(f"cost: example of shape {tuple(example.shape)}, expected at least one sample")
+    if not batches or min(batches) < 1:
+        raise InputError(f"cost: batches={tuple(batches)}, expected one or more sizes of at least 1")
+    if seconds <= 0 or (threads is not None and threads < 1):
+        raise InputError(
+            f"cost: seconds={seconds}, threads={threads}, expected above 0, and None or at least 1"
+        )
 
 
 def _device(model: nn.Module, otherwise: torch.device) -> torch.device:

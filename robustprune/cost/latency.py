@@ -27,11 +27,10 @@ FEWEST, MOST = 3, 1000
 def latency(
     model: nn.Module, x: Tensor, seconds: float, parent: nn.Module | None = None
 ) -> NDArray[np.float64]:
-    """Time forward passes of batch `x` in eval mode, without gradients; milliseconds, (rounds, 1) or (rounds,
-    2).
+    """Time forward passes of batch `x`, in eval mode, without gradients; milliseconds, one row a round.
 
-    The columns are `model` and, where given, `parent`, timed in turn. About `seconds` are spent, a fifth of
-    them on warming up, but never fewer than 3 rounds. Everything has to be on one device.
+    The first column is `model`, the second (where given) its `parent`, timed in turn. About `seconds` are
+    spent, a fifth of them on warming up, but never fewer than 3 rounds. Everything has to be on one device.
     """
     networks = [model] if parent is None else [model, parent]
     calls = [_pass(network, x) for network in networks]
@@ -76,8 +75,7 @@ def ratio(milliseconds: NDArray[np.float64]) -> float:
 
 @contextmanager
 def threads_set(threads: int | None) -> Iterator[int]:
-    """Use so many CPU threads inside (None: as many as now) and yield their number; put the old number
-    back."""
+    """Use so many CPU threads inside (None: as many as now), yield their number, and put the old one back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

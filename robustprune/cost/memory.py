@@ -8,6 +8,7 @@ does not see scratch memory inside an operator.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ FOLLOWED_METHOD = "live tensors followed: weights + input + activations, without
 class LiveTensors(TorchDispatchMode):
     """Follows the storages that operators make inside the context: `live` bytes now, `peak` bytes so far.
 
-    Storages of `known` tensors, views and results written in place are not new. The mode has to stay
-    referenced no longer than the tensors it follows: it only counts down what it counted up.
+    Storages of `known` tensors, views and results written in place are not new. A tensor freed
+    after the context still counts down.
 
     >>> with LiveTensors() as memory:
     ...     a = torch.zeros(10)
@@ -35,8 +36,8 @@ class LiveTensors(TorchDispatchMode):
     (80, 0)
     """
 
-    def __init__(self, known: tuple[Tensor, ...] = ()) -> None:
-        super().__init__()
+    def __init__(self, known: Sequence[Tensor] = ()) -> None:
+        TorchDispatchMode.__init__(self)
         self.live = self.peak = 0
         self._held = [tensor.untyped_storage() for tensor in known]
         self._known = {id(storage) for storage in self._held}
@@ -62,20 +63,22 @@ class LiveTensors(TorchDispatchMode):
 
 
 def peak_memory(model: nn.Module, x: Tensor) -> tuple[int, str]:
-    """Return the peak bytes of one forward pass of batch `x`, in eval mode without gradients, and how it was
-    measured.
+    """Return the peak bytes of one forward pass of batch `x`, and how they were measured.
 
-    Weights (parameters and buffers) and the input are included; what else lies on the device is not.
+    The pass is in eval mode, without gradients. Weights (parameters and buffers) and the input are included;
+    what else lies on the device is not.
 
     >>> peak_memory(nn.Linear(10, 5), torch.zeros(2, 10))[0]  # 55 weights, 20 inputs, 10 outputs
     340
     """
-    held = list({id(s): s for s in (t.untyped_storage() for t in [*_state(model), x])}.values())
-    base = sum(storage.nbytes() for storage in held)
+    held = [*model.parameters(), *model.buffers(), x]
+    base = sum(
+        {storage.data_ptr(): storage.nbytes() for storage in map(Tensor.untyped_storage, held)}.values()
+    )
     with evaluating(model), torch.no_grad():
         if x.device.type == "cuda":
             return base + _cuda_peak(model, x), CUDA_METHOD
-        with LiveTensors((*_state(model), x)) as memory:
+        with LiveTensors(held) as memory:
             model(x)
     return base + memory.peak, FOLLOWED_METHOD
 
@@ -88,7 +91,3 @@ def _cuda_peak(model: nn.Module, x: Tensor) -> int:
     model(x)
     torch.cuda.synchronize(x.device)
     return torch.cuda.max_memory_allocated(x.device) - before
-
-
-def _state(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]

@@ -64,6 +64,18 @@ class FeatureCriterion(ABC):
         }
 
 
+def known_classes(labels: Labels, classes: int) -> None:
+    """Refuse class numbers outside 0..classes-1.
+
+    >>> known_classes(np.array([0, 3]), 3)
+    Traceback (most recent call last):
+    robustprune.errors.InputError: labels run from 0 to 3, expected 0 to 2 for 3 logits
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"labels run from {low} to {high}, expected 0 to {classes - 1} for {classes} logits")
+
+
 def paired(x: Array, y: Array) -> None:
     """Refuse feature matrices that no paired distance can be computed from.
 

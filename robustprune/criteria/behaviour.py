@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.special import log_softmax
 
-from robustprune.criteria.base import Array, Criterion, Labels
-from robustprune.errors import InputError
+from robustprune.criteria.base import Array, Criterion, Labels, known_classes
 
 if TYPE_CHECKING:
     from robustprune.criteria.context import Inputs, ScoringContext
@@ -27,11 +26,7 @@ def mean_loss(logits: Array, labels: Labels) -> float:
     >>> round(mean_loss(np.array([[0.0, 0.0], [0.0, 1000.0]]), np.array([0, 1])), 4)
     0.3466
     """
-    classes = logits.shape[1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(
-            f"labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} logits"
-        )
+    known_classes(labels, logits.shape[1])
     return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
 
 

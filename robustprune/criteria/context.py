@@ -21,7 +21,7 @@ from robustprune.criteria.base import Array, Criterion, Labels
 from robustprune.criteria.probe import Changes, Parts, Pass, Probe
 from robustprune.criteria.replay import Tape
 from robustprune.errors import InputError
-from robustprune.models.blocks import Block, skip_for
+from robustprune.models.blocks import Block, module_named, skip_for
 from robustprune.models.modes import evaluating
 
 Inputs = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -87,7 +87,7 @@ class ScoringContext:
         return np.asarray(self.y.cpu().numpy(), dtype=np.int64)
 
     def without(self, name: str) -> Pass:
-        """Features and logits with block `name` skipped. Raises InputError for a name that is no candidate."""
+        """Features and logits with block `name` skipped. Raises InputError for a name that is no block."""
         if name not in self._sweep.without:
             known = ", ".join(block.name for block in self.blocks)
             raise InputError(f"scoring: {name!r} is no candidate block, expected one of {known}")
@@ -113,7 +113,7 @@ class ScoringContext:
     @cached_property
     def modules(self) -> dict[str, nn.Module]:
         """Block name -> module."""
-        return {block.name: self.model.get_submodule(block.name) for block in self.blocks}
+        return {block.name: module_named(self.model, block.name) for block in self.blocks}
 
     @cached_property
     def skips(self) -> dict[str, nn.Module]:
@@ -121,27 +121,27 @@ class ScoringContext:
         return {block.name: skip_for(self.model, block) for block in self.blocks}
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs (x, y) of at most `batch_size` samples, on the model's device, in the order of the data."""
+        """Copies (x, y) of at most `batch_size` samples, on the model's device, in the order of the data."""
         device = next((p.device for p in self.model.parameters()), self.x.device)
         for start in range(0, len(self.x), self.batch_size):
             part = slice(start, start + self.batch_size)
-            yield self.x[part].to(device), self.y[part].to(device)
+            yield self.x[part].to(device, copy=True), self.y[part].to(device)
 
     @cached_property
     def _sweep(self) -> _Sweep:
         tape, changes = Tape(self.model, self.modules, self.skips), Changes(self.modules)
-        dense, parts = (
-            Parts("the unpruned network"),
-            {n: Parts(f"the network without block {n}") for n in self.modules},
-        )
+        parts = {name: Parts(f"the network without block {name}") for name in self.modules}
+        dense = Parts("the unpruned network")
         with evaluating(self.model), torch.no_grad(), Probe(self.model, self.modules.values()) as probe:
             for x, _ in self.batches():
                 with changes.watched():
                     dense.add(tape.record(x), probe.features, len(x))
                 for name in self.modules:
                     parts[name].add(tape.without(name), probe.features, len(x))
-        without = {name: part.whole() for name, part in parts.items()}
-        return _Sweep(dense=dense.whole(), without=without, influence=changes.means())
+        whole, influence = dense.whole(), changes.means()
+        return _Sweep(
+            dense=whole, without={n: part.whole() for n, part in parts.items()}, influence=influence
+        )
 
     @cached_property
     def _influence(self) -> dict[str, float]:

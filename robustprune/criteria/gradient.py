@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robustprune.criteria.base import Array
-from robustprune.criteria.probe import numpy64
+from robustprune.criteria.base import Array, known_classes
+from robustprune.criteria.probe import logits_of, numpy64
 from robustprune.criteria.replay import Handler, first, intercepted
 from robustprune.errors import InputError
 from robustprune.models.modes import frozen
@@ -32,33 +32,44 @@ def gate_gradients(ctx: ScoringContext) -> dict[str, Array]:
     One forward and one backward pass for all blocks; parameters get no gradient. Raises InputError for a
     block that is never called, or one with NaN or Inf.
     """
-    names = {module: name for name, module in ctx.modules.items()}
-    parts: list[list[Array]] = []
+    parts: dict[str, list[Array]] = {name: [] for name in ctx.modules}
     with frozen(ctx.model), torch.enable_grad():
         for x, y in ctx.batches():
-            gates = {name: torch.ones(len(x), device=x.device, requires_grad=True) for name in ctx.modules}
+            gates = _Gates(ctx, len(x), x.device)
+            with intercepted(ctx.modules.values(), gates.gated):
+                logits = logits_of(ctx.model(x), len(x), "the network with gates")
+            known_classes(ctx.labels, logits.shape[1])
+            loss = cross_entropy(logits, y, reduction="sum")
+            grads = torch.autograd.grad(loss, list(gates.values.values()), allow_unused=True)
+            for name, grad in zip(gates.values, grads, strict=True):
+                parts[name].append(_checked(name, grad))
+    return {name: np.concatenate(part) for name, part in parts.items()}
 
-            def gated(
-                module: nn.Module,
-                forward: Handler,
-                *args: Any,
-                gates: dict[str, Tensor] = gates,
-                **kwargs: Any,
-            ) -> Any:
-                skipped = ctx.skips[names[module]](first(args, kwargs).clone())
-                output = forward(*args, **kwargs)
-                gate = gates[names[module]].reshape(-1, *[1] * (output.ndim - 1))
-                return output + (gate - 1) * (output - skipped)
 
-            with intercepted(names, gated):
-                loss = cross_entropy(ctx.model(x), y, reduction="sum")
-            grads = torch.autograd.grad(loss, list(gates.values()), allow_unused=True, materialize_grads=True)
-            parts.append([numpy64(grad) for grad in grads])
-    joined = {name: np.concatenate(part) for name, *part in zip(ctx.modules, *parts, strict=True)}
-    for name, values in joined.items():
-        if not np.isfinite(values).all():
-            raise InputError(f"block {name}: the gradient of its gate is NaN or Inf, expected finite values")
-    return joined
+class _Gates:
+    """One gate a sample and block, all at 1, for one batch."""
+
+    def __init__(self, ctx: ScoringContext, size: int, device: torch.device) -> None:
+        self._names = {module: name for name, module in ctx.modules.items()}
+        self._skips = ctx.skips
+        self.values = {name: torch.ones(size, device=device, requires_grad=True) for name in ctx.modules}
+
+    def gated(self, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
+        """The block's output, which does not change, but now depends on its gate."""
+        name = self._names[module]
+        skipped = self._skips[name](first(args, kwargs).clone())
+        output = forward(*args, **kwargs)
+        gate = self.values[name].reshape(-1, *[1] * (output.ndim - 1))
+        return output + (gate - 1) * (output - skipped)
+
+
+def _checked(name: str, grad: Tensor | None) -> Array:
+    if grad is None:
+        raise InputError(f"block {name}: the forward pass never calls it, expected a block that is used")
+    values = numpy64(grad)
+    if not np.isfinite(values).all():
+        raise InputError(f"block {name}: the gradient of its gate is NaN or Inf, expected finite values")
+    return values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,12 +70,7 @@ class Parts:
 
     def add(self, output: Any, features: Tensor | None, size: int) -> None:
         """Take one batch of `size` samples: the model's output, and the features if it has a linear head."""
-        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != size:
-            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise InputError(
-                f"{self.source}: output {shape}, expected one tensor of logits (samples, classes)"
-            )
-        logits = numpy64(output.flatten(2).mean(2) if output.ndim > 2 else output)
+        logits = numpy64(logits_of(output, size, self.source))
         self._logits.append(logits)
         self._features.append(logits if features is None else numpy64(pooled(features)))
 
@@ -128,7 +123,8 @@ class Changes:
 def relative_change(before: Tensor, after: Tensor) -> Tensor:
     """1 - cosine of two activations, per sample, (n,), in [0, 2]; tokens (n, tokens, d) are averaged.
 
-    Written as |u - v|² / 2 of the unit vectors: exactly 0 for an unchanged activation.
+    Written as |u - v|² / 2 of the unit vectors: exactly 0 for an unchanged activation, also an all-zero one;
+    from or to an all-zero activation it is 1/2.
 
     >>> relative_change(Tensor([[3, 0], [1, 0]]), Tensor([[1, 0], [0, 2]])).tolist()
     [0.0, 1.0]
@@ -145,6 +141,20 @@ def pooled(features: Tensor) -> Tensor:
     torch.Size([2, 5])
     """
     return features.flatten(1, -2).mean(1) if features.ndim > 2 else features
+
+
+def logits_of(output: Any, size: int, source: str) -> Tensor:
+    """A network's output for `size` samples as logits (n, k); positions of (n, k, H, W) are averaged.
+
+    Raises InputError, naming `source`, unless the output is one tensor with that many rows and a class axis.
+
+    >>> logits_of(Tensor(2, 10, 1, 1), 2, "the network").shape
+    torch.Size([2, 10])
+    """
+    if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != size:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise InputError(f"{source}: output {shape}, expected one tensor of logits (samples, classes)")
+    return output.flatten(2).mean(2) if output.ndim > 2 else output
 
 
 def numpy64(x: Tensor) -> Array:

@@ -12,8 +12,7 @@ weights and images are kept channels-last while training, which is 1.2 times as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from robustprune.data import Split
 from robustprune.errors import InputError
 from robustprune.finetune.augment import AUGMENTS
+from robustprune.finetune.context import training
 from robustprune.finetune.recipe import Adversarial, Recipe, learning_rate
 from robustprune.models.modes import evaluating
 
@@ -45,8 +45,8 @@ def finetune(
 
     Order, augmentation, random starts and dropout follow `seed`; the global generators are left as they were,
     and so are the training flags of the modules and the teacher. Parameters that do not require gradients
-    stay as they are. Raises DivergedError when the loss is not finite, InputError when a recipe that distils gets
-    no teacher.
+    stay as they are. Raises DivergedError when the loss is not finite, InputError where a recipe that
+    distils gets no teacher.
     """
     if recipe.distill and teacher is None:
         raise InputError(f"recipe {recipe.name!r} distils (distill={recipe.distill}), expected a teacher")
@@ -57,7 +57,7 @@ def finetune(
     draws = torch.Generator().manual_seed(seed)
     batches = math.ceil(len(data) / recipe.batch_size)
     step, steps = 0, recipe.epochs * batches
-    with _training(model, device, seed):
+    with training(model, device, seed):
         if recipe.recalibrate:
             recalibrate(model, data.x, recipe.batch_size)
         for epoch in range(recipe.epochs):
@@ -166,48 +166,3 @@ def recalibrate(model: nn.Module, x: Tensor, batch_size: int = 128) -> None:
 def _placed(x: Tensor, device: torch.device) -> Tensor:
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
     return x.to(device, memory_format=layout)
-
-
-@contextmanager
-def _training(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
-    """Training mode with its own random state; afterwards flags and generators are as before."""
-    with evaluating(model), _own_randomness(device, seed), _deterministic():
-        model.train()
-        if device.type == "cpu":
-            model.to(memory_format=torch.channels_last)
-        try:
-            yield
-        finally:
-            model.to(memory_format=torch.contiguous_format)
-            for parameter in model.parameters():
-                parameter.grad = None
-
-
-@contextmanager
-def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the CPU's and this device's generator inside, for dropout, and put both back on the way out."""
-    mps = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        if mps is not None:
-            torch.mps.manual_seed(seed)
-        try:
-            yield
-        finally:
-            if mps is not None:
-                torch.mps.set_rng_state(mps)
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Ask cuDNN for the algorithms that give the same bits each time."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before

@@ -2,9 +2,9 @@
 
 Nothing here knows a class of network. One forward is recorded (trace.py), and a module is a block if in every
 call its output has its input's shape and lies on a skip path from it (skip.py), and no smaller module inside
-it is one. So found are: He's blocks with an identity shortcut, inverted residuals, ConvNeXt and pre-norm
-Transformer blocks, and whatever else is built that way. Not found: units that return more than one tensor,
-and additions written in the parent's own forward, since there is no module to take out.
+it is one (units.py). So found are: He's blocks with an identity shortcut, inverted residuals, ConvNeXt and
+pre-norm Transformer blocks, and whatever else is built that way. Not found: units that return more than one
+tensor, and additions written in the parent's own forward, since there is no module to take out.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.probe import at_home, probe_input
-from robustprune.models.skip import Activation, Skip, make_skip, needed, skip_path
-from robustprune.models.trace import Call, Trace, trace
+from robustprune.models.skip import Activation, Skip, make_skip, skip_path
+from robustprune.models.trace import Trace, trace
+from robustprune.models.units import Unit, residual_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +59,9 @@ def find_blocks(model: nn.Module, example: Tensor) -> list[Block]:
     ['layer1.0', 'layer1.1', 'layer2.1', 'layer3.1']
     """
     recorded = _run(model, example)
-    calls = _calls_by_name(model, recorded)
-    paths = {
-        name: path for name, found in calls.items() if (path := _path(recorded, name, found)) is not None
-    }
-    smallest = [name for name in paths if not any(other.startswith(f"{name}.") for other in paths)]
     blocks: list[Block] = []
-    for name in smallest:
-        blocks.append(_describe(model, name, calls[name], paths[name], blocks[-1] if blocks else None))
+    for name, unit in residual_units(model, recorded).items():
+        blocks.append(_describe(model, name, unit, blocks[-1] if blocks else None))
     return blocks
 
 
@@ -185,44 +181,10 @@ def _run(model: nn.Module, example: Tensor) -> Trace:
         ) from error
 
 
-def _calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
-    """The calls of every module but the root, by its name, in order of the first call."""
-    names = {module: name for name, module in model.named_modules()}
-    calls: dict[str, list[Call]] = {}
-    for call in recorded.calls:
-        if names[call.module]:
-            calls.setdefault(names[call.module], []).append(call)
-    return calls
-
-
-def _path(recorded: Trace, name: str, calls: list[Call]) -> tuple[Activation, ...] | None:
-    """The activations that must stay if the module goes; None if it cannot go."""
-    if next(calls[0].module.parameters(), None) is None:
-        return None
-    paths = {skip_path(recorded, call) for call in calls}
-    path = paths.pop()
-    if paths or path is None or _used_elsewhere(recorded, name, calls):
-        return None
-    return max((needed(path, call.extremes) for call in calls), key=len)
-
-
-def _used_elsewhere(recorded: Trace, name: str, calls: list[Call]) -> bool:
-    """True if somebody outside reads a weight that only this module holds, and would miss it."""
-    inside = {value for key, value in recorded.weights.items() if key.startswith(f"{name}.")}
-    own = inside - {value for key, value in recorded.weights.items() if not key.startswith(f"{name}.")}
-    spans = [range(call.start, call.end) for call in calls]
-    return any(
-        not own.isdisjoint(operation.inputs) and not any(index in span for span in spans)
-        for index, operation in enumerate(recorded.operations)
-    )
-
-
-def _describe(
-    model: nn.Module, name: str, calls: list[Call], path: tuple[Activation, ...], before: Block | None
-) -> Block:
+def _describe(model: nn.Module, name: str, unit: Unit, before: Block | None) -> Block:
     container, _, child = name.rpartition(".")
     siblings = model.get_submodule(container)._modules
-    shape = calls[0].shape[1:]
+    shape = unit.calls[0].shape[1:]
     opens = before is None or before.shape != shape
     return Block(
         name=name,
@@ -230,9 +192,9 @@ def _describe(
         stage=(before.stage + opens) if before else 0,
         position=list(siblings).index(child),
         shape=shape,
-        first=opens and not _follows_its_kind(list(siblings.values()), calls[0].module),
-        activations=path,
-        in_sequential=all(is_sequential(call.caller) for call in calls),
+        first=opens and not _follows_its_kind(list(siblings.values()), unit.calls[0].module),
+        activations=unit.activations,
+        in_sequential=all(is_sequential(call.caller) for call in unit.calls),
     )
 
 

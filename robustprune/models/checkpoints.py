@@ -11,6 +11,7 @@ import hashlib
 import os
 import pickle
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,11 @@ def _read(path: Path) -> Any:
     try:
         if _existing(path).suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            warnings.catch_warnings()
+        ):  # on a pickle of another kind, which fails anyway or holds plain tensors
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: refused, opening it would run code or it is no weight file ({_reason(error)}); "
@@ -130,8 +135,8 @@ def _read(path: Path) -> Any:
 def _reason(error: Exception) -> str:
     """The one line of torch's message that says what was in the file."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Unsupported" in line or "WeightsUnpickler error" in line]
-    return (telling or lines or [type(error).__name__])[0][:200]
+    telling = [line for line in lines if "unsupported" in line.lower()]
+    return (telling or lines or [type(error).__name__])[0].split(". ")[0][:200]
 
 
 def _plain(content: Any, path: Path) -> dict[str, Tensor]:
@@ -142,11 +147,15 @@ def _plain(content: Any, path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path}: holds {type(content).__name__}; expected weights by name")
-    odd = [name for name, tensor in content.items() if not isinstance(tensor, Tensor)]
+    odd = [name for name, tensor in content.items() if not _dense(tensor)]
     if odd:
-        raise InputError(f"{path}: {_some(odd)} hold no tensors; expected weights by name")
+        raise InputError(f"{path}: {_some(odd)} is no dense tensor; expected weights by name")
     prefix = "module." if all(str(name).startswith("module.") for name in content) else ""
     return {str(name).removeprefix(prefix): tensor for name, tensor in content.items()}
+
+
+def _dense(tensor: Any) -> bool:
+    return isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _check_names(present: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: Path) -> None:
@@ -155,7 +164,7 @@ def _check_names(present: Mapping[str, Tensor], weights: Mapping[str, Tensor], p
     if missing or unexpected:
         raise InputError(
             f"{path} does not fit the model: {len(missing)} weights missing ({_some(missing)}), "
-            f"{len(unexpected)} unexpected ({_some(unexpected)}); expected the model's {len(present)} and no others"
+            f"{len(unexpected)} unexpected ({_some(unexpected)}); expected the model's {len(present)} only"
         )
 
 

@@ -37,6 +37,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(shape), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(x - mean) / std; (N, C, H, W) to the same shape."""
         channels = self.mean.shape[1]
         if x.dim() != 4 or x.shape[1] != channels:
             raise InputError(
@@ -64,6 +65,7 @@ class Normalized(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images in [0,1] to what the net returns."""
         logits: Tensor = self.net(self.normalize(x))
         return logits
 

@@ -1,4 +1,4 @@
-"""An input to try a network on where none is given: enough to see its structure, never to measure anything."""
+"""An input to try a network on where none is given: enough to see its structure, not to measure."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -61,6 +60,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images (N, in_channels, H, W) in [0,1] to logits (N, classes)."""
         x = functional.relu(self.bn1(self.conv1(self.normalize(x))))
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.linear(x.mean((2, 3)))
@@ -68,7 +68,7 @@ class CifarResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """relu(shortcut(x) + conv-bn(relu(conv-bn(x)))), the block of He et al.; (N, C, H, W) -> (N, C', H', W')."""
+    """relu(shortcut(x) + conv-bn(relu(conv-bn(x)))), the block of He et al."""
 
     def __init__(self, before: int, channels: int, stride: int, shortcut: str) -> None:
         super().__init__()
@@ -79,18 +79,20 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(before, channels, stride, shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
         out = functional.relu(self.bn1(self.conv1(x)))
         return functional.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
 
 
 class Subsample(nn.Module):
-    """Option A: every `stride`-th pixel, and zeros for the `channels` that are new, half of them on each side."""
+    """Option A: every `stride`-th pixel, and zeros for the new `channels`, half of them on each side."""
 
     def __init__(self, stride: int, channels: int) -> None:
         super().__init__()
         self.stride, self.channels = stride, channels
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C + channels, ceil(H / stride), ceil(W / stride))."""
         low = self.channels // 2
         return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, low, self.channels - low))
 
@@ -107,6 +109,7 @@ class PlainBlock(nn.Module):
             self.shortcut.append(nn.Conv2d(before, channels, 1, stride))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
         out = functional.relu(self.conv1(x))
         return functional.relu(self.conv2(out) + self.shortcut(x))
 
@@ -128,6 +131,7 @@ class Resnet4b(nn.Module):
         self.linear2 = nn.Linear(100, 10)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 3, 32, 32) in [0,1] to logits (N, 10)."""
         x = functional.relu(self.conv1(self.normalize(x)))
         x = self.layer2(self.layer1(x)).flatten(1)
         logits: Tensor = self.linear2(functional.relu(self.linear1(x)))
@@ -186,5 +190,5 @@ def _check(depth: int, shortcut: str, in_channels: int, classes: int, width: int
         )
     if min(in_channels, classes, width) < 1:
         raise InputError(
-            f"CifarResNet: in_channels {in_channels}, classes {classes}, width {width}; expected 1 or more of each"
+            f"CifarResNet: in_channels {in_channels}, classes {classes}, width {width}; expected 1 or more"
         )

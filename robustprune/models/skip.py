@@ -17,14 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustprune.models.trace import Call, Operation, Trace, Value, first_argument
+from robustprune.models.recorder import Operation, Value
+from robustprune.models.trace import Call, Trace, first_argument
 
 NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function on a skip path: ATen's name and its constants; ReLU6 is hardtanh with (0, 6)."""
+    """An elementwise function on a skip path: ATen's name and constants; ReLU6 is hardtanh (0, 6)."""
 
     name: str
     constants: tuple[float | str, ...] = ()
@@ -100,7 +101,7 @@ def needed(activations: tuple[Activation, ...], extremes: Tensor | None) -> tupl
 
 
 class _Flow:
-    """How x spreads: `reached` depends on it, `weighted` through weights; `paths` lie on a skip path from it."""
+    """How x spreads: `reached` depends on it, `weighted` through weights; `paths` are on a skip path."""
 
     def __init__(self, x: Value, weights: set[Value]) -> None:
         self.paths = {x: SkipPath()}
@@ -154,19 +155,17 @@ def _between(extremes: Tensor) -> Tensor:
 
 
 def _activation(operation: Operation) -> Activation | None:
-    constants = operation.args[1:] or tuple(operation.options.values())
-    if operation.name == "clamp":
-        constants = _bounds(*operation.args[1:], **operation.options)
-    activation = Activation("hardtanh" if operation.name == "clamp" else operation.name, constants)
+    name, constants = operation.name, operation.args[1:] or tuple(operation.options.values())
+    if name in ("clamp", "clamp_min", "clamp_max"):
+        low, high = (None, *constants) if name == "clamp_max" else (*constants, None)[:2]
+        infinite = float("inf")
+        name, constants = "hardtanh", (-infinite if low is None else low, infinite if high is None else high)
+    activation = Activation(name, constants)
     try:
         activation.module()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AssertionError):
         return None
     return activation
-
-
-def _bounds(min: float | None = None, max: float | None = None) -> tuple[float, float]:
-    return float("-inf") if min is None else min, float("inf") if max is None else max
 
 
 def _elu(alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> nn.Module:

@@ -1,13 +1,8 @@
 """One real forward, written down: which tensor came from which, and which module it happened in.
 
 Finding blocks needs the flow of data, and only running the network shows it for every nn.Module: symbolic
-tracing fails on data-dependent Python, and class names say nothing about other people's code. Operations are
-recorded below autograd (a dispatch mode), where `x + y`, `torch.add` and `x += y` are one operation, and
-modules through hooks.
-
-A value is the content of a piece of memory (storage, offset, sizes, strides) until something writes to it. So
-a view that is undone again is the value it began as, and an in-place operation gives the same memory a new
-value. All tensors are kept until the end of the recording, so that no memory is used twice.
+tracing fails on data-dependent Python, and class names say nothing about other people's code. The recorder
+sees the operations, hooks see the modules.
 """
 
 from __future__ import annotations
@@ -19,33 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustprune.models.modes import evaluating
-
-
-@dataclass(frozen=True)
-class Value:
-    """The content of one tensor at one time; the number has no meaning but to tell values apart."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation; `name` is ATen's, without "aten::" and the in-place underscore; tensors are Values."""
-
-    name: str
-    args: tuple[Any, ...]
-    options: Mapping[str, Any]
-    outputs: tuple[Value, ...]
-
-    @property
-    def inputs(self) -> list[Value]:
-        """All values it reads."""
-        return [
-            value for value in _leaves((self.args, tuple(self.options.values()))) if isinstance(value, Value)
-        ]
+from robustprune.models.recorder import Operation, Recorder, Value
 
 
 @dataclass
@@ -70,9 +41,9 @@ class Call:
 class Trace:
     """What happened in one forward; `weights` are the parameters' values at its beginning, by full name."""
 
-    operations: list[Operation] = field(default_factory=list)
+    operations: list[Operation]
+    weights: dict[str, Value]
     calls: list[Call] = field(default_factory=list)
-    weights: dict[str, Value] = field(default_factory=dict)
 
 
 def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Trace:
@@ -89,107 +60,33 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | Non
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(_unfused_attention())
-        recorder = _Recorder()
-        for name, parameter in model.named_parameters(remove_duplicate=False):
-            recorder.trace.weights[name] = recorder.value(parameter)
-        stack.enter_context(_watched(model, recorder))
-        args, kwargs = _copied(tuple(args)), {key: _copied(arg) for key, arg in (kwargs or {}).items()}
+        recorder = Recorder()
+        parameters = model.named_parameters(remove_duplicate=False)
+        result = Trace(recorder.operations, {name: recorder.value(weights) for name, weights in parameters})
+        stack.enter_context(_watched(model, recorder, result.calls))
+        args, named = _copied(([*args], [*(kwargs or {}).values()]), {})
         with recorder:
-            model(*args, **kwargs)
-    return recorder.trace
-
-
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates neither of these
-    """Writes every operation into `trace`."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.trace = Trace()
-        self._memory: dict[int, dict[tuple[Any, ...], Value]] = {}
-        self._kept: list[Tensor] = []
-        self._count = 0
-        self._paused = False
-
-    def extremes(self, tensor: Tensor) -> Tensor | None:
-        """(least, greatest) number in a floating-point tensor; not recorded."""
-        self._paused = True
-        try:
-            return torch.stack(tensor.aminmax()) if tensor.is_floating_point() and tensor.numel() else None
-        finally:
-            self._paused = False
-
-    def value(self, tensor: Tensor) -> Value:
-        """The value a tensor has now."""
-        storage, view = _place(tensor)
-        known = self._memory.setdefault(storage, {})
-        if view not in known:
-            known[view] = self._new(tensor)
-        return known[view]
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if self._paused:
-            return func(*args, **kwargs)
-        read = self._values(args), {key: self._values(arg) for key, arg in kwargs.items()}
-        result = func(*args, **kwargs)
-        side_effects: list[Operation] = []
-        outputs = [self._write(tensor, side_effects) for tensor in _written(func, args, kwargs)]
-        outputs += [
-            value for tensor in _leaves(result) if isinstance(tensor, Tensor) for value in self._see(tensor)
-        ]
-        name = func._schema.name.removeprefix("aten::").rstrip("_")
-        self.trace.operations += [Operation(name, *read, tuple(outputs)), *side_effects]
-        return result
-
-    def _values(self, argument: Any) -> Any:
-        if isinstance(argument, Tensor):
-            return self.value(argument)
-        if isinstance(argument, list | tuple):
-            return tuple(self._values(part) for part in argument)
-        return argument
-
-    def _see(self, tensor: Tensor) -> list[Value]:
-        """The new value of a result; none where it is memory that is known already."""
-        count = self._count
-        value = self.value(tensor)
-        return [value] if self._count > count else []
-
-    def _write(self, tensor: Tensor, side_effects: list[Operation]) -> Value:
-        """The new value of a tensor that was written to; what shares its memory changes as a side effect."""
-        storage, view = _place(tensor)
-        known = self._memory[storage]
-        others = {place: value for place, value in known.items() if place != view}
-        written = known[view] = self._new(tensor)
-        for place, before in others.items():
-            known[place] = self._new(tensor)
-            side_effects.append(Operation("partly written", (before, written), {}, (known[place],)))
-        return written
-
-    def _new(self, tensor: Tensor) -> Value:
-        self._kept.append(tensor)
-        self._count += 1
-        return Value(self._count)
+            model(*args, **dict(zip(kwargs or {}, named, strict=True)))
+    return result
 
 
 @contextmanager
-def _watched(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    """Hooks on every module that put its calls into the recorder's trace."""
+def _watched(model: nn.Module, recorder: Recorder, calls: list[Call]) -> Iterator[None]:
+    """Hooks on every module that append its calls to `calls`."""
     open_calls: list[Call] = []
 
     def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         caller = open_calls[-1].module if open_calls else None
-        call = Call(module, caller, len(recorder.trace.operations))
+        call = Call(module, caller, len(recorder.operations))
         x = first_argument(*args, **kwargs)
         if isinstance(x, Tensor):
             call.input, call.shape, call.extremes = recorder.value(x), tuple(x.shape), recorder.extremes(x)
-        recorder.trace.calls.append(call)
+        calls.append(call)
         open_calls.append(call)
 
     def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         call = open_calls.pop()
-        call.end = len(recorder.trace.operations)
+        call.end = len(recorder.operations)
         x = first_argument(*args, **kwargs)
         if isinstance(result, Tensor) and isinstance(x, Tensor):
             same = result.shape == call.shape and result.dtype == x.dtype
@@ -218,45 +115,12 @@ def _unfused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
-def _place(tensor: Tensor) -> tuple[int, tuple[Any, ...]]:
-    """Where a tensor lies: its storage, and what of it. Strides along axes of length one have no meaning."""
-    if tensor.layout != torch.strided:
-        return id(tensor), ()
-    strides = tuple(
-        step if length > 1 else 0 for step, length in zip(tensor.stride(), tensor.shape, strict=True)
-    )
-    return tensor.untyped_storage()._cdata, (
-        tensor.storage_offset(),
-        tuple(tensor.shape),
-        strides,
-        tensor.dtype,
-    )
-
-
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The tensors among the arguments that the operation's schema says it writes to."""
-    written = []
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            written.append(args[position] if position < len(args) else kwargs.get(argument.name))
-    return [tensor for tensor in _leaves(written) if isinstance(tensor, Tensor)]
-
-
-def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, list | tuple):
-        for part in tree:
-            yield from _leaves(part)
-    else:
-        yield tree
-
-
-def _copied(argument: Any) -> Any:
+def _copied(argument: Any, known: dict[int, Tensor]) -> Any:
+    """The argument with copies of its tensors; one tensor that comes twice stays one tensor."""
     if isinstance(argument, Tensor):
-        return argument.detach().clone()
-    if isinstance(argument, list | tuple):
-        return (
-            type(argument)(_copied(part) for part in argument)
-            if type(argument) in (list, tuple)
-            else argument
-        )
+        if id(argument) not in known:
+            known[id(argument)] = argument.detach().clone()
+        return known[id(argument)]
+    if type(argument) in (list, tuple):
+        return type(argument)(_copied(part, known) for part in argument)
     return argument

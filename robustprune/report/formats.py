@@ -6,6 +6,7 @@ Numbers are rounded only here. Plain ASCII signs are used, so that every format 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robustprune.report.notes import ALPHA
@@ -19,14 +20,24 @@ Cell = Callable[[Row], str]
 NONE = "-"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column as shown: its title, the text of a row's cell, and the numeric column that it sorts by."""
+
+    title: str
+    show: Cell
+    sort: str
+
+
 def to_markdown(frame: DataFrame) -> str:
     """Write the comparison as Markdown: the table, the differences attack by attack, and the notes.
 
     A frame without `attrs` (read back from CSV, say) gives the tables without the notes.
     """
     parts = [_pipe(display(frame))]
-    if len(names_of(frame)) > 3:
-        parts += ["Difference to the parent in points, attack by attack:", _pipe(differences(frame))]
+    changes = differences(frame)
+    if len(names_of(frame)) > 3 and not changes.empty:
+        parts += ["Difference to the parent in points, attack by attack:", _pipe(changes)]
     found = frame.attrs.get("notes", [])
     parts += ["\n".join(f"- {note}" for note in found)] if found else []
     return "\n\n".join(parts) + "\n"
@@ -51,22 +62,28 @@ def display(frame: DataFrame) -> DataFrame:
     """Return the table as text: one row a network, accuracies in %, differences to the parent in points."""
     from pandas import DataFrame
 
+    shown = columns_of(frame)
+    return DataFrame([{column.title: column.show(row) for column in shown} for row in records(frame)])
+
+
+def columns_of(frame: DataFrame) -> list[Column]:
+    """Return the columns of the table that is shown, in order."""
     names = names_of(frame)
-    columns: dict[str, Cell] = {
-        "model": _text("model"),
-        "strategy": _text("strategy"),
-    }
+    found = [_plain("model"), _plain("strategy")]
     if frame["recipe"].replace("", None).nunique() > 1:
-        columns["recipe"] = _text("recipe")
-    columns |= {"blocks removed": lambda row: f"{row['removed']} of {row['removable']}"}
-    columns |= {"MACs": _size("macs"), "parameters": _size("params")}
+        found.append(_plain("recipe"))
+    found.append(Column(title="blocks removed", show=_removed, sort="removed"))
+    found.append(Column(title="MACs", show=_size("macs"), sort="macs"))
+    found.append(Column(title="parameters", show=_size("params"), sort="params"))
     for batch in _batches(frame):
-        columns[f"latency, batch {batch}"] = _latency(batch)
-    columns["memory"] = lambda row: f"{row['memory_bytes'] / 2**20:.1f} MiB"
-    columns |= {f"{name} %": _share(name) for name in names}
-    columns |= {f"change, {name}": _difference(name) for name in names if name in (names[0], names[-1])}
-    columns |= {"seeds": lambda row: f"{row['seeds']}", "evidence": _text("trust")}
-    return DataFrame([{name: show(row) for name, show in columns.items()} for row in _records(frame)])
+        found.append(
+            Column(title=f"latency, batch {batch}", show=_latency(batch), sort=f"latency_ms {batch}")
+        )
+    found.append(Column(title="memory", show=_memory, sort="memory_bytes"))
+    found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in names]
+    for name in dict.fromkeys([names[0], names[-1]]):
+        found.append(Column(title=f"change, {name}", show=_difference(name), sort=f"{name} difference"))
+    return [*found, _plain("seeds"), Column(title="evidence", show=_text("trust"), sort="trust")]
 
 
 def differences(frame: DataFrame) -> DataFrame:
@@ -74,10 +91,15 @@ def differences(frame: DataFrame) -> DataFrame:
     from pandas import DataFrame
 
     names = names_of(frame)
-    children = [row for row in _records(frame) if not _missing(row[f"{names[0]} difference"])]
+    children = [row for row in records(frame) if not _missing(row[f"{names[0]} difference"])]
     columns: dict[str, Cell] = {name: _text(name) for name in ("model", "strategy", "removed")}
     columns |= {name: _difference(name) for name in names}
     return DataFrame([{name: show(row) for name, show in columns.items()} for row in children])
+
+
+def records(frame: DataFrame) -> list[Row]:
+    """Return the rows of a frame as mappings from column to value."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def names_of(frame: DataFrame) -> list[str]:
@@ -100,16 +122,24 @@ def _batches(frame: DataFrame) -> list[str]:
     return [column.removeprefix(prefix) for column in frame.columns if column.startswith(prefix)]
 
 
-def _records(frame: DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
 def _missing(value: object) -> bool:
     return value is None or value != value
 
 
 def _text(column: str) -> Cell:
     return lambda row: str(row[column])
+
+
+def _plain(column: str) -> Column:
+    return Column(title=column, show=_text(column), sort=column)
+
+
+def _removed(row: Row) -> str:
+    return f"{row['removed']} of {row['removable']}"
+
+
+def _memory(row: Row) -> str:
+    return f"{row['memory_bytes'] / 2**20:.1f} MiB"
 
 
 def _size(column: str) -> Cell:

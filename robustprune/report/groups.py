@@ -46,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """A proportion over seeds: mean, interval (ends are means of the seeds' Wilson ends) and the seeds' range."""
+    """A proportion over seeds: mean, interval (means of the seeds' Wilson ends), and the seeds' range."""
 
     mean: float
     low: float

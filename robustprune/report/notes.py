@@ -41,8 +41,8 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
         return ["No attack ran: nothing is known about robustness."]
     return [
         f"Attacks, made anew on each network: {'; '.join(name + how for name, how in attacks.items())}.",
-        "Robust accuracy is an upper bound: a stronger attack can only lower it. It counts over all n samples: "
-        "one that is wrong without any attack is not robust. The worst case counts the samples that "
+        "Robust accuracy is an upper bound: a stronger attack can only lower it. It counts over all n "
+        "samples: one that is wrong without any attack is not robust. The worst case counts the samples that "
         "withstand every attack of the table.",
         "Attacks of one threat model (norm and eps) run cheapest first, each on what those before left "
         "standing. A sample once broken stays broken, so a later column of the same threat model can only be "
@@ -54,16 +54,17 @@ def _about_statistics(cases: Sequence[CaseResult], confidence: float) -> list[st
     level = f"{100 * confidence:g} %"
     seeds = max((len(one.cases) for one in group(cases)), default=0)
     found = [
-        f"[a, b] is a {level} interval: Wilson's for an accuracy, Tango's paired score interval for a change. "
-        "A change is network minus parent on the same samples, in points.",
+        f"[a, b] is a {level} interval: Wilson's for an accuracy, Tango's paired score interval for a "
+        "change, which is network minus parent on the same samples, in points.",
         f"* marks a change that is significant: McNemar's exact test, p < {ALPHA:g} after Holm's adjustment "
         "over the rows of the table, for each measure.",
     ]
     if seeds > 1:
         found.append(
-            "Over several seeds a value is their mean, and (a to b) their range. The ends of an interval are "
-            "means of the seeds' ends, and the test is the exact sign-flip test on samples: both speak of these "
-            "networks on new samples. What training again would change shows in the range."
+            "Over several seeds a value is their mean, and (a to b) their range. The unit of intervals and "
+            "tests is the sample, not the seed (Tango's interval of the seeds' mean, exact sign-flip test; "
+            "for an accuracy, means of Wilson's ends): they speak of these networks on new samples. What "
+            "training again would change shows in the range."
         )
     if seeds < ENOUGH_SEEDS:
         found.append("Fewer than three seeds: this compares networks and supports no claim on a strategy.")
@@ -75,8 +76,8 @@ def _about_costs(cases: Sequence[CaseResult]) -> list[str]:
     memory = dict.fromkeys(case.cost.memory_method for case in cases)
     return [
         "MACs: multiply-accumulates of convolutions and linear layers for one sample. FLOPs fall alike.",
-        f"Latency: median of one forward pass ({'; '.join(devices)}) and, as a factor, the median ratio to the "
-        f"parent's, timed in turn. Memory: {'; '.join(memory)}.",
+        f"Latency: median of one forward pass ({'; '.join(devices)}) and, as a factor, the median ratio to "
+        f"the parent's, timed in turn. Memory: {'; '.join(memory)}.",
     ]
 
 

@@ -3,11 +3,10 @@
 `rows` is tidy: one number a row, with its unit, n, seed and interval. `comparison` has one row per network
 and budget, seeds folded together, as wide as it must be; all its numbers stay numbers.
 
-Seeds share their samples, so their counts are not pooled: a mean over seeds carries the mean of the seeds'
-interval ends and an exact sign-flip test with the sample as its unit (`statistics.paired_seeds`), and the
-range over seeds stands beside it, because no interval over samples says what training again would do.
-p-values are adjusted (Holm) over the rows of the table, for each measure: a reader scans a column and asks
-which networks differ.
+Seeds share their samples, so their counts are not pooled: the sample is the unit of every interval and test
+(`statistics.paired_seeds`), and the range over seeds stands beside the mean, because no interval over
+samples says what training again would do. p-values are adjusted (Holm) over the rows of the table, for each
+measure: a reader scans a column and asks which networks differ.
 """
 
 from __future__ import annotations

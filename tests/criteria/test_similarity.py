@@ -76,7 +76,9 @@ def test_whitening_undoes_any_invertible_map_and_rotation_does_not(features):
     assert cka(x, x @ linear) > 0.01
 
 
-@pytest.mark.parametrize("distance", [procrustes, cca, half, permutation, lambda x, y: np.arccos(1 - cka(x, y))])
+@pytest.mark.parametrize(
+    "distance", [procrustes, cca, half, permutation, lambda x, y: np.arccos(1 - cka(x, y))]
+)
 def test_triangle_inequality(distance):
     rng = np.random.default_rng(11)
     for _ in range(60):
@@ -86,15 +88,14 @@ def test_triangle_inequality(distance):
 
 
 def test_cka_is_normalised_hsic_of_gram_matrices(features):
-    def hsic(k, l):
-        n = len(k)
-        centring = np.eye(n) - 1 / n
-        return np.trace(k @ centring @ l @ centring)
+    def hsic(one, other):
+        centring = np.eye(len(one)) - 1 / len(one)
+        return np.trace(one @ centring @ other @ centring)
 
     wide = np.random.default_rng(2).normal(size=(2, 8, 30))
     for x, y in (features, wide):
-        k, l = x @ x.T, y @ y.T
-        assert cka(x, y) == pytest.approx(1 - hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l)), abs=1e-12)
+        a, b = x @ x.T, y @ y.T
+        assert cka(x, y) == pytest.approx(1 - hsic(a, b) / np.sqrt(hsic(a, a) * hsic(b, b)), abs=1e-12)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
@@ -143,7 +144,9 @@ def test_small_changes_keep_their_digits(features):
         assert near / nearer == pytest.approx(10, rel=1e-3)
 
 
-@pytest.mark.parametrize(("distance", "far"), [(cka, 1), (procrustes, np.pi / 2), (cca, np.pi / 2), (permutation, np.pi / 2)])
+@pytest.mark.parametrize(
+    ("distance", "far"), [(cka, 1), (procrustes, np.pi / 2), (cca, np.pi / 2), (permutation, np.pi / 2)]
+)
 def test_features_without_variance(distance, far, features):
     x, _ = features
     flat = np.full_like(x, 0.1)

@@ -1,12 +1,14 @@
 """Gaussian stochastic distances against matrix square roots, closed forms and theory."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from scipy.linalg import sqrtm
+from scipy.linalg import expm, sqrtm
 from scipy.optimize import minimize
 from scipy.stats import ortho_group
 
-from robustprune.criteria import Gaussian, gaussian
+from robustprune.criteria import Gaussian, gaussian, stochastic
 from robustprune.criteria.stochastic import descent, gaussians
 from robustprune.errors import InputError
 
@@ -17,7 +19,10 @@ ALPHAS = [0.0, 0.7, 1.0, 2.0]
 def sample():
     rng = np.random.default_rng(4)
     labels = np.repeat(np.arange(3), [9, 12, 15])
-    x = rng.normal(size=(36, 4)) * rng.uniform(0.5, 2, size=(3, 4))[labels] + 3 * rng.normal(size=(3, 4))[labels]
+    x = (
+        rng.normal(size=(36, 4)) * rng.uniform(0.5, 2, size=(3, 4))[labels]
+        + 3 * rng.normal(size=(3, 4))[labels]
+    )
     return x, x @ rng.normal(size=(4, 4)) + rng.normal(size=(36, 4)), labels
 
 
@@ -54,7 +59,7 @@ def test_rotation_costs_nothing_even_with_fewer_classes_than_neurons(alpha, samp
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_alternation_never_rises_and_starts_no_worse_than_the_published_start(alpha, sample):
     steps = descent(*sample, alpha)
-    assert all(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(steps))
     x, y, labels = sample
     u, _, vt = np.linalg.svd(gaussians(y, labels).means.T @ gaussians(x, labels).means)
     assert steps[0] <= cost_slow(x, y, labels, alpha, u @ vt) + 1e-6
@@ -63,8 +68,6 @@ def test_alternation_never_rises_and_starts_no_worse_than_the_published_start(al
 
 def test_unchecked_steps_do_not_rise_either(sample):
     """`descent` reports a running minimum; the raw objective must fall by itself."""
-    from robustprune.criteria import stochastic
-
     x, y, labels = sample
     ours, theirs = gaussians(x, labels), gaussians(y, labels)
     turn = ortho_group.rvs(4, random_state=5)
@@ -72,14 +75,26 @@ def test_unchecked_steps_do_not_rise_either(sample):
     for _ in range(30):
         costs.append(stochastic._cost(ours, theirs, turn, 0.5))
         turn = stochastic._better(ours, theirs, turn, 0.5)
-    assert all(b <= a + 1e-12 for a, b in zip(costs, costs[1:], strict=False))
+    assert all(b <= a + 1e-12 for a, b in pairwise(costs))
     assert costs[-1] < 0.9 * costs[0]
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 1.8])
+def test_the_alternation_ends_where_no_small_turn_helps(alpha, sample):
+    x, y, labels = sample
+    ours, theirs = gaussians(x, labels), gaussians(y, labels)
+    turn = ortho_group.rvs(4, random_state=5)
+    for _ in range(500):
+        turn = stochastic._better(ours, theirs, turn, alpha)
+    best = stochastic._cost(ours, theirs, turn, alpha)
+    for skew in np.random.default_rng(0).normal(size=(50, 4, 4)):
+        for size in (1e-4, 1e-2):
+            near = turn @ expm(size * (skew - skew.T))
+            assert stochastic._cost(ours, theirs, near, alpha) >= best - 1e-12
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_objective_by_matrix_square_roots(alpha, sample):
-    from robustprune.criteria import stochastic
-
     x, y, labels = sample
     ours, theirs = gaussians(x, labels), gaussians(y, labels)
     for seed in range(3):
@@ -103,7 +118,9 @@ def test_in_the_plane_no_angle_is_better(alpha):
 
     grid = [(a, s) for a in np.linspace(0, 2 * np.pi, 41) for s in (1, -1)]
     angle, sign = min(grid, key=lambda at: cost_slow(x, y, labels, alpha, turn(*at)))
-    best = minimize(lambda a: cost_slow(x, y, labels, alpha, turn(a[0], sign)), [angle], method="Nelder-Mead").fun
+    best = minimize(
+        lambda a: cost_slow(x, y, labels, alpha, turn(a[0], sign)), [angle], method="Nelder-Mead"
+    ).fun
     assert gaussian(x, y, labels, alpha) ** 2 == pytest.approx(best, rel=1e-3)
 
 
@@ -121,13 +138,18 @@ def test_one_dimension_in_closed_form():
     y = np.array([1.0, 3, 5, 9, 9.5, 10])[:, None]
     means, spreads = (2 - 3) ** 2 + (9 - 9.5) ** 2, (1 - 2) ** 2 + (2 - 0.5) ** 2
     for alpha in ALPHAS:
-        assert gaussian(x, y, labels, alpha) ** 2 == pytest.approx((alpha * means + (2 - alpha) * spreads) / 2)
+        assert gaussian(x, y, labels, alpha) ** 2 == pytest.approx(
+            (alpha * means + (2 - alpha) * spreads) / 2
+        )
 
 
 def test_more_neurons_than_samples(sample):
     """Zero padding and a rotation into 40 dimensions change nothing; covariances are then singular."""
     x, y, labels = sample
-    wide = [np.hstack([side, np.zeros((36, 36))]) @ ortho_group.rvs(40, random_state=s) for s, side in enumerate((x, y))]
+    wide = [
+        np.hstack([side, np.zeros((36, 36))]) @ ortho_group.rvs(40, random_state=s)
+        for s, side in enumerate((x, y))
+    ]
     for alpha in ALPHAS:
         assert gaussian(*wide, labels, alpha) == pytest.approx(gaussian(x, y, labels, alpha), rel=1e-6)
 
@@ -155,7 +177,7 @@ def test_a_class_with_one_sample_needs_alpha_two(sample):
 
 def test_bad_settings_are_refused(sample):
     x, y, labels = sample
-    with pytest.raises(InputError, match="alpha = 2.5"):
+    with pytest.raises(InputError, match=r"alpha = 2\.5"):
         gaussian(x, y, labels, 2.5)
     with pytest.raises(InputError, match="one a sample"):
         gaussian(x, y, labels[:-1], 1.0)

@@ -1,4 +1,5 @@
-"""What the validity checks may look at. Whatever is not given makes the checks that need it 'skipped', never a pass."""
+"""What the validity checks may look at. Whatever is not given makes the checks that need it 'skipped', never
+a pass."""
 
 from __future__ import annotations
 
@@ -27,8 +28,9 @@ class Sizes:
     sweep: tuple[float, ...]
     """eps in units of 1/255 for check 13; under L2 in eighths of a unit."""
     unbounded_steps: int
-    effort: int
-    """Steps are multiplied by this for check 15."""
+    longer: int
+    restarts: int
+    """For check 15 the steps are multiplied by `longer`, and started this often."""
     queries: int
     single: int
     """Samples that are attacked one by one (check 25)."""
@@ -36,14 +38,22 @@ class Sizes:
 
 SIZES: dict[Tier, Sizes] = {
     "quick": Sizes(
-        samples=32, directions=10, sweep=(0, 1, 4, 16), unbounded_steps=200, effort=5, queries=150, single=4
+        samples=32,
+        directions=10,
+        sweep=(0, 1, 4, 16),
+        unbounded_steps=200,
+        longer=1,
+        restarts=5,
+        queries=100,
+        single=4,
     ),
     "standard": Sizes(
         samples=64,
         directions=100,
         sweep=(0, 1, 2, 4, 8, 16, 32),
         unbounded_steps=200,
-        effort=10,
+        longer=10,
+        restarts=1,
         queries=1000,
         single=16,
     ),
@@ -52,7 +62,8 @@ SIZES: dict[Tier, Sizes] = {
         directions=100,
         sweep=(0, 1, 2, 4, 8, 16, 32),
         unbounded_steps=500,
-        effort=10,
+        longer=10,
+        restarts=5,
         queries=5000,
         single=32,
     ),
@@ -63,16 +74,19 @@ SIZES: dict[Tier, Sizes] = {
 class EvidenceContext:
     """A network, the images it was attacked on, and what is known about the attack.
 
-    `model` maps images (n, C, H, W) in [0,1] to logits (n, k). `outcomes`, `clean` and `adversarials` are what the
-    evaluation returned for all of `x`, in its order, `attacks` what it was asked to run. The rest is optional:
+    `model` maps images (n, C, H, W) in [0,1] to logits (n, k). `outcomes`, `clean` and `adversarials` are
+    what the evaluation returned for all of `x`, in its order, `attacks` what it was asked to run. The rest is
+    optional:
 
-    - `bare`, `mean`, `std`: the same network without its normalisation, for check 2; not needed where the model holds
-      a `Normalize` layer.
-    - `parent`: the network that transferred attacks are made on; `parent_robust`: whether the parent resisted, sample
-      by sample; `claim`: what is said of the model beside its parent.
-    - `margin`: the policy's margin, a proportion; `seeds`: how many seeds the claim rests on; `classes`: their names.
+    - `bare`, `mean`, `std`: the same network without its normalisation, for check 2; not needed where the
+      model holds a `Normalize` layer.
+    - `parent`: the network that transferred attacks are made on; `parent_robust`: whether the parent
+      resisted, sample by sample; `claim`: what is said of the model beside its parent.
+    - `margin`: the policy's margin, a proportion; `seeds`: how many seeds the claim rests on; `classes`:
+      their names.
     - `weights_before`: `models.weights_hash` of the model before it was attacked.
-    - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "fine-tuning") those of other samples.
+    - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "fine-tuning") those of
+      other samples.
     - `provenance`: hashes, versions, device, precision, as the results record them.
     - `artefact`: what ships (an ONNX session, a half-precision network) as a function from images to logits.
     """
@@ -106,7 +120,9 @@ class EvidenceContext:
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y) or not len(self.x):
-            raise InputError(f"evidence: {len(self.x)} images and {len(self.y)} labels; expected as many, at least one")
+            raise InputError(
+                f"evidence: {len(self.x)} images and {len(self.y)} labels; expected as many, at least one"
+            )
 
     def resized(self, sizes: Sizes) -> EvidenceContext:
         """Return the same context with other sizes and nothing remembered."""
@@ -133,26 +149,34 @@ class EvidenceContext:
 
     @property
     def threat(self) -> tuple[Norm, float]:
-        """Norm and eps that the checks attack under: those of the dearest attack, so not of FGSM alone.
+        """Norm and eps that the checks attack under: those of the dearest PGD, else of the dearest attack.
 
         InputError where neither attacks nor outcomes are given.
         """
         if self.attacks:
-            dearest = max(self.attacks, key=lambda attack: attack.effort)
+            descents = [attack for attack in self.attacks if isinstance(attack, PGD) and not attack.alone]
+            dearest = max(descents or self.attacks, key=lambda attack: attack.effort)
             return dearest.norm, dearest.eps
         if self.outcomes:
             return self.outcomes[-1].norm, self.outcomes[-1].eps
-        raise InputError("evidence: give `attacks` or `outcomes`; without them there is no threat model to check")
+        raise InputError(
+            "evidence: give `attacks` or `outcomes`; without them there is no threat model to check"
+        )
 
     @property
     def reference(self) -> PGD:
         """The white-box attack that the checks try: the dearest PGD of this threat model, or PGD-20.
 
-        With one start, because the checks that look at convergence and effort are about a single run.
+        Of two as dear the one on the margin, which saturates less. With one start, because the checks that
+        look at convergence and effort are about a single run.
         """
         norm, eps = self.threat
-        mine = [a for a in self.attacks if isinstance(a, PGD) and (a.norm, a.eps) == (norm, eps)]
-        return replace(max(mine, key=lambda a: a.effort), restarts=1) if mine else PGD(eps=eps, norm=norm, steps=20)
+        mine = [
+            a for a in self.attacks if isinstance(a, PGD) and not a.alone and (a.norm, a.eps) == (norm, eps)
+        ]
+        if not mine:
+            return PGD(eps=eps, norm=norm, steps=20)
+        return max(mine, key=lambda a: (a.effort, a.loss == "margin")).change(restarts=1)
 
     @property
     def of_threat(self) -> list[Outcomes]:

@@ -22,12 +22,13 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "m
 def logits_of(model: nn.Module, x: Tensor, batch_size: int = 128) -> Tensor:
     """Return the logits (n, k) of `x`, float32 on the CPU, in eval mode."""
     with evaluating(model):
-        return torch.cat([model(part).float().cpu() for part in x.split(batch_size)])
+        return torch.cat([model(part).float().cpu() for part in batches(x, batch_size)])
 
 
 @dataclass
 class Gradients:
-    """Per sample: norm of the input gradient (n,), the gradient itself, the loss; `cut` says why there is none."""
+    """Per sample: norm of the input gradient (n,), the gradient itself, the loss; `cut` says why there is
+    none."""
 
     length: Tensor
     grad: Tensor
@@ -40,17 +41,19 @@ class Gradients:
         return ~(self.length > 0) | ~torch.isfinite(self.length)
 
 
-def gradients(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batch_size: int = 128) -> Gradients:
+def gradients(
+    model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batch_size: int = 128
+) -> Gradients:
     """Return the input gradients of 'ce' or 'margin' (largest other logit minus the true one) at `x`.
 
     A network that cuts the graph (detached, or computed without gradients) gives zeros and says so in `cut`.
     """
     kept, losses, cut = [], [], ""
     with frozen(model), torch.enable_grad():
-        for part, label in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        for part, label in zip(batches(x, batch_size), batches(y, batch_size), strict=True):
             point = part.detach().clone().requires_grad_()
             value = LOSSES[loss](model(point).float(), label)
-            (grad,) = (None,)
+            grad = None
             if value.requires_grad:
                 (grad,) = torch.autograd.grad(value.sum(), point, allow_unused=True)
             if grad is None:
@@ -66,8 +69,8 @@ def gradients(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batc
 def counting_autograd() -> Iterator[list[str]]:
     """Collect the names of functions that start a backward pass in this thread, from Python, while active.
 
-    Every public way (`autograd.grad`, `Tensor.backward`, `torch.func.grad`) ends in one function; it is watched by the
-    interpreter's profiling hook, which is put back afterwards.
+    Every public way (`autograd.grad`, `Tensor.backward`, `torch.func.grad`) ends in one function; it is
+    watched by the interpreter's profiling hook, which is put back afterwards.
     """
     called: list[str] = []
     before = sys.getprofile()
@@ -94,4 +97,15 @@ def share(count: int, n: int) -> str:
 
 def normalised(logits: Tensor) -> Tensor:
     """Return each row divided by its L2 norm."""
-    return logits / (logits.norm(dim=1, keepdim=True) + 1e-10)
+    length: Tensor = torch.linalg.vector_norm(logits, dim=1, keepdim=True)
+    return logits / (length + 1e-10)
+
+
+def batches(x: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield `x` in parts of `size` rows.
+
+    >>> [len(part) for part in batches(torch.zeros(5), 2)]
+    [2, 2, 1]
+    """
+    for start in range(0, len(x), size):
+        yield x[start : start + size]

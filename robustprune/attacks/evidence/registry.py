@@ -1,13 +1,13 @@
 """The list of validity checks: number, name, what a failure means, and from which tier on a check runs.
 
-A failed check BLOCKS (the number is INVALID) where it shows that the number cannot be what it says: it was not measured
-on this network or these images (2, 4, 21, 27, 28), the budget was broken (3), the gradients that the attacks rest on are
-missing, false or random (5, 6, 7, 8), or an attack was seen to miss what is there (12, 13, 16, 18, 20). All others
-weaken it (SUSPECT): they bound by how much the number may be off, or concern what is claimed from it.
+A failed check BLOCKS (the number is INVALID) where it shows that the number cannot be what it says: it was
+not measured on this network or these images (2, 4, 21, 27, 28), the budget was broken (3), the gradients that
+the attacks rest on are missing, false or random (5, 6, 7, 8), or an attack was seen to miss what is there
+(12, 13, 16, 18, 20). All others weaken it (SUSPECT): they bound by how much the number may be off, or concern
+what is claimed from it.
 
-Three checks decide for themselves how bad a failure is. 8 blocks only where many samples have no usable gradient and no
-attack that goes without it ran; 13 blocks at eps 0 (then something other than the attack changes outcomes) and where
-robust accuracy clearly rises; 5 passes a network with random parts when the attacks averaged their gradients (EOT).
+Two checks decide for themselves. 8 blocks only where many samples have no usable gradient and no attack that
+goes without it ran. 5 passes a network with random parts when the attacks averaged their gradients (EOT).
 """
 
 from __future__ import annotations

@@ -1,0 +1,247 @@
+"""Was the attack strong enough to be believed? Checks 3, 10 to 18, 20 and 25.
+
+All of them attack, on a seeded subset of the images. Tolerances in points become whole samples there, and a
+single sample is never held against an attack: with 64 images it is 1.6 points, and says nothing about half a
+point.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from robustprune.attacks.autoattack import Square
+from robustprune.attacks.base import BUDGET_TOLERANCE, Attack
+from robustprune.attacks.distance import norms
+from robustprune.attacks.engine import evaluate
+from robustprune.attacks.evidence.context import EvidenceContext
+from robustprune.attacks.evidence.planted import findings
+from robustprune.attacks.evidence.probes import logits_of, share
+from robustprune.attacks.evidence.registry import Seen, check, holds, skipped
+from robustprune.attacks.evidence.trials import (
+    allowed,
+    alone,
+    newly_broken,
+    robust_share,
+    watched_path,
+)
+from robustprune.attacks.noise import Noise
+from robustprune.attacks.transfer import Transfer
+from robustprune.results import BROKEN, ROBUST
+
+LAST_STEPS, MOVES = 10, 0.05
+UNBOUNDED_ROBUST = 0.01
+HALF_POINT, ONE_POINT, FIFTH_POINT = 0.005, 0.01, 0.002
+AGREE = 0.999
+PLANTED_ERROR = 0.01
+
+
+@check(3, "budget kept", blocking=True)
+def budget_kept(ctx: EvidenceContext) -> Seen:
+    """No perturbed image lies beyond eps + 1e-6, outside [0,1], or is not finite; no broken sample was paid
+    too much."""
+    if not ctx.outcomes and not any(one is not None for one in ctx.adversarials):
+        return skipped("no outcomes were given")
+    over = [one.attack for one in ctx.outcomes if _beyond(one.status, one.distance, one.eps)]
+    spent = [d for one in ctx.outcomes for s, d in zip(one.status, one.distance, strict=True) if s == BROKEN]
+    for attack, images in zip(ctx.attacks, ctx.adversarials, strict=False):
+        if images is not None and not _within(images, ctx.x, attack):
+            over.append(attack.name)
+    seen = f"{len(spent)} broken samples of {len(ctx.outcomes)} attacks" + (
+        " and their images" if ctx.adversarials else ""
+    )
+    return holds(
+        not over,
+        seen + (f"; budget exceeded by {', '.join(dict.fromkeys(over))}" if over else " within budget"),
+    )
+
+
+@check(10, "no silent success", tier="standard")
+def no_silent_success(ctx: EvidenceContext) -> Seen:
+    """Nothing adversarial was met on the path of an attack that then reports the sample robust."""
+    path = watched_path(ctx)
+    silent = sum(met and letter == ROBUST for met, letter in zip(path.met, path.status, strict=True))
+    return holds(
+        silent == 0,
+        f"{ctx.reference.name}: {share(silent, len(path.status))} robust with an adversarial iterate",
+    )
+
+
+@check(11, "converged", tier="standard")
+def converged(ctx: EvidenceContext) -> Seen:
+    """The running minimum of the loss, scaled to [0,1] on each path, moves by .05 or less in the last 10
+    steps.
+
+    Only paths of samples that resist count: a broken one has ended. The mean over them is held to the
+    threshold. A path that ended early has come back to an earlier iterate, and moves no more.
+    """
+    path, steps = watched_path(ctx), ctx.reference.steps
+    left = [-margins for margins, letter in zip(path.margins, path.status, strict=True) if letter == ROBUST]
+    if not left:
+        return holds(True, f"{ctx.reference.name} leaves nothing robust in the subset of {len(path.status)}")
+    moves = sum(late_movement(losses, steps) for losses in left) / len(left)
+    return holds(
+        moves <= MOVES, f"{ctx.reference.name}: mean movement {moves:.3f} over {len(left)} paths that resist"
+    )
+
+
+@check(12, "unbounded attack wins", blocking=True)
+def unbounded_wins(ctx: EvidenceContext) -> Seen:
+    """With eps = 1 (any image) and 200 steps or more, robust accuracy is at most 1 %."""
+    attack = ctx.reference.change(eps=1.0, norm="Linf", steps=ctx.sizes.unbounded_steps, alpha=None)
+    resist = alone(ctx, attack)
+    return holds(
+        sum(resist) <= UNBOUNDED_ROBUST * len(resist),
+        f"{attack.name} at eps 1: {robust_share(resist)} robust",
+    )
+
+
+@check(13, "eps sweep falls", blocking=True)
+def sweep_falls(ctx: EvidenceContext) -> Seen:
+    """Robust accuracy of the reference attack falls with eps (half a point or one sample of slack); at 0 it
+    is clean."""
+    unit = 1 / 255 if ctx.threat[0] == "Linf" else 1 / 8
+    counts = []
+    for eps in ctx.sizes.sweep:
+        counts.append(sum(alone(ctx, ctx.reference.change(eps=eps * unit, alpha=None))))
+    right = int((logits_of(ctx.model, ctx.few[0], ctx.batch_size).argmax(1) == ctx.few[1].cpu()).sum())
+    rise = max(later - earlier for earlier, later in pairwise(counts))
+    same = ctx.sizes.sweep[0] != 0 or counts[0] == right
+    scale = "/255" if ctx.threat[0] == "Linf" else "/8"
+    seen = ", ".join(f"{eps:g}: {count}" for eps, count in zip(ctx.sizes.sweep, counts, strict=True))
+    seen = f"robust of {len(ctx.chosen)} at eps in {scale}: {seen}; clean {right}"
+    return holds(same and rise <= allowed(len(ctx.chosen), HALF_POINT), seen)
+
+
+@check(14, "iterative beats single step")
+def iterative_beats_single(ctx: EvidenceContext) -> Seen:
+    """PGD alone leaves no more robust than one step of full length does (half a point or one sample of
+    slack).
+
+    Each is run alone: in a chain PGD would only see what the single step left.
+    """
+    eps = ctx.reference.eps
+    single = ctx.reference.change(steps=1, alpha=eps, loss="ce", random_start=False, name="single step")
+    one, many = alone(ctx, single), alone(ctx, ctx.reference)
+    missed = sum(after and not before for before, after in zip(one, many, strict=True))
+    seen = f"robust to a single step {robust_share(one)}, to {ctx.reference.name} {robust_share(many)}; "
+    seen += f"{missed} broken by the single step alone"
+    return holds(sum(many) <= sum(one) + allowed(len(one), HALF_POINT), seen)
+
+
+@check(15, "more effort changes nothing")
+def more_effort(ctx: EvidenceContext) -> Seen:
+    """Ten times the steps, or five starts, on what is left robust lower it by a point or less (or one
+    sample)."""
+    steps = ctx.reference.steps * ctx.sizes.longer
+    longer = ctx.reference.change(steps=steps, alpha=None, restarts=ctx.sizes.restarts, random_start=True)
+    broken, seen = newly_broken(ctx, longer)
+    return holds(broken <= allowed(len(ctx.chosen), ONE_POINT), seen)
+
+
+@check(16, "white box beats black box", blocking=True)
+def beats_black_box(ctx: EvidenceContext) -> Seen:
+    """Square breaks no more than .2 points (or one sample) of what gradients leave robust."""
+    norm, eps = ctx.threat
+    ran = [one for one in ctx.of_threat if one.attack.startswith("Square") and not one.error]
+    if ran and len(ctx.of_threat) > len(ran):
+        broken, n = sum(one.status.count(BROKEN) for one in ran), len(ctx.x)
+        return holds(
+            broken <= allowed(n, FIFTH_POINT), f"Square, after the others, breaks {share(broken, n)}"
+        )
+    broken, seen = newly_broken(ctx, Square(eps=eps, norm=norm, queries=ctx.sizes.queries))
+    return holds(broken <= allowed(len(ctx.chosen), FIFTH_POINT), seen)
+
+
+@check(17, "white box beats transfer")
+def beats_transfer(ctx: EvidenceContext) -> Seen:
+    """Images made on the parent break no more than those made on the network itself (.2 points or one
+    sample)."""
+    if ctx.parent is None:
+        return skipped("no parent was given to transfer from")
+    reference = ctx.reference
+    moved = Transfer(eps=reference.eps, norm=reference.norm, steps=reference.steps, loss=reference.loss)
+    theirs, ours = alone(ctx, moved), alone(ctx, reference)
+    seen = f"robust to images made on the parent {robust_share(theirs)}, "
+    seen += f"to {reference.name} {robust_share(ours)}"
+    return holds(sum(theirs) >= sum(ours) - allowed(len(ours), FIFTH_POINT), seen)
+
+
+@check(18, "noise is weaker", blocking=True)
+def noise_is_weaker(ctx: EvidenceContext) -> Seen:
+    """Random noise of the same budget leaves at least as many robust as PGD does (one sample of slack)."""
+    norm, eps = ctx.threat
+    noise = Noise(eps=eps, norm=norm)
+    loud, sharp = alone(ctx, noise), alone(ctx, ctx.reference)
+    seen = f"robust to {noise.name} {robust_share(loud)}, to {ctx.reference.name} {robust_share(sharp)}"
+    return holds(sum(loud) >= sum(sharp) - 1, seen)
+
+
+@check(20, "attack unit test", blocking=True)
+def planted_found(ctx: EvidenceContext) -> Seen:
+    """On two planted networks whose robust distances are known the attacks find 99 % of what there is, and no
+    more."""
+    k = logits_of(ctx.model, ctx.few[0][:1]).shape[1]
+    attacks = list(ctx.attacks) or [ctx.reference]
+    norm, eps = ctx.threat
+    results = findings(tuple(a for a in attacks if (a.norm, a.eps) == (norm, eps)), k)
+    if not results:
+        return skipped("no attack of this threat model searches with gradients or queries")
+    worst = max(result.error for result in results)
+    seen = "; ".join(str(result) for result in results)
+    return holds(worst <= PLANTED_ERROR, seen)
+
+
+@check(25, "batch invariance")
+def batch_invariance(ctx: EvidenceContext) -> Seen:
+    """Batches of 1 and of N give the same predictions and outcomes on 99.9 % (or on all but one sample)."""
+    x, y = ctx.few
+    whole, single = logits_of(ctx.model, x, len(x)), logits_of(ctx.model, x, 1)
+    differ = int((whole.argmax(1) != single.argmax(1)).sum())
+    m = min(ctx.sizes.single, len(x))
+    apart = _outcomes(ctx, x[:m], y[:m], 1) != _outcomes(ctx, x[:m], y[:m], m)
+    gap = float((whole - single).abs().max() / whole.abs().max().clamp(min=1e-12))
+    seen = f"predictions differ on {share(differ, len(x))} (logits by {gap:.2g} of the largest); "
+    seen += f"outcomes differ on {share(int(apart.sum()), m)}"
+    slack = (1 - AGREE) * len(x)
+    return holds(differ <= slack and int(apart.sum()) <= allowed(m, 1 - AGREE), seen)
+
+
+def late_movement(losses: Tensor, steps: int, last: int = LAST_STEPS) -> float:
+    """Return how far the running minimum falls over the last steps of a path, with the path scaled to [0,1].
+
+    A path with fewer than `steps` losses stays at its minimum for the rest.
+
+    >>> late_movement(torch.tensor([4.0, 2.0, 0.0, 0.0, 1.0]), steps=5, last=3)
+    0.0
+    >>> late_movement(torch.tensor([2.0, 1.0, 0.0]), steps=3, last=2)
+    0.5
+    >>> late_movement(torch.tensor([2.0, 1.0, 0.0]), steps=6, last=2)
+    0.0
+    """
+    low, high = losses.min(), losses.max()
+    scaled = (losses - low) / (high - low).clamp(min=1e-12)
+    running = torch.cat((scaled.cummin(0).values, torch.zeros(max(steps - len(losses), 0))))[-last:]
+    return float(running[0] - running[-1])
+
+
+def _beyond(status: str, distance: list[float], eps: float) -> bool:
+    """Whether a sample counts as broken at a distance that is beyond the budget, or that is not a number."""
+    pairs = zip(status, distance, strict=True)
+    return any(letter == BROKEN and not d <= eps + BUDGET_TOLERANCE for letter, d in pairs)
+
+
+def _within(images: Tensor, x: Tensor, attack: Attack) -> bool:
+    delta = images.cpu().double() - x.cpu().double()
+    if not torch.isfinite(delta).all() or float(images.min()) < 0 or float(images.max()) > 1:
+        return False
+    return bool((norms(delta, attack.norm) <= attack.eps + BUDGET_TOLERANCE).all())
+
+
+def _outcomes(ctx: EvidenceContext, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
+    """Return the outcome letters of the reference attack as numbers (m,)."""
+    short = ctx.reference.change(steps=min(ctx.reference.steps, 10), alpha=None)
+    found = evaluate(ctx.model, x, y, [short], seed=ctx.seed, batch_size=batch_size, device=ctx.device)
+    return torch.tensor([ord(letter) for letter in found.outcomes[0].status])

@@ -1,0 +1,171 @@
+"""What robustness costs: accuracy against MACs and latency, over eps, and class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
+
+from robustprune.errors import InputError
+from robustprune.report.figures.style import INK, colour, legend, marker, new_axes
+from robustprune.report.groups import CLEAN, WORST, Group, accuracy, group, right
+from robustprune.results import CaseResult
+from robustprune.statistics import paired, wilson
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One point of a curve over eps (pixel units of [0, 1]): k of n samples withstood the attack."""
+
+    eps: float
+    k: int
+    n: int
+
+
+def pareto(
+    cases: Sequence[CaseResult],
+    against: Literal["macs", "latency"] = "macs",
+    measure: str = WORST,
+    batch: str | None = None,
+) -> Figure:
+    """Draw accuracy against cost, a point a network (mean over seeds, 95 % interval), and the Pareto front.
+
+    `batch` chooses the batch size of the latency; None takes the first that was measured. Networks of equal
+    cost stand side by side; the front is drawn at their true cost.
+    """
+    groups = [one for one in group(cases) if accuracy(one, measure) is not None]
+    if against == "latency":
+        batch = batch or next((key for one in groups for key in one.first.cost.latency_ms), "1")
+        groups = [one for one in groups if all(batch in case.cost.latency_ms for case in one.cases)]
+    label = "MACs a sample, millions" if against == "macs" else f"latency at batch {batch}, ms"
+    figure, axes = new_axes(3.7, label, f"{_name(measure)}, %")
+    looks_of = _looks_of(groups)
+    places = [(_cost(one, against, batch), one) for one in groups]
+    width = max((x for x, _ in places), default=1.0) - min((x for x, _ in places), default=0.0)
+    for x, one in places:
+        beside = [other for other_x, other in places if other_x == x]
+        shift = 0.018 * width * (beside.index(one) - (len(beside) - 1) / 2)
+        _draw_point(axes, x + shift, one, measure, looks_of[_series(one, groups)])
+    for series, (shade, sign) in looks_of.items():
+        axes.plot([], [], linestyle="none", markersize=6, label=series, color=shade, marker=sign)
+    points = [(x, 100 * fmean(fmean(right(case, measure) or [0]) for case in one.cases)) for x, one in places]
+    front = pareto_front(points)
+    if len(front) > 1:
+        xs, ys = zip(*front, strict=True)
+        axes.step(
+            xs, ys, where="post", color=INK, linewidth=1.1, linestyle="--", zorder=1, label="Pareto front"
+        )
+    legend(axes)
+    return figure
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other one beats: less or equal cost (x) at more accuracy (y), by rising cost.
+
+    >>> pareto_front([(1, 5), (2, 4), (3, 8), (3, 7)])
+    [(1, 5), (3, 8)]
+    """
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front
+
+
+def over_eps(curves: Mapping[str, Sequence[Point]], norm: str = "Linf") -> Figure:
+    """Draw robust accuracy over the size of the perturbation, a curve a network, with 95 % bands (Wilson)."""
+    if not curves or not any(curves.values()):
+        raise InputError("over_eps: no points; expected at least one curve")
+    scale, unit = (255, "/255 of the pixel range") if norm == "Linf" else (1, "of the pixel range")
+    figure, axes = new_axes(3.5, f"largest perturbation, {norm}, {unit}", "robust accuracy, %")
+    for index, (name, points) in enumerate(curves.items()):
+        ordered = sorted(points, key=lambda point: point.eps)
+        xs = [scale * point.eps for point in ordered]
+        ends = [wilson(point.k, point.n) for point in ordered]
+        ys = [100 * point.k / point.n for point in ordered]
+        axes.plot(xs, ys, marker=marker(index), markersize=5, color=colour(index), linewidth=1.6, label=name)
+        low, high = [100 * end[0] for end in ends], [100 * end[1] for end in ends]
+        axes.fill_between(xs, low, high, color=colour(index), alpha=0.16, linewidth=0)
+    axes.set_ylim(0, 100)
+    axes.set_xlim(left=0)
+    legend(axes)
+    return figure
+
+
+def curves_of(cases: Sequence[CaseResult]) -> dict[str, list[Point]]:
+    """Collect curves from cases that met one Linf attack at two or more eps; eps 0 is clean accuracy."""
+    found: dict[str, list[Point]] = {}
+    for case in cases:
+        by_attack: dict[str, list[Point]] = {}
+        for outcome in case.outcomes:
+            if outcome.norm == "Linf":
+                point = Point(eps=outcome.eps, k=sum(outcome.robust), n=len(outcome.status))
+                by_attack.setdefault(outcome.attack, []).append(point)
+        longest = max(by_attack.values(), key=len, default=[])
+        if len(longest) > 1:
+            found[case.case] = [Point(eps=0.0, k=sum(case.clean), n=len(case.clean)), *longest]
+    return found
+
+
+def class_change(candidate: CaseResult, parent: CaseResult, measure: str = WORST) -> Figure:
+    """Draw every class's change against the parent in points, with 95 % intervals; the worst at the top."""
+    before, after = right(parent, measure), right(candidate, measure)
+    if before is None or after is None:
+        raise InputError(f"class_change: {measure!r} was not measured on both networks")
+    changes = []
+    for label in sorted(set(parent.labels)):
+        rows = [index for index, other in enumerate(parent.labels) if other == label]
+        pair = paired([before[i] for i in rows], [after[i] for i in rows])
+        name = parent.classes[label] if label < len(parent.classes) else str(label)
+        changes.append((pair, f"{name} (n = {pair.n})"))
+    changes.sort(key=lambda change: -change[0].difference)
+    height = 1.0 + 0.27 * len(changes)
+    figure, axes = new_axes(height, f"change in {_name(measure)} against the parent, points", "")
+    for row, (pair, _) in enumerate(changes):
+        shade = colour(1) if pair.high < 0 else colour(2) if pair.low > 0 else INK
+        middle = 100 * pair.difference
+        axes.barh(row, middle, height=0.62, color=shade, alpha=0.35)
+        axes.plot([100 * pair.low, 100 * pair.high], [row, row], color=shade, linewidth=1.4)
+        axes.plot(middle, row, marker="o", markersize=3.5, color=shade)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_yticks(range(len(changes)), [name for _, name in changes])
+    return figure
+
+
+def _series(one: Group, groups: Sequence[Group]) -> str:
+    """Name the series of a point: its strategy, and its model where there are several."""
+    several = len({other.first.model for other in groups}) > 1
+    return f"{one.first.model}, {one.first.strategy}" if several else one.first.strategy
+
+
+def _looks_of(groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
+    """Give every series a colour and a marker; parents are drawn as stars in ink."""
+    series = {_series(one, groups): one.parents is None for one in groups}
+    others = [name for name, is_parent in series.items() if not is_parent]
+    found = dict.fromkeys(series, (INK, "*"))
+    return found | {name: (colour(index), marker(index)) for index, name in enumerate(others)}
+
+
+def _draw_point(axes: Axes, x: float, one: Group, measure: str, look: tuple[str, str]) -> None:
+    """Draw one network with its interval."""
+    share = accuracy(one, measure)
+    if share is not None:
+        shade, sign = look
+        axes.vlines(x, 100 * share.low, 100 * share.high, color=shade, linewidth=1, alpha=0.6)
+        axes.plot(x, 100 * share.mean, markersize=11 if sign == "*" else 6, color=shade, marker=sign)
+
+
+def _cost(one: Group, against: str, batch: str | None) -> float:
+    if against == "macs":
+        return fmean(case.cost.macs for case in one.cases) / 1e6
+    return fmean(case.cost.latency_ms[str(batch)][1] for case in one.cases)
+
+
+def _name(measure: str) -> str:
+    known = {CLEAN: "clean accuracy", WORST: "worst-case robust accuracy"}
+    return known.get(measure, f"robust accuracy, {measure}")

@@ -1,0 +1,93 @@
+"""The pictures that every suite report shows, with the words that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from robustprune.errors import InputError
+from robustprune.report import figures
+from robustprune.report.figures import Point
+from robustprune.report.html import Picture
+from robustprune.results import CaseResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def suite_pictures(
+    cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]] | None = None
+) -> list[Picture]:
+    """Draw what the cases have data for; a picture without data is left out.
+
+    `curves` are robust accuracies over eps (name -> points); None takes them from attacks that ran at
+    several eps. Pictures of blocks are drawn model by model.
+    """
+    return [*_tradeoffs(cases, figures.curves_of(cases) if curves is None else curves), *_blocks(cases)]
+
+
+def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]]) -> Iterator[Picture]:
+    yield Picture(
+        title="Robust accuracy against computation",
+        figure=figures.pareto(cases, "macs"),
+        alt="Worst-case robust accuracy of every network over its multiply-accumulates",
+        caption="Up and left is better. Bars: 95 % intervals. Networks of equal cost stand side by side.",
+    )
+    batches = dict.fromkeys(batch for case in cases for batch in case.cost.latency_ms)
+    for batch in batches:
+        yield Picture(
+            title=f"Robust accuracy against latency, batch {batch}",
+            figure=figures.pareto(cases, "latency", batch=batch),
+            alt=f"Worst-case robust accuracy of every network over its latency at batch {batch}",
+            caption="Up and left is better. Median latency of one forward pass.",
+        )
+    if any(curves.values()):
+        yield Picture(
+            title="Robust accuracy over the size of the perturbation",
+            figure=figures.over_eps(curves),
+            alt="Robust accuracy falling with the size of the perturbation: " + ", ".join(curves),
+            caption="Bands: 95 % intervals (Wilson).",
+        )
+
+
+def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:
+    models = dict.fromkeys(case.model for case in cases)
+    for model in models:
+        some = [case for case in cases if case.model == model]
+        names = f", {model}" if len(models) > 1 else ""
+        yield from _drawn(
+            figures.removed_blocks,
+            some,
+            f"Which blocks went{names}",
+            "Map of strategies by blocks: how often each block was removed",
+            "Share of the seeds for which a strategy removed the block.",
+        )
+        yield from _drawn(
+            figures.layer_similarity,
+            some,
+            f"What was lost of the parent's representation{names}",
+            "Map of networks by blocks: similarity of each block's output to the parent's",
+            "Linear CKA of a block's output with the parent's: 1 is the same up to rotation and scale.",
+        )
+        yield from _drawn(
+            figures.agreement,
+            some,
+            f"How far the criteria agree{names}",
+            "Matrix of rank correlations between the criteria's scores",
+            "Criteria that agree are one voice, not many, in a consensus.",
+        )
+
+
+def _drawn(
+    draw: Callable[[Sequence[CaseResult]], Figure],
+    cases: Sequence[CaseResult],
+    title: str,
+    alt: str,
+    caption: str,
+) -> Iterator[Picture]:
+    """Yield a picture unless there is nothing to draw."""
+    try:
+        figure = draw(cases)
+    except InputError:
+        return
+    yield Picture(title=title, figure=figure, alt=alt, caption=caption)

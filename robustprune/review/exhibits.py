@@ -1,0 +1,106 @@
+"""Pictures need more than outcomes: samples that broke, with their perturbations, and accuracy over eps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.attacks import PGD, Attack, evaluate
+from robustprune.data import Split
+from robustprune.models import evaluating
+from robustprune.report.figures import Point, Sample
+from robustprune.results import BROKEN, BROKEN_EARLIER, CaseResult
+from robustprune.runner import one_thread
+from robustprune.store import code_version
+from robustprune.subject import Bench
+
+SHOWN = 6
+"""Newly broken samples that are shown."""
+
+SWEEP = (0.25, 0.5, 1.0, 2.0)
+"""Multiples of the suite's eps at which the curves over eps are measured."""
+
+SWEEP_SAMPLES, SWEEP_STEPS = 256, 20
+
+
+def newly_broken(candidate: CaseResult, parent: CaseResult, most: int = SHOWN) -> list[tuple[int, int]]:
+    """(sample, position of the attack) where the parent withstood everything and an attack broke the candidate.
+
+    The attack is the first of the suite that did.
+    """
+    found = []
+    for row, (was, is_) in enumerate(zip(parent.worst, candidate.worst, strict=True)):
+        letters = [outcome.status[row] for outcome in candidate.outcomes]
+        if was and not is_ and candidate.clean[row] and BROKEN in letters:
+            found.append((row, letters.index(BROKEN)))
+    return found[:most]
+
+
+def gallery(
+    candidate: CaseResult, parent: CaseResult, net: nn.Module, sample: Split, bench: Bench
+) -> tuple[Sample, ...]:
+    """Attack the newly broken samples again, each with what broke it: the same seed gives the same perturbation."""
+    shown = []
+    for row, place in newly_broken(candidate, parent):
+        one = sample.take([row])
+        adversarial = _broken(net, one, bench.suite.attacks[place], bench)
+        if adversarial is not None:
+            names = candidate.classes
+            shown.append(
+                Sample(
+                    original=one.x[0].numpy(),
+                    adversarial=adversarial[0].numpy(),
+                    label=names[int(one.y)],
+                    candidate_says=names[int(_says(net, adversarial, bench))],
+                    name=f"sample {row}",
+                )
+            )
+    return tuple(shown)
+
+
+def curves(
+    nets: Mapping[str, nn.Module], keys: Mapping[str, str], sample: Split, bench: Bench
+) -> dict[str, tuple[Point, ...]]:
+    """Robust accuracy over multiples of the suite's first eps, PGD on at most 256 samples; the clean one is eps 0."""
+    n = min(SWEEP_SAMPLES, len(sample))
+    some = sample if n == len(sample) else sample.balanced(n, seed=0)
+    first = bench.suite.attacks[0]
+    attacks = [PGD(eps=first.eps * factor, norm=first.norm, steps=SWEEP_STEPS) for factor in SWEEP]
+    found = {}
+    for name, net in nets.items():
+        settings = {
+            "network": keys[name],
+            "sample": some.hash,
+            "attacks": attacks,
+            "code": code_version("attacks", "models", "data"),
+            "device": bench.device.type,
+        }
+
+        def make(key: str, net: nn.Module = net) -> dict[str, Any]:
+            x, y = some.x.to(bench.device), some.y.to(bench.device)
+            with one_thread(bench.device):
+                done = evaluate(net, x, y, attacks, device=bench.device)
+            held = [(outcome.eps, sum(outcome.robust)) for outcome in done.outcomes]
+            return {"points": [(0.0, sum(done.clean)), *held]}
+
+        points = bench.store.once("curve", settings, make)["points"]
+        found[name] = tuple(Point(eps=eps, k=k, n=n) for eps, k in points)
+    return found
+
+
+def _broken(net: nn.Module, one: Split, attack: Attack, bench: Bench) -> Tensor | None:
+    """The perturbed image (1, C, H, W) of a sample; None where the attack does not break it alone."""
+    x, y = one.x.to(bench.device), one.y.to(bench.device)
+    with one_thread(bench.device):
+        done = evaluate(net, x, y, [attack], device=bench.device, keep=True)
+    image = done.adversarials[0]
+    return image if done.outcomes[0].status in (BROKEN, BROKEN_EARLIER) else None
+
+
+def _says(net: nn.Module, image: Tensor, bench: Bench) -> Tensor:
+    with evaluating(net), torch.no_grad():
+        label: Tensor = net(image.to(bench.device)).argmax(1)[0]
+    return label

@@ -1,0 +1,121 @@
+"""The review as one HTML page, and its pictures as files. Needs matplotlib and jinja2, never torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustprune.regression import CLEAN, WORST
+from robustprune.results import CaseResult
+from robustprune.review.record import Review
+from robustprune.review.summary import (
+    broken_lines,
+    class_lines,
+    cost_lines,
+    headline,
+    structure,
+    transfer_lines,
+)
+from robustprune.store import write_whole
+
+if TYPE_CHECKING:
+    from robustprune.report.figures import Point
+    from robustprune.report.html import Picture
+
+NEEDED = ("matplotlib", "jinja2")
+
+
+def can_draw() -> bool:
+    """Whether the page and the pictures can be made here."""
+    return all(importlib.util.find_spec(library) is not None for library in NEEDED)
+
+
+def page(review: Review) -> str:
+    """Write the page: verdict, what changed, table, pictures, what broke, evidence."""
+    from robustprune.report.html import Section, render
+
+    return render(
+        f"Review: {review.facts.candidate['name']} in place of {review.facts.parent['name']}",
+        [review.parent, review.candidate],
+        verdicts=[review.verdict],
+        policy=review.policy,
+        pictures=pictures(review),
+        facts=dict(_facts(review)),
+        sections=[
+            Section(title="What broke", paragraphs=tuple(broken_lines(review))),
+            Section(title="Classes", paragraphs=tuple(class_lines(review))),
+        ],
+    )
+
+
+def save_pictures(review: Review, folder: Path) -> list[Path]:
+    """Write every picture as an SVG file."""
+    from robustprune.report.figures import to_svg
+
+    written = []
+    for picture in pictures(review):
+        name = "".join(letter if letter.isalnum() else "-" for letter in picture.title.lower())
+        written.append(folder / f"{name}.svg")
+        write_whole(written[-1], to_svg(picture.figure).encode())
+    return written
+
+
+def pictures(review: Review) -> list[Picture]:
+    """Draw what there is: cost against robustness, curves, layers, classes, newly broken samples."""
+    from robustprune.report.pictures import suite_pictures
+
+    cases = [review.parent, review.candidate]
+    named = {case.case: points for case, points in _curves(review, cases) if points}
+    return [*suite_pictures(cases, named or None), *_classes(review), *_gallery(review)]
+
+
+def _curves(review: Review, cases: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, Sequence[Point]]]:
+    for side, case in zip(("parent", "candidate"), cases, strict=True):
+        yield case, review.exhibits.curves.get(side, ())
+
+
+def _classes(review: Review) -> Iterator[Picture]:
+    from robustprune.report.figures import class_change
+    from robustprune.report.html import Picture
+
+    claims = {CLEAN: "clean accuracy"}
+    if review.candidate.outcomes and review.parent.outcomes:
+        claims[WORST] = "robust accuracy, worst case"
+    for claim, title in claims.items():
+        yield Picture(
+            title=f"Class by class, {title}",
+            figure=class_change(review.candidate, review.parent, claim),
+            alt=f"Change in {title} against the parent, class by class, in points with 95 % intervals",
+            caption="The class that lost most stands on top.",
+        )
+
+
+def _gallery(review: Review) -> Iterator[Picture]:
+    from robustprune.report.figures import gallery
+    from robustprune.report.html import Picture
+
+    if review.exhibits.gallery:
+        yield Picture(
+            title="Newly broken samples",
+            figure=gallery(review.exhibits.gallery),
+            alt="Samples that the parent withstood and the candidate does not: image, perturbation, sum",
+            caption="The parent withstood every attack on these samples. Perturbations are amplified to be seen.",
+        )
+
+
+def _facts(review: Review) -> Iterator[tuple[str, str]]:
+    yield "in short", headline(review)
+    yield "structure", "; ".join(structure(review))
+    yield "cost", "; ".join(cost_lines(review))
+    yield "transfer from the parent", "; ".join(transfer_lines(review)) or "not measured"
+    for side, facts in (("candidate", review.facts.candidate), ("parent", review.facts.parent)):
+        yield side, _side(facts)
+    yield "what ships", str(review.parity) if review.parity else "unmeasured: no shipped file was given"
+    yield "command", review.facts.command
+
+
+def _side(facts: Mapping[str, object]) -> str:
+    weights = f", weights {facts['weights']} (sha256 {facts['sha256']})" if facts.get("weights") else ""
+    return f"{facts['spec']}{weights}"

@@ -1,0 +1,183 @@
+"""A review as plain data, and `verdict.json`, the form in which it is archived. No torch.
+
+`verdict.json`, schema 1. Shares are proportions of n samples, differences are candidate minus parent,
+positions count from 0 in the evaluation sample (`samples.json`), intervals have the policy's confidence.
+
+- `schema`, `robustprune`, `made`, `command`: 1; the version that wrote it; when (UTC, ISO 8601); the exact
+  command.
+- `verdict`, `exit_code`: PASS, FAIL, INCONCLUSIVE or UNTRUSTED; what the command returned.
+- `needed_n`: size of the evaluation set that would settle what is inconclusive; null: unknown, or not needed.
+- `reasons`: the lines that made the verdict.
+- `findings`: for every measure `verdict.Finding`: measure, verdict, text, difference, low, high, margin, n,
+  needed_n.
+- `policy`: the fields of `policy.Policy`.
+- `candidate`, `parent`: case (its name in cases.json.gz), name, spec, weights (file name), sha256 of that file,
+  fingerprint (of weights, structure and code), weights_hash, removed, described (a file's own metadata).
+- `data`: name, source, n, seed, sample_hash (sha256 over images and labels).
+- `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
+- `changes`: what changed in the structure (`anatomy.Changes`).
+- `costs`: measure, unit, before, now, ratio.
+- `shifts`: for every claim `shifts.Shift`: before, now, difference, low, high, p, broken and fixed samples.
+- `worst_class`: for clean accuracy and the worst case, the class that is worst on the candidate.
+- `transfer`: attacks made on the parent, tried on the candidate (`shifts.Transfer`); from transfer.json.
+- `curves`: by side, robust accuracy over eps: eps, k of n. Empty where it was not measured.
+- `parity`: the shipped file beside the candidate (`parity.Parity`), or null: unmeasured.
+- `checks`: of candidate and parent: number, name, status, evidence, blocking.
+
+`findings`, `shifts`, `worst_class`, `transfer`, `verdict`, `needed_n`, `reasons` and `exit_code` follow from
+cases.json.gz, transfer.json and `policy`: `derived` computes them, for `robustprune verify` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from robustprune import __version__
+from robustprune.policy import Policy, exit_code, judge
+from robustprune.regression import CLEAN, WORST
+from robustprune.results import CaseResult, Outcomes
+from robustprune.review.shifts import class_shifts, shifts, transfer
+from robustprune.verdict import Verdict
+
+if TYPE_CHECKING:
+    from robustprune.report.figures import Point, Sample
+    from robustprune.review.anatomy import Changes
+    from robustprune.review.parity import Parity
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Where a review comes from. `candidate` and `parent`: spec, weights, sha256, fingerprint; `data`: name, source, seed."""
+
+    candidate: dict[str, Any]
+    parent: dict[str, Any]
+    data: dict[str, Any]
+    tier: str
+    command: str
+    made: str
+    samples: list[str] = field(default_factory=list)
+    """One hash for every image of the evaluation sample, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibits:
+    """What pictures show beside the outcomes: newly broken samples, and by side (parent, candidate) a curve over eps."""
+
+    gallery: tuple[Sample, ...] = ()
+    curves: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """Two networks on the same samples, what changed between them, and the verdict."""
+
+    candidate: CaseResult
+    parent: CaseResult
+    policy: Policy
+    verdict: Verdict
+    changes: Changes
+    facts: Facts
+    transfers: tuple[Outcomes, ...] = ()
+    parity: Parity | None = None
+    exhibits: Exhibits = field(default_factory=Exhibits)
+
+    @property
+    def exit_code(self) -> int:
+        """What the command returns."""
+        return exit_code([self.verdict])
+
+
+def to_json(review: Review) -> dict[str, Any]:
+    """Write a review down as the content of verdict.json."""
+    facts = review.facts
+    return {
+        "schema": SCHEMA,
+        "robustprune": __version__,
+        "made": facts.made,
+        "command": facts.command,
+        **derived(review.candidate, review.parent, review.policy, review.transfers),
+        "policy": asdict(review.policy),
+        "candidate": _side(review.candidate, facts.candidate),
+        "parent": _side(review.parent, facts.parent),
+        "data": {
+            **facts.data,
+            "n": len(review.candidate.labels),
+            "sample_hash": review.candidate.sample_hash,
+        },
+        "tier": facts.tier,
+        "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
+        "changes": asdict(review.changes),
+        "costs": list(costs(review.candidate, review.parent)),
+        "curves": {
+            side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()
+        },
+        "parity": asdict(review.parity) if review.parity else None,
+        "checks": {
+            side: [asdict(check) for check in case.checks]
+            for side, case in (("candidate", review.candidate), ("parent", review.parent))
+        },
+    }
+
+
+def derived(
+    candidate: CaseResult, parent: CaseResult, policy: Policy, transfers: Sequence[Outcomes]
+) -> dict[str, Any]:
+    """Compute everything in verdict.json that follows from the outcomes and the policy."""
+    verdict = judge(candidate, parent, policy)
+    claims = [CLEAN, *([WORST] if candidate.outcomes and parent.outcomes else [])]
+    worst = [class_shifts(claim, candidate, parent, policy.confidence)[0] for claim in claims]
+    return {
+        "verdict": verdict.verdict,
+        "exit_code": exit_code([verdict]),
+        "needed_n": verdict.needed_n,
+        "reasons": verdict.reasons,
+        "findings": [asdict(finding) for finding in verdict.findings],
+        "shifts": [_plain(asdict(shift)) for shift in shifts(candidate, parent, policy.confidence)],
+        "worst_class": [asdict(one) for one in worst],
+        "transfer": [asdict(transfer(outcomes, policy.confidence)) for outcomes in transfers],
+    }
+
+
+def costs(candidate: CaseResult, parent: CaseResult) -> Iterator[dict[str, Any]]:
+    """Yield what both networks cost, one measure at a time. The latency's ratio is that of runs timed in turn."""
+    old, new = parent.cost, candidate.cost
+    for measure, unit, before, now in (
+        ("MACs", "a sample", old.macs, new.macs),
+        ("parameters", "", old.params, new.params),
+        ("file size", "bytes", old.file_bytes, new.file_bytes),
+        ("memory", "bytes", old.memory_bytes, new.memory_bytes),
+    ):
+        yield {
+            "measure": measure,
+            "unit": unit,
+            "before": before,
+            "now": now,
+            "ratio": now / before if before else None,
+        }
+    for batch in new.latency_ms:
+        if batch in old.latency_ms:
+            yield {
+                "measure": f"latency, batch {batch}",
+                "unit": "ms",
+                "before": old.latency_ms[batch][1],
+                "now": new.latency_ms[batch][1],
+                "ratio": new.latency_ratio.get(batch),
+            }
+
+
+def _side(case: CaseResult, facts: dict[str, Any]) -> dict[str, Any]:
+    return {"case": case.case, **facts, "weights_hash": case.weights_hash, "removed": list(case.removed)}
+
+
+def _attack(outcome: Outcomes) -> dict[str, Any]:
+    found = {"attack": outcome.attack, "threat": outcome.threat, "norm": outcome.norm, "eps": outcome.eps}
+    return {**found, "settings": outcome.settings}
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, as JSON gives them back."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in record.items()}

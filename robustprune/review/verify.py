@@ -1,0 +1,195 @@
+"""Is a bundle what it was when it was written, and does its verdict follow from its outcomes? No torch.
+
+Two questions, answered apart. Every file must have the hash of the manifest. And whatever follows from the
+outcomes is computed again and compared: so a change of the outcomes is seen even where somebody mended the
+manifest after it, as soon as it changes any number of the verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from robustprune import __version__, results
+from robustprune.errors import InputError
+from robustprune.policy import Policy
+from robustprune.results import CaseResult, outcomes_from
+from robustprune.review import record
+from robustprune.review.bundle import CASES, MANIFEST, SAMPLES, SCHEMA, TRANSFER, VERDICT, sha256
+
+TOLERANCE = 1e-9
+"""Numbers computed again may differ by the rounding of another library version."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was found: `problems`, one line each; what was looked at; the verdict that the bundle states."""
+
+    problems: tuple[str, ...]
+    files: int
+    findings: int
+    verdict: str
+    seal: str
+
+    @property
+    def holds(self) -> bool:
+        """True where nothing is wrong."""
+        return not self.problems
+
+
+def verify(folder: Path, weights: Path | None = None) -> Verification:
+    """Check a bundle, and that `weights` is the candidate's file, where given. InputError where it is no bundle."""
+    if not (folder / MANIFEST).is_file():
+        raise InputError(
+            f"{folder}: not a bundle of robustprune: it has no {MANIFEST}; `robustprune review` writes one"
+        )
+    problems = list(_files(folder))
+    written = _read(folder / VERDICT)
+    if isinstance(written, dict):
+        problems += _verdict(folder, written)
+        problems += _weights(written, weights)
+    else:
+        problems.append(f"{VERDICT}: cannot be read")
+        written = {}
+    return Verification(
+        problems=tuple(dict.fromkeys(problems)),
+        files=len(_listed(folder) or {}),
+        findings=len(written.get("findings", [])),
+        verdict=str(written.get("verdict", "unknown")),
+        seal=sha256(folder / MANIFEST),
+    )
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Files that are not what the manifest says."""
+    listed = _listed(folder)
+    if listed is None:
+        yield f"{MANIFEST}: cannot be read as a manifest of schema {SCHEMA}"
+        return
+    for name, entry in listed.items():
+        path = folder / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            yield f"{MANIFEST}: lists {name}, which lies outside the bundle"
+        elif not path.is_file():
+            yield f"{name}: missing"
+        elif sha256(path) != entry.get("sha256"):
+            yield f"{name}: its sha256 is not the one in {MANIFEST}; it was changed after the bundle was written"
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and name not in listed:
+            yield f"{name}: not in {MANIFEST}; it was added after the bundle was written"
+
+
+def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
+    """What does not follow from the outcomes."""
+    if written.get("schema") != record.SCHEMA:
+        yield f"{VERDICT}: schema {written.get('schema')}, this version reads {record.SCHEMA}"
+        return
+    try:
+        policy = _policy(written["policy"])
+        cases = {case.case: case for case in results.load(folder / CASES)}
+        candidate, parent = cases[written["candidate"]["case"]], cases[written["parent"]["case"]]
+        transfers = [outcomes_from(entry) for entry in _read(folder / TRANSFER)]
+        again = record.derived(candidate, parent, policy, transfers)
+    except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
+        yield f"{VERDICT}: the verdict cannot be computed again ({type(error).__name__}: {' '.join(str(error).split())})"
+        return
+    yield from _differences(written, again)
+    yield from _samples(folder, written, candidate)
+
+
+def _differences(written: dict[str, Any], again: dict[str, Any]) -> Iterator[str]:
+    """Name every part of the verdict that comes out otherwise."""
+    if written.get("verdict") != again["verdict"]:
+        yield f"verdict: says {written.get('verdict')}, the outcomes give {again['verdict']}"
+    for part, key in (
+        ("findings", "measure"),
+        ("shifts", "claim"),
+        ("worst_class", "claim"),
+        ("transfer", "attack"),
+    ):
+        said, found = _by(written.get(part), key), _by(again[part], key)
+        for name in dict.fromkeys([*said, *found]):
+            if not _same(said.get(name), found.get(name), texts=written.get("robustprune") == __version__):
+                yield f"{part}, {name}: {_shown(said.get(name))}; the outcomes give {_shown(found.get(name))}"
+    for key in ("needed_n", "exit_code"):
+        if written.get(key) != again[key]:
+            yield f"{key}: says {written.get(key)}, the outcomes give {again[key]}"
+
+
+def _samples(folder: Path, written: dict[str, Any], candidate: CaseResult) -> Iterator[str]:
+    """The list of samples must be that of the outcomes."""
+    listed = _read(folder / SAMPLES)
+    try:
+        labels = [entry["label"] for entry in listed["samples"]]
+        hashes = {listed["sample_hash"], written["data"]["sample_hash"], candidate.sample_hash}
+    except (KeyError, TypeError):
+        yield f"{SAMPLES}: cannot be read"
+        return
+    if labels != candidate.labels or len(hashes) > 1:
+        yield f"{SAMPLES}: not the samples of {CASES}"
+
+
+def _weights(written: dict[str, Any], weights: Path | None) -> Iterator[str]:
+    if weights is None:
+        return
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such file; expected the candidate's weights")
+    known = written.get("candidate", {}).get("sha256")
+    if sha256(weights) != known:
+        yield f"{weights}: not the candidate that was reviewed: its sha256 is {sha256(weights)}, the bundle says {known}"
+
+
+def _policy(fields: dict[str, Any]) -> Policy:
+    blocking = fields.get("blocking")
+    return Policy(**{**fields, "blocking": tuple(blocking) if isinstance(blocking, list) else blocking})
+
+
+def _by(entries: Any, key: str) -> dict[str, Any]:
+    """Entries by name; two of one name are told apart by their place."""
+    found: dict[str, Any] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        name = str(entry.get(key))
+        found[f"{name} ({len(found)})" if name in found else name] = entry
+    return found
+
+
+def _same(said: Any, found: Any, texts: bool) -> bool:
+    """Equal, numbers up to rounding. Sentences are compared only where this version wrote them."""
+    if isinstance(said, dict) and isinstance(found, dict):
+        keys = said.keys() | found.keys() if texts else (said.keys() | found.keys()) - {"text"}
+        return all(_same(said.get(key), found.get(key), texts) for key in keys)
+    if isinstance(said, list) and isinstance(found, list):
+        return len(said) == len(found) and all(_same(a, b, texts) for a, b in zip(said, found, strict=True))
+    if isinstance(said, float) or isinstance(found, float):
+        numbers = isinstance(said, int | float) and isinstance(found, int | float)
+        return numbers and math.isclose(said, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(said == found)
+
+
+def _shown(entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return "absent"
+    if "text" in entry:
+        return f"{entry.get('verdict')} ({entry['text']})"
+    return ", ".join(f"{key} {value}" for key, value in entry.items() if isinstance(value, int | float))
+
+
+def _listed(folder: Path) -> dict[str, dict[str, Any]] | None:
+    content = _read(folder / MANIFEST)
+    listed = content.get("files") if isinstance(content, dict) and content.get("schema") == SCHEMA else None
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        return None
+    return listed
+
+
+def _read(path: Path) -> Any:
+    """The content of a JSON file; None where it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,21 @@
+"""Clean networks that every check must trust, trained once a session on scikit-learn's digits."""
+
+import pytest
+from small_nets import Digits, digits, trained
+from torch import nn
+
+
+@pytest.fixture(scope="session")
+def data() -> Digits:
+    return digits()
+
+
+@pytest.fixture(scope="session")
+def cnn(data: Digits) -> nn.Module:
+    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2)]
+    return trained(nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(16 * 9, 10)), data)
+
+
+@pytest.fixture(scope="session")
+def linear(data: Digits) -> nn.Module:
+    return trained(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), data)

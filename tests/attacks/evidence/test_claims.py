@@ -1,0 +1,208 @@
+"""Checks of what is said about a number, from outcomes written by hand."""
+
+import math
+
+import pytest
+import torch
+from small_nets import Around, Digits, bare_context, context
+from torch import nn
+
+from robustprune.attacks.evidence import claims, open_points
+from robustprune.attacks.tiers import tier
+from robustprune.results import Outcomes
+
+NAN = math.nan
+
+
+def ran(
+    status: str, attack: str = "PGD-20", settings: dict | None = None, eps: float = 8 / 255, **more
+) -> Outcomes:
+    n = len(status)
+    distance = [eps / 2 if letter == "b" else NAN for letter in status]
+    given = {"steps": 20, "loss": "ce"} if settings is None else settings
+    return Outcomes(
+        attack=attack,
+        norm="Linf",
+        eps=eps,
+        settings=given,
+        status=status,
+        distance=distance,
+        steps=[1] * n,
+        **more,
+    )
+
+
+def about(outcomes: list[Outcomes], labels: list[int] | None = None, **more):
+    """A context for n images of nothing; these checks never look at them."""
+    n = len(outcomes[0].status) if outcomes else 10
+    y = torch.tensor(labels or [0] * n)
+    data = Digits(torch.zeros(1), torch.zeros(1), torch.zeros(n, 1, 2, 2), y)
+    return bare_context(nn.Flatten(), data, **{"attacks": (), "outcomes": outcomes, **more})
+
+
+def test_threat_model_needs_knowledge_and_budget():
+    assert claims.threat_model_complete(about([ran("rb"), ran("rp", "FGSM", {})])).status == "pass"
+    seen = claims.threat_model_complete(about([ran("rb"), ran("rb", "homemade", {})]))
+    assert (seen.number, seen.status) == (1, "fail")
+    assert "homemade: knowledge, step or query budget" in seen.evidence
+    told = ran("rb", "homemade", {"knowledge": "white box", "steps": 3})
+    assert claims.threat_model_complete(about([told])).status == "pass"
+    assert claims.threat_model_complete(about([])).status == "skipped"
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_every_attack_of_the_tiers_states_its_threat_model(norm):
+    outcomes = [ran("rb", a.name, a.settings) for a in tier("full", norm, 0.1, parent=object())]
+    assert claims.threat_model_complete(about(outcomes)).status == "pass"
+    assert claims.more_than_one_loss(about(outcomes)).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("attacks", "status"),
+    [
+        ([("PGD-20", {"loss": "ce"})], "fail"),
+        ([("PGD-20 margin", {"loss": "margin"})], "fail"),
+        ([("PGD-20", {"loss": "ce"}), ("PGD-20 margin", {"loss": "margin"})], "pass"),
+        ([("FGSM", {}), ("CW-50", {})], "pass"),
+        ([("FGSM", {}), ("noise x10", {})], "fail"),
+    ],
+)
+def test_more_than_one_loss(attacks, status):
+    seen = claims.more_than_one_loss(about([ran("rb", name, settings) for name, settings in attacks]))
+    assert (seen.number, seen.status, seen.blocking) == (19, status, False)
+
+
+def test_a_loss_that_ended_in_an_error_does_not_count():
+    outcomes = [ran("rb"), ran("ff", "CW-50", {}, error="RuntimeError")]
+    assert claims.more_than_one_loss(about(outcomes)).status == "fail"
+
+
+def test_misclassified_must_be_counted():
+    outcomes = [ran("erb"), ran("erp", "PGD-20 margin")]
+    fine = claims.misclassified_counted(about(outcomes, clean=[False, True, True]))
+    assert fine.status == "pass"
+    assert "robust 1 of 3" in fine.evidence
+    assert "1 of 2" in fine.evidence
+    for clean, status in (([True, True, True], "erb"), ([False, True, True], "rrb"), ([True, True], "rb")):
+        seen = claims.misclassified_counted(about([ran("erb"), ran(status)], clean=clean))
+        assert (seen.number, seen.status, seen.blocking) == (21, "fail", True)
+    assert claims.misclassified_counted(about(outcomes)).status == "skipped"
+
+
+def test_sample_size_against_the_margin():
+    """Wilson's half-width at k = 50 of 100 is z / sqrt(n + z²) / 2 = 9.6 points."""
+    half = 1.959964 / math.sqrt(100 + 1.959964**2) / 2
+    outcomes = [ran("r" * 50 + "b" * 50)]
+    assert claims.sample_size(about(outcomes, margin=half + 1e-4)).status == "pass"
+    assert claims.sample_size(about(outcomes, margin=half - 1e-4)).status == "fail"
+    assert claims.sample_size(about(outcomes)).status == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "claim", "status"),
+    [
+        (6, 0, "worse", "pass"),
+        (5, 0, "worse", "fail"),
+        (6, 0, "better", "fail"),
+        (0, 6, "better", "pass"),
+        (5, 0, None, "pass"),
+    ],
+)
+def test_paired_claim_needs_exact_mcnemar(lost, gained, claim, status):
+    """2 x 0.5^6 = 0.031 is enough, 2 x 0.5^5 = 0.0625 is not."""
+    parent = [True] * lost + [False] * gained + [True] * 5
+    child = "b" * lost + "r" * gained + "r" * 5
+    seen = claims.paired_claim(about([ran(child)], parent_robust=parent, claim=claim))
+    assert (seen.number, seen.status) == (23, status)
+    assert claims.paired_claim(about([ran(child)])).status == "skipped"
+
+
+def test_worst_case_over_the_chain_is_what_is_compared():
+    """The second sample is broken by the second attack alone; the first by the first, so it has 'p' later."""
+    ctx = about([ran("brr"), ran("pbr", "PGD-20 margin")], parent_robust=[False, False, True])
+    assert "0 samples gained, 0 lost" in claims.paired_claim(ctx).evidence
+
+
+@pytest.mark.parametrize(("seeds", "status"), [(None, "skipped"), (2, "fail"), (3, "pass")])
+def test_seeds(seeds, status):
+    assert claims.enough_seeds(about([ran("rb")], seeds=seeds)).status == status
+
+
+def test_class_floor():
+    labels = [0] * 40 + [1] * 40
+    parent = [True] * 80
+    held = about([ran("r" * 80)], labels, parent_robust=parent, margin=0.02)
+    assert claims.class_floor(held).status == "pass"
+    few = about([ran("b" + "r" * 79)], labels, parent_robust=parent, margin=0.02)
+    assert claims.class_floor(few).status == "skipped"
+    assert "too few" in claims.class_floor(few).evidence
+    gone = about(
+        [ran("r" * 40 + "b" * 20 + "r" * 20)],
+        labels,
+        parent_robust=parent,
+        margin=0.02,
+        classes=("cat", "dog"),
+    )
+    seen = claims.class_floor(gone)
+    assert (seen.number, seen.status, seen.blocking) == (26, "fail", False)
+    assert "worst class dog: robust 50.0 % of 40" in seen.evidence
+    assert claims.class_floor(about([ran("rb")])).status == "skipped"
+
+
+def test_data_hygiene():
+    ctx = about(
+        [ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["d", "e"]}
+    )
+    assert claims.data_hygiene(ctx).status == "pass"
+    ctx = about(
+        [ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["b", "e"]}
+    )
+    seen = claims.data_hygiene(ctx)
+    assert (seen.number, seen.status, seen.blocking) == (27, "fail", True)
+    assert "fine-tuning: 1 of 2 shared" in seen.evidence
+    assert claims.data_hygiene(about([ran("rb")], sample_hashes=["a", "b"])).status == "skipped"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [ran("rf"), ran("r"), ran("rb", error="RuntimeError: no kernel")],
+    ids=["failed", "short", "error"],
+)
+def test_incomplete_runs_block(spoilt):
+    assert claims.complete(about([ran("rb")])).status == "pass"
+    seen = claims.complete(about([ran("rb"), spoilt]))
+    assert (seen.number, seen.status, seen.blocking) == (28, "fail", True)
+
+
+def test_provenance_names_what_is_missing():
+    record = {"weights_hash": "a", "sample_hash": "b", "torch": "2", "torchattacks": "3.5.1", "device": "cpu"}
+    seen = claims.provenance(about([ran("rb")], provenance=record))
+    assert (seen.number, seen.status) == (29, "fail")
+    assert "precision" in seen.evidence
+    assert (
+        claims.provenance(about([ran("rb", settings={"precision": "float32"})], provenance=record)).status
+        == "pass"
+    )
+    assert claims.provenance(about([ran("rb")])).status == "skipped"
+
+
+def test_engine_and_environment_record_enough(linear, data):
+    from robustprune.environment import environment
+
+    few = Digits(data.train_x, data.train_y, data.x[:5], data.y[:5])
+    ctx = context(linear, few, provenance={**environment("cpu"), "weights_hash": "a", "sample_hash": "b"})
+    assert claims.provenance(ctx).status == "pass", claims.provenance(ctx).evidence
+
+
+def test_artefact_parity(linear, data):
+    assert claims.artefact_parity(bare_context(linear, data)).status == "skipped"
+    assert "unmeasured" in claims.artefact_parity(bare_context(linear, data)).evidence
+    half = lambda x: linear(x).half().numpy()  # noqa: E731
+    assert claims.artefact_parity(bare_context(linear, data, artefact=half)).status == "pass"
+    other = Around(linear, after=lambda z: z.roll(1, 1))
+    assert claims.artefact_parity(bare_context(linear, data, artefact=other)).status == "fail"
+
+
+def test_adaptive_attack_stays_open():
+    assert open_points().startswith("Open:")
+    assert "adaptive attack" in open_points()

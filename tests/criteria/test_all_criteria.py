@@ -1,0 +1,121 @@
+"""What every criterion in the registry promises, on a small network with one block that does nothing."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from robustprune.consensus import CRITERIA, agreement_matrix
+from robustprune.criteria import EIGHT, Criterion, ScoringContext
+from robustprune.models.blocks import find_blocks
+from robustprune.models.checkpoints import load_weights, weights_hash
+from robustprune.models.resnet import CifarResNet
+
+BLIND = {"random", "depth-first", "depth-last", "ablation-loss"}
+"""Not expected to find the planted block: three look at nothing, and a loss may fall below the dense one."""
+
+
+def make_context(seed=0, planted="layer2.1"):
+    torch.manual_seed(3)
+    net, x = CifarResNet(14, width=4), torch.rand(40, 3, 16, 16)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        net.train()(x)
+    for parameter in net.get_submodule(planted).parameters():
+        nn.init.zeros_(parameter)
+    net.layer1[0].bn1.eval()
+    return ScoringContext(net, find_blocks(net, x), x, torch.arange(40) % 4, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def ctx():
+    return make_context()
+
+
+@pytest.fixture
+def cifar_resnet56():
+    root = Path(os.environ.get("ROBUSTPRUNE_DATA", "")).resolve()
+    images = root / "cifar10" / "train_first_4000.npz"
+    weights = next((root / "checkpoints").glob("cifar10_resnet56-*.th"), None)
+    if "ROBUSTPRUNE_DATA" not in os.environ or not images.exists() or weights is None:
+        pytest.skip("ROBUSTPRUNE_DATA does not lead to CIFAR-10 images and the published ResNet-56")
+    with np.load(images) as stored:
+        x, y = torch.from_numpy(stored["x"]), torch.from_numpy(stored["y"]).long()
+    chosen = torch.cat([(y == label).nonzero()[:8, 0] for label in range(10)])
+    net = CifarResNet(56, "A", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    load_weights(net, weights)
+    x = x[chosen].permute(0, 3, 1, 2).float() / 255
+    return ScoringContext(net, find_blocks(net, x), x, y[chosen])
+
+
+@pytest.fixture(params=CRITERIA)
+def criterion(request):
+    return CRITERIA[request.param]()
+
+
+def test_every_block_gets_a_finite_score(criterion, ctx):
+    scores = criterion(ctx)
+    assert list(scores) == [block.name for block in ctx.blocks]
+    assert all(type(score) is float and math.isfinite(score) for score in scores.values())
+
+
+def test_scores_are_repeatable(criterion, ctx):
+    assert criterion(ctx) == criterion(make_context())
+
+
+def test_the_model_stays_as_it_is(criterion):
+    ctx = make_context()
+    before, flags = weights_hash(ctx.model), [m.training for m in ctx.model.modules()]
+    generator = torch.get_rng_state()
+    criterion(ctx)
+    assert weights_hash(ctx.model) == before
+    assert [m.training for m in ctx.model.modules()] == flags
+    assert all(p.grad is None and p.requires_grad for p in ctx.model.parameters())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert torch.equal(ctx.x, make_context().x)
+
+
+@pytest.mark.parametrize("name", [name for name in CRITERIA if name not in BLIND])
+def test_a_block_that_does_nothing_goes_first(name, ctx):
+    scores = CRITERIA[name]()(ctx)
+    rest = [score for block, score in scores.items() if block != "layer2.1"]
+    assert scores["layer2.1"] < min(rest), "higher = keep"
+    if "consensus" not in name:
+        assert scores["layer2.1"] == pytest.approx(0, abs=1e-9)
+
+
+def test_removing_a_block_that_does_nothing_costs_no_loss(ctx):
+    scores = CRITERIA["ablation-loss"]()(ctx)
+    assert scores.pop("layer2.1") == 0
+    assert min(map(abs, scores.values())) > 1e-6
+
+
+def test_names_and_descriptions():
+    for name, factory in CRITERIA.items():
+        made = factory()
+        assert isinstance(made, Criterion)
+        assert made.name == name
+        first = (factory.__doc__ or "").strip().partition("\n")[0]
+        assert first.endswith((".", ":", ";")), f"{name}: one line that says what it does"
+        assert made == factory(), "equal settings are equal criteria"
+    assert [voter.name for voter in EIGHT] == [
+        *("cka", "procrustes-cca", "procrustes", "permutation"),
+        *("gaussian-0", "gaussian-1", "gaussian-2", "wasserstein"),
+    ]
+
+
+def test_published_resnet56(cifar_resnet56):
+    """What the paper's metrics are known to agree on: shape metrics nearly the same, Wasserstein less so."""
+    votes = {voter.name: cifar_resnet56.score(voter) for voter in EIGHT}
+    matrix = agreement_matrix(votes)
+    shape = ["cka", "procrustes-cca", "procrustes", "permutation"]
+    alike = [matrix[a][b] for a in shape for b in shape]
+    assert min(alike) > 0.8
+    assert min(matrix["gaussian-0"][name] for name in ("gaussian-1", "gaussian-2")) > 0.8
+    assert matrix["wasserstein"]["cka"] < np.median(alike) - 0.05

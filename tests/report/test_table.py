@@ -1,0 +1,263 @@
+"""The comparison table against numbers computed by hand, and what its text must say."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+
+import made_up
+import pandas as pd
+import pytest
+
+from robustprune.errors import InputError
+from robustprune.report.table import (
+    comparison,
+    display,
+    notes,
+    rows,
+    strategies,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from robustprune.statistics import holm, mcnemar, paired_seeds, tango, wilson
+
+PGD, WORST = "PGD-20, Linf 8/255", "worst case"
+
+
+def network(clean_errors, pgd_broken, cw_broken, **fields):
+    """Ten samples; the sets hold the indices that are wrong, broken by PGD (Linf), broken by CW (L2)."""
+    clean = [i not in clean_errors for i in range(10)]
+
+    def status(broken):
+        return "".join("e" if i in clean_errors else "b" if i in broken else "r" for i in range(10))
+
+    outcomes = [
+        made_up.outcome("PGD-20", status(pgd_broken), steps=20),
+        made_up.outcome("CW", status(cw_broken), norm="L2", eps=0.5),
+    ]
+    return made_up.case(clean, outcomes, **fields)
+
+
+PARENT = network({0}, {1, 2}, {2, 3})
+CHILD = {
+    "parent": "net/parent",
+    "recipe": "sgd",
+    "removed": ["layer1.1", "layer1.2"],
+    "cost": made_up.cost(kept=7),
+}
+CKA = network({0, 9}, {1, 2, 4, 5}, {2, 4}, case="net/cka", strategy="cka", **CHILD)
+
+
+def test_one_row_a_case_with_numbers_computed_by_hand():
+    frame = comparison([CKA, PARENT])
+    assert frame["strategy"].tolist() == ["parent", "cka"]
+    parent, cka = frame.to_dict("records")
+    assert (parent["clean"], parent[PGD], parent["CW, L2 0.5"], parent[WORST]) == (0.9, 0.7, 0.7, 0.6)
+    assert (cka["clean"], cka[PGD], cka["CW, L2 0.5"], cka[WORST]) == (0.8, 0.4, 0.6, 0.4)
+    assert (parent[f"{WORST} low"], parent[f"{WORST} high"]) == pytest.approx(wilson(6, 10))
+    # worst case: the parent keeps 4-9, the child 3, 6, 7, 8: fixed 3, broken 4, 5, 9
+    assert cka[f"{WORST} difference"] == pytest.approx(-0.2)
+    assert (cka[f"{WORST} difference low"], cka[f"{WORST} difference high"]) == pytest.approx(tango(1, 3, 10))
+    assert cka[f"{WORST} p"] == pytest.approx(mcnemar(1, 3))
+    assert pd.isna(parent[f"{WORST} difference"])
+    assert (cka["macs"], cka["macs_saved"], cka["params_saved"]) == (
+        32_000_000,
+        pytest.approx(0.2),
+        pytest.approx(0.2),
+    )
+    assert (cka["latency_ms 1"], cka["latency_ratio 128"]) == (pytest.approx(3.2), pytest.approx(0.8))
+    assert (cka["removed"], cka["removable"], cka["n"], cka["seeds"], cka["trust"]) == (
+        2,
+        9,
+        10,
+        1,
+        "TRUSTED",
+    )
+
+
+def test_seeds_become_mean_range_and_an_interval_with_the_sample_as_unit():
+    other = network({0}, {1, 2, 4}, {2}, case="net/cka/1", strategy="cka", seed=1, **CHILD)
+    frame = comparison([PARENT, CKA, other])
+    row = frame.iloc[1]
+    assert len(frame) == 2
+    assert (row["seeds"], row[WORST]) == (2, pytest.approx((0.4 + 0.6) / 2))
+    assert (row[f"{WORST} min"], row[f"{WORST} max"]) == (0.4, 0.6)
+    assert row[f"{WORST} low"] == pytest.approx((wilson(4, 10)[0] + wilson(6, 10)[0]) / 2)
+    pair = paired_seeds([PARENT.worst] * 2, [CKA.worst, other.worst])
+    assert row[f"{WORST} difference"] == pytest.approx(pair.difference) == pytest.approx(-0.1)
+    assert (row[f"{WORST} difference low"], row[f"{WORST} p"]) == pytest.approx((pair.low, pair.p))
+    assert "50.0 [" in display(frame).iloc[1][f"{WORST} %"]
+    assert "(40.0 to 60.0)" in display(frame).iloc[1][f"{WORST} %"]
+
+
+def test_the_worst_trust_of_the_seeds_is_shown():
+    other = replace(CKA, case="other", seed=1, trust="SUSPECT")
+    assert comparison([PARENT, CKA, other])["trust"].tolist() == ["TRUSTED", "SUSPECT"]
+
+
+def test_parent_first_then_controls_then_strategies_by_budget():
+    cases = made_up.whole_suite(n=40, seeds=(0, 1), models=("a", "b"))
+    frame = comparison(list(reversed(cases)))
+    for model in ("a", "b"):
+        some = frame[frame["model"] == model]
+        assert some["strategy"].tolist()[:2] == ["parent", "dense, fine-tuned"]
+        assert some["removed"].is_monotonic_increasing
+    assert len(frame) == 2 * (2 + 2 * 4)
+
+
+def test_p_values_are_adjusted_over_the_rows_of_the_table():
+    frame = comparison(made_up.whole_suite(n=150))
+    for measure in ("clean", WORST):
+        raw = frame[f"{measure} p"].dropna().tolist()
+        assert len(raw) == 9
+        assert frame[f"{measure} p holm"].dropna().tolist() == pytest.approx(holm(raw))
+
+
+def test_a_change_is_marked_only_after_adjustment():
+    """Six broken, none fixed: p = 2 / 64 = 0.031 alone, 0.0625 beside a second such row."""
+    parent = made_up.case([True] * 20)
+    child = {"parent": "net/parent", "removed": ["layer1.1"]}
+    worse = made_up.case([i >= 6 for i in range(20)], case="a", strategy="a", **child)
+    again = replace(worse, case="b", strategy="b")
+    assert display(comparison([parent, worse]))["change, clean"][1].endswith("] *")
+    assert not display(comparison([parent, worse, again]))["change, clean"][1].endswith("*")
+
+
+def test_a_parent_that_is_missing_or_saw_other_samples_is_refused():
+    with pytest.raises(InputError, match="its parent 'net/parent' is not among the cases"):
+        comparison([CKA])
+    with pytest.raises(InputError, match="not the same samples"):
+        comparison([replace(PARENT, sample_hash="other"), CKA])
+    with pytest.raises(InputError, match="no cases"):
+        comparison([])
+
+
+def test_rows_are_tidy_and_numeric():
+    frame = rows([PARENT, CKA])
+    one = frame[(frame["case"] == "net/cka") & (frame["measure"] == WORST)].iloc[0]
+    assert (one["unit"], one["n"], one["k"], one["value"]) == ("share", 10, 4, 0.4)
+    assert (one["fixed"], one["broken"], one["difference"]) == (1, 3, -0.2)
+    quartiles = frame[(frame["case"] == "net/cka") & (frame["measure"] == "latency, batch 1")].iloc[0]
+    assert (quartiles["low"], quartiles["value"], quartiles["high"]) == pytest.approx(
+        (0.9 * 3.2, 3.2, 1.2 * 3.2)
+    )
+    assert pd.api.types.is_float_dtype(frame["difference"])
+    assert rows([]).empty
+
+
+def test_csv_keeps_every_number():
+    frame = comparison([PARENT, CKA])
+    again = pd.read_csv(io.StringIO(to_csv(frame)))
+    assert again[f"{WORST} difference low"][1] == pytest.approx(frame[f"{WORST} difference low"][1], rel=1e-9)
+    assert list(again.columns) == list(frame.columns)
+    assert to_markdown(again).splitlines()[:4] == to_markdown(frame).splitlines()[:4]
+
+
+def test_markdown_has_one_row_a_case_and_says_what_the_numbers_are():
+    text = to_markdown(comparison([PARENT, CKA]))
+    lines = text.splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len({line.count("|") for line in table[:4]}) == 1
+    assert "| 40.0 [16.8, 68.7] " in table[3]
+    assert "32.00 M (-20.00 %)" in table[3]
+    assert "3.2 ms (0.80x)" in table[3]
+    assert "2 of 9" in table[3]
+    for said in (
+        "n = 10 samples",
+        "upper bound",
+        "cheapest first",
+        "MACs:",
+        "cpu, 1 thread",
+        "live tensors",
+        "Wilson",
+    ):
+        assert said in text
+    assert "attack by attack" in text
+    assert "steps 20" in text
+
+
+def test_a_cell_cannot_break_the_markdown_table():
+    odd = replace(PARENT, model="a|b")
+    assert "a\\|b" in to_markdown(comparison([odd]))
+
+
+def test_latex_escapes_and_balances():
+    text = to_latex(comparison([PARENT, replace(CKA, model="res_net", strategy="100 % cka")]))
+    body = text[text.index(r"\begin{tabular}") :]
+    assert "res\\_net" in body
+    assert "100 \\% cka" in body
+    assert body.count("\\\\") == 3
+    assert body.rstrip().endswith(r"\end{tabular}")
+
+
+def test_notes_tell_what_is_missing_and_which_checks_failed():
+    bare = made_up.case(
+        [True] * 4, checks=made_up.checks(c9="fail"), environment={"data": "digits, all 4 of the test"}
+    )
+    text = " ".join(notes([bare]))
+    assert "No attack ran" in text
+    assert "Check 9 (check 9) failed in 1 case, such as net/parent: seen." in text
+    assert "n = 4 samples, digits, all 4 of the test" in text
+    assert "Fewer than three seeds" in text
+    assert "Fewer than three seeds" not in " ".join(notes(made_up.whole_suite(n=20)))
+
+
+def test_an_attack_that_one_case_lacks_leaves_a_gap_not_a_number():
+    frame = comparison([PARENT, replace(CKA, outcomes=CKA.outcomes[:1])])
+    assert pd.isna(frame["CW, L2 0.5"][1])
+    assert display(frame)["CW, L2 0.5 %"].tolist()[1] == "-"
+
+
+def contest_cases():
+    """Consensus keeps 20 of 40 samples more than cka at two blocks; both remove the same at three."""
+    parent = made_up.case([True] * 60, [made_up.outcome("PGD-20", "r" * 60)])
+    found = [parent]
+    for removed in (["layer1.1", "layer1.2"], ["layer1.1", "layer1.2", "layer2.1"]):
+        for strategy, lost in (("consensus", 10), ("cka", 30)):
+            mine = removed if strategy == "consensus" or len(removed) == 3 else ["layer1.1", "layer3.2"]
+            outcome = made_up.outcome("PGD-20", "b" * lost + "r" * (60 - lost))
+            name = f"{strategy}-{len(removed)}"
+            found.append(
+                made_up.case(
+                    [True] * 60, [outcome], case=name, strategy=strategy, parent=parent.case, removed=mine
+                )
+            )
+    return found
+
+
+def test_strategies_are_compared_pair_by_pair_at_the_same_budget():
+    frame = strategies(contest_cases())
+    worst = frame[frame["measure"] == WORST]
+    assert worst[["removed", "strategy", "other"]].values.tolist() == [
+        [2, "consensus", "cka"],
+        [3, "consensus", "cka"],
+    ]
+    first = worst.iloc[0]
+    assert first["difference"] == pytest.approx(20 / 60)
+    assert (first["low"], first["high"]) == pytest.approx(tango(20, 0, 60))
+    assert first["p"] == pytest.approx(mcnemar(20, 0))
+    assert first["p_holm"] == pytest.approx(mcnemar(20, 0))  # the other pair is one network twice: no test
+    assert first["result"] == "better"
+    assert "consensus keeps 33.3 points more worst-case robust accuracy than cka" in first["finding"]
+    clean = frame[frame["measure"] == "clean"].iloc[0]
+    assert clean["result"] == "no difference shown"
+    assert "no difference in clean accuracy shown" in clean["finding"]
+
+
+def test_strategies_that_chose_the_same_blocks_are_said_to_be_the_same():
+    last = strategies(contest_cases()).iloc[1]
+    assert (last["removed"], last["result"], last["same_blocks"]) == (3, "same blocks", True)
+    assert last["finding"].endswith("so there is nothing to compare.")
+
+
+def test_no_contest_no_rows():
+    assert strategies([PARENT, CKA]).empty
+
+
+def test_reports_never_import_torch():
+    import subprocess
+
+    code = "import sys; import robustprune.report.table, robustprune.policy; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

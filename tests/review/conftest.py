@@ -1,0 +1,79 @@
+"""A small network, trained once on digits, its planted successors, and one store for all reviews of this folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from planted_models import small
+
+from robustprune.attacks import PGD
+from robustprune.data import digits
+from robustprune.finetune import Recipe, finetune
+from robustprune.models import save_weights
+from robustprune.policy import Policy
+from robustprune.prune import remove
+from robustprune.review.gate import Request, review
+from robustprune.review.specs import open_candidate, open_parent
+from robustprune.store import Store
+
+NETS = str(Path(__file__).parent / "planted_models.py")
+ATTACKS = (PGD(eps=0.05, steps=5), PGD(eps=0.05, steps=5, loss="margin"))
+POLICY = Policy(max_clean_drop=0.01, max_robust_drop=0.02, max_class_drop=None)
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def stage(self, case, stage, done, total):
+        pass
+
+    def finished(self, case):
+        pass
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The files of a reviewer, and a way to review them."""
+
+    folder: Path
+
+    def review(self, candidate, weights="parent.safetensors", **settings):
+        data = digits()
+        parent = open_parent(f"{NETS}:small", self.folder / "parent.safetensors", data.test.x[:1])
+        weights = weights and self.folder / weights
+        request = Request(
+            candidate=open_candidate(candidate, weights, parent),
+            parent=parent,
+            **{
+                "data": data,
+                "attacks": ATTACKS,
+                "policy": POLICY,
+                "batches": (1,),
+                "timing_seconds": 0.01,
+                **settings,
+            },
+        )
+        return review(request, Store(folder=self.folder / "store"), Silent())
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory):
+    """Weights of the parent, of a noisy copy, and of a copy that lost a block."""
+    folder = tmp_path_factory.mktemp("desk")
+    torch.manual_seed(0)
+    net = small()
+    finetune(net, digits().train, Recipe(name="train", epochs=5, lr=0.1, augment="shift"), seed=0)
+    save_weights(net, folder / "parent.safetensors")
+    save_weights(remove(net, ["layer2.1"]), folder / "pruned.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights += 0.2 * weights.abs().mean() * torch.randn(weights.shape, generator=generator)
+    save_weights(net, folder / "noisy.safetensors")
+    return Desk(folder)

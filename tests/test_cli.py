@@ -1,0 +1,179 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from suite_files import TINY, write_tiny
+
+from robustprune.cli import main
+
+
+def call(*words, cwd=None):
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with the tiny suite, run once."""
+    folder = tmp_path_factory.mktemp("home")
+    result = call("run", write_tiny(folder), "--workers", 1)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def one_line_on_stderr(result, *expected):
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    for text in expected:
+        assert text in lines[0]
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, robustprune.cli; print(sorted({'torch', 'pandas', 'scipy', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("verb", sorted(main.commands))
+def test_every_verb_has_help_with_an_example(verb):
+    result = call(verb, "--help")
+    assert result.exit_code == 0
+    assert f"robustprune {verb}" in result.output.split("Example:")[1]
+
+
+def test_run_prints_the_table_and_a_second_run_the_same(home):
+    again = call("run", home / "suites/tiny.py", "--workers", 1)
+    assert again.exit_code == 0
+    assert (home / ".robustprune/latest/tiny/table.md").read_text() in again.stdout
+    for text in ("depth-first", "cka", "FGSM", "PGD-3", "parent"):
+        assert text in again.stdout
+
+
+def test_approve_report_and_compare_work_from_files(home):
+    suite = home / "suites/tiny.py"
+    assert call("approve", suite).exit_code == 0
+    table = call("report", suite)
+    assert table.stdout.strip() == (home / "results/tiny/table.md").read_text().strip()
+    assert call("report", suite, "--format", "csv").stdout.count("\n") > 4
+    same = call("compare", home / "results/tiny", home / ".robustprune/latest/tiny")
+    assert same.exit_code == 0
+    assert "0 significantly weaker" in same.stdout
+
+
+def test_check_trains_nothing(home, tmp_path):
+    result = call("check", write_tiny(tmp_path))
+    assert result.exit_code == 0
+    assert "removable blocks" in result.stdout
+    assert not (tmp_path / ".robustprune").exists()
+
+
+def test_a_suite_that_does_not_exist(home, monkeypatch):
+    monkeypatch.chdir(home)
+    one_line_on_stderr(call("run", "tony"), "tony", "tiny")
+
+
+def test_no_case_of_that_name(home):
+    one_line_on_stderr(call("run", home / "suites/tiny.py", "-k", "nothing"), "nothing", "net/parent")
+
+
+def test_more_blocks_than_can_go(tmp_path):
+    suite = write_tiny(tmp_path, TINY.replace("criterion=DepthFirst(), remove=1", "criterion=DepthFirst(), remove=9"))
+    for verb in ("check", "run"):
+        one_line_on_stderr(call(verb, suite), "9", "3")
+    assert not (tmp_path / "results").exists()
+
+
+def test_images_outside_the_unit_range(tmp_path):
+    text = TINY.replace("    data=digits,", "    data=brighter,").replace(
+        "SUITE =", "def brighter():\n    import robustprune.data as d\n    one = digits()\n"
+        "    return d.Data('x', one.classes, d.Split(one.train.x * 16, one.train.y), one.test, 'x')\n\nSUITE ="
+    )
+    one_line_on_stderr(call("run", write_tiny(tmp_path, text)), "pixels from 0 to 16", "0 to 1")
+
+
+def weights_suite(folder: Path, file: str) -> Path:
+    return write_tiny(folder, TINY.replace('recipe=Recipe(name="train", epochs=2, lr=0.1)', f'weights="{file}"'))
+
+
+def test_a_checkpoint_with_other_keys(tmp_path):
+    import torch
+
+    torch.save({"state_dict": {"module.other": torch.zeros(3)}}, tmp_path / "net.th")
+    one_line_on_stderr(call("run", weights_suite(tmp_path, tmp_path / "net.th"), "--workers", 1), "net.th", "other")
+
+
+def test_nan_weights(tmp_path):
+    import torch
+
+    from robustprune.models import CifarResNet
+
+    state = CifarResNet(20, width=4, in_channels=1).state_dict()
+    state["conv1.weight"][0] = float("nan")
+    torch.save(state, tmp_path / "net.th")
+    one_line_on_stderr(call("run", weights_suite(tmp_path, tmp_path / "net.th"), "--workers", 1), "conv1.weight")
+
+
+def test_wrong_use_leaves_results_as_they_were(home):
+    suite = home / "suites/tiny.py"
+    assert call("approve", suite).exit_code == 0
+    before = {path: path.read_bytes() for path in (home / "results").rglob("*") if path.is_file()}
+    write_tiny(home, TINY.replace("criterion=DepthFirst(), remove=1", "criterion=DepthFirst(), remove=9"))
+    try:
+        assert call("run", suite, "--workers", 1).exit_code == 2
+        assert call("approve", suite).exit_code == 2
+    finally:
+        write_tiny(home)
+    assert before == {path: path.read_bytes() for path in (home / "results").rglob("*") if path.is_file()}
+
+
+def test_a_data_folder_that_does_not_exist(home):
+    one_line_on_stderr(call("run", home / "suites/tiny.py", "--data-dir", "/nowhere"), "/nowhere")
+
+
+def test_a_device_that_is_not_here(home):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has cuda")
+    one_line_on_stderr(call("run", home / "suites/tiny.py", "--device", "cuda"), "cuda", "cpu")
+
+
+@pytest.mark.parametrize("kind", ["models", "criteria", "attacks", "recipes", "datasets", "suites"])
+def test_list_says_a_line_about_every_name(kind, home, monkeypatch):
+    monkeypatch.chdir(home)
+    lines = call("list", kind).stdout.splitlines()
+    assert lines
+    assert all(len(line.split()) >= 3 for line in lines), lines
+
+
+def test_doctor_says_what_is_missing(home, monkeypatch, tmp_path):
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("ROBUSTPRUNE_DATA", str(tmp_path / "none"))
+    text = call("doctor").stdout
+    assert "torchattacks" in text
+    assert "absent" in text
+    assert "suite tiny: ready" in text
+
+
+def test_comparing_sets_without_a_common_case(home, tmp_path):
+    from robustprune import results
+
+    results.save([], tmp_path / "cases.json.gz")
+    one_line_on_stderr(call("compare", home / ".robustprune/latest/tiny", tmp_path), "no case in common")
+
+
+def test_a_weaker_result_is_found(home, tmp_path):
+    import gzip
+
+    file = home / ".robustprune/latest/tiny/cases.json.gz"
+    content = json.loads(gzip.decompress(file.read_bytes()))
+    for outcome in content["cases"][0]["outcomes"]:
+        outcome["status"] = outcome["status"].replace("r", "b")
+    (tmp_path / "cases.json.gz").write_bytes(gzip.compress(json.dumps(content).encode()))
+    result = call("compare", file, tmp_path)
+    assert result.exit_code == 1
+    assert "net/parent, FGSM Linf" in result.stdout
+    assert "newly broken" in result.stdout
