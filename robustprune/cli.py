@@ -12,6 +12,7 @@ import click
 
 from robustprune import __version__
 from robustprune.errors import InputError
+from robustprune.review.commands import export, review, stage, verify
 
 DONE, FAIL, WRONG_USE, UNDECIDED = 0, 1, 2, 3
 
@@ -36,7 +37,7 @@ def example(text: str) -> str:
     return f"\b\nExample:\n  {text}"
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def main() -> None:
     """Is this layer-pruned network still safe to ship?
@@ -104,13 +105,14 @@ def check(suite: str, device: str, results: Path | None) -> None:
 def report(suite: str, form: str, output: Path | None, results: Path | None) -> None:
     """Show stored results of SUITE as a table or as one HTML page. Measures nothing."""
     from robustprune import workspace
+    from robustprune.store import write_whole
 
     opened = workspace.open_suite(suite)
-    text = workspace.rendered(workspace.latest(workspace.shelf(opened, results), opened), form)
+    text = workspace.rendered(workspace.latest(workspace.shelf(opened, results), opened), form, opened.policy)
     if output is None:
         click.echo(text)
     else:
-        workspace.write_whole(output, text.encode())
+        write_whole(output, text.encode())
         click.echo(f"Written: {output}", err=True)
 
 
@@ -170,3 +172,7 @@ def doctor(results: Path | None) -> None:
 
     for line in diagnose(Path("suites")):
         click.echo(line)
+
+
+for verb in (review, verify, stage, export):
+    main.add_command(verb)

@@ -114,7 +114,8 @@ def agreement_matrix(votes: Votes) -> dict[str, dict[str, float]]:
 
     Raises InputError as `rank_sum`.
 
-    >>> agreement_matrix({"a": {"x": 1, "y": 2, "z": 3}, "b": {"x": 9, "y": 5, "z": 1}})["a"]
+    >>> matrix = agreement_matrix({"a": {"x": 1, "y": 2, "z": 3}, "b": {"x": 9, "y": 5, "z": 1}})
+    >>> {name: round(value, 6) for name, value in matrix["a"].items()}
     {'a': 1.0, 'b': -1.0}
     """
     _, scores = _table(votes)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robustprune.errors import InputError, MissingData
 from robustprune.suite import Case, Suite, load_suite
 from robustprune.workspace import suite_files
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 LIBRARIES = ("torch", "torchvision", "torchattacks", "pandas", "matplotlib", "jinja2", "onnx", "onnxruntime", "pyarrow")
 
@@ -63,7 +67,7 @@ def diagnose(folder: Path) -> Iterator[str]:
         yield f"suite {file.stem}: {_lacks(file)}"
 
 
-def _removable(net: object, example: object, cases: list[Case]) -> str:
+def _removable(net: nn.Module, example: Tensor, cases: list[Case]) -> str:
     """Count the blocks, and refuse a strategy that wants more than can go."""
     from robustprune.models import find_blocks
     from robustprune.prune import most_removable

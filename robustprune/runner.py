@@ -16,10 +16,10 @@ from robustprune.cost import measure
 from robustprune.data import Split
 from robustprune.environment import environment, pick_device
 from robustprune.models import find_blocks
-from robustprune.pool import Listener, Order, default_workers, prepare_all
+from robustprune.pool import Order, default_workers, prepare_all
 from robustprune.results import CaseResult, Check, Cost, Outcomes, cost_from, outcomes_from, outcomes_record
 from robustprune.store import NotMeasured, Store, code_version
-from robustprune.subject import Bench, Subject, case_subject, listening, parent_subject, scoring_sample
+from robustprune.subject import Bench, Listener, Subject, case_subject, listening, parent_subject, scoring_sample
 from robustprune.suite import Case, Suite
 
 

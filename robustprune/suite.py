@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from robustprune.errors import InputError
 from robustprune.policy import Policy
@@ -141,7 +141,7 @@ class Suite:
     policy: Policy = field(default_factory=Policy)
     samples: int | None = None
     minutes: float = 10.0
-    tier: str = "quick"
+    tier: Literal["quick", "standard", "full"] = "quick"
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
     file: Path | None = None

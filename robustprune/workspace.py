@@ -13,6 +13,7 @@ from pathlib import Path
 
 from robustprune import results
 from robustprune.errors import InputError
+from robustprune.policy import Policy
 from robustprune.results import CaseResult
 from robustprune.store import Store, write_whole
 from robustprune.suite import Suite, load_suite
@@ -81,14 +82,17 @@ def write_tables(cases: Sequence[CaseResult], folder: Path) -> list[Path]:
     return list(files)
 
 
-def rendered(cases: Sequence[CaseResult], form: str) -> str:
-    """Show results as a Markdown, CSV or LaTeX table, or as one HTML page."""
+def rendered(cases: Sequence[CaseResult], form: str, policy: Policy | None = None) -> str:
+    """Show results as a Markdown, CSV or LaTeX table, or as one HTML page with verdicts by `policy`."""
     from robustprune.report.table import comparison, to_csv, to_latex, to_markdown
 
     if form == "html":
+        from robustprune.policy import judge_all
         from robustprune.report.html import render
+        from robustprune.report.pictures import suite_pictures
 
-        return render(cases[0].suite, cases)
+        verdicts = judge_all(cases, policy)
+        return render(cases[0].suite, cases, verdicts=verdicts, policy=policy, pictures=suite_pictures(cases))
     return {"md": to_markdown, "csv": to_csv, "tex": to_latex}[form](comparison(cases))
 
 

@@ -4,9 +4,8 @@ torchattacks keeps what it does well: the loops over restarts and target classes
 The run itself is written anew, because that of torchattacks 3.5.1 departs from the published algorithm and
 from our contract:
 
-- under L2 every sample moves by the step size of the FIRST sample of the batch (`step_size[0]`), so halving
-  acts on the wrong samples and neighbours change outcomes; an early public version had this slip and
-  corrected it;
+- in APGDT under L2 every sample moves by the step size of the FIRST sample of the batch (`step_size[0]`), so
+  halving acts on the wrong samples and neighbours change outcomes; early public code had this slip too;
 - its start is drawn for the whole batch, so outcomes depend on the batch size. Here a start is drawn from the
   seed, the content of the image and the number of the run: neither place nor neighbours matter;
 - a sample already broken is carried along to the last iteration; here it leaves at its first clearly
@@ -29,9 +28,9 @@ from torch.nn import functional as F
 
 from robustprune.attacks.base import Norm
 from robustprune.attacks.distance import generators, keys, norms, rows
+from robustprune.attacks.dlr import TINY, dlr_loss, targeted_dlr_loss
 from robustprune.errors import InputError
 
-TINY = 1e-12
 CLEARLY = 1e-4
 """A sample leaves the run once a wrong class leads by this share of the largest logit. The copy that
 gradients are taken from may differ from the original by as much, and the original has the last word."""
@@ -39,34 +38,6 @@ MOMENTUM = 0.75
 """alpha of equation (1): the share of the new step; the rest repeats the last move."""
 FIRST_CHECK, SHRINK, SHORTEST = 0.22, 0.03, 0.06
 """Checkpoints (section 3.1): after 22 % of the iterations, then at gaps shrinking by 3 % down to 6 %."""
-
-
-def dlr_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the difference of logits ratio, (m,): higher = nearer to a wrong class, above 0 = wrong.
-
-    -(z_y - max_{i != y} z_i) / (z_(1) - z_(3)), z sorted downwards (equation 6). `logits` is (m, k) with k >=
-    3. It changes neither with a shift nor with a positive scaling of the logits.
-
-    >>> dlr_loss(torch.tensor([[4.0, 3.0, 0.0]]), torch.tensor([0]))
-    tensor([-0.2500])
-    """
-    top = _top(logits, 3)
-    right = logits.gather(1, y[:, None])[:, 0]
-    other = torch.where(logits.argmax(1) == y, top[:, 1], top[:, 0])
-    return -(right - other) / (top[:, 0] - top[:, 2] + TINY)
-
-
-def targeted_dlr_loss(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
-    """Return the targeted difference of logits ratio, (m,): higher = nearer to `target`.
-
-    -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2), z sorted downwards (equation 7). `logits` is (m, k), k >= 4.
-
-    >>> targeted_dlr_loss(torch.tensor([[4.0, 3.0, 1.0, 1.0]]), torch.tensor([0]), torch.tensor([2]))
-    tensor([-1.])
-    """
-    top = _top(logits, 4)
-    right, wanted = (logits.gather(1, which[:, None])[:, 0] for which in (y, target))
-    return -(right - wanted) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -235,14 +206,14 @@ class _SingleRun:
         return (x + self.eps * unit.to(x.device).reshape(x.shape)).clamp(0, 1)
 
 
-class AutoPGD(_SingleRun, torchattacks.APGD):  # type: ignore[misc]
+class AutoPGD(_SingleRun, torchattacks.APGD):
     """torchattacks' APGD with the published run; `loss` is 'ce' or 'dlr'."""
 
     def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
         return F.cross_entropy(logits, y, reduction="none") if self.loss == "ce" else dlr_loss(logits, y)
 
 
-class TargetedAutoPGD(_SingleRun, torchattacks.APGDT):  # type: ignore[misc]
+class TargetedAutoPGD(_SingleRun, torchattacks.APGDT):
     """torchattacks' APGDT with the published run: the `n_target_classes` likeliest wrong classes in turn."""
 
     def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
@@ -258,14 +229,6 @@ def check_targets(targets: int, logits: Tensor) -> None:
             f"{targets} target classes on a network with {logits.shape[1]} classes: "
             "give the attack its number of classes as n_classes"
         )
-
-
-def _top(logits: Tensor, k: int) -> Tensor:
-    if logits.shape[1] < k:
-        raise InputError(
-            f"DLR loss on {logits.shape[1]} classes: expected at least {k}; the cross-entropy needs only 2"
-        )
-    return logits.topk(k, dim=1).values
 
 
 def _direction(grad: Tensor, norm: Norm) -> Tensor:

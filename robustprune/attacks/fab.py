@@ -16,7 +16,7 @@ from torch import Tensor
 from robustprune.attacks.apgd import check_targets
 
 
-class TargetedFAB(torchattacks.FAB):  # type: ignore[misc]
+class TargetedFAB(torchattacks.FAB):
     """torchattacks' FAB towards the `n_target_classes` likeliest wrong classes, nearest boundary crossing
     kept."""
 

@@ -25,8 +25,9 @@ Loss = Literal["ce", "margin"]
 class PGD(SteppedAttack):
     """PGD with `steps` steps of length `alpha` and `restarts` starts; a sample is broken at its first adversarial iterate.
 
-    `alpha` None means 2.5 eps / steps (the usual choice: the ball can be crossed, and left in small steps), and under
-    Linf at least eps / 4, torchattacks' proportion of 2/255 at 8/255. `loss` "ce" is the cross-entropy, "margin" the
+    `alpha` None means, under L2, 2.5 eps / steps (the ball can be crossed and searched), and under Linf steps that shrink
+    from eps by a fifth each down to eps / 10: long ones carry weak samples over quickly, short ones find more in the
+    end. `loss` "ce" is the cross-entropy, "margin" the
     largest other logit minus the true one (which does not saturate on very confident networks). `random_start`: begin
     at a random point of the ball, uniform under Linf, as torchattacks draws it under L2.
 
@@ -61,17 +62,19 @@ class PGD(SteppedAttack):
         return float(self.steps * self.restarts)
 
     @property
-    def step_size(self) -> float:
-        """`alpha`, or what stands in for it."""
+    def lengths(self) -> list[float]:
+        """The length of every step, `alpha` or what stands in for it."""
         if self.alpha is not None:
-            return self.alpha
-        usual = 2.5 * self.eps / self.steps
-        return max(usual, self.eps / 4) if self.norm == "Linf" else usual
+            return [self.alpha] * self.steps
+        if self.norm == "L2":
+            return [2.5 * self.eps / self.steps] * self.steps
+        return [self.eps * max(0.8**number, 0.1) for number in range(self.steps)]
 
     def stepper(self, model: nn.Module) -> Stepper:
         """Return torchattacks' PGD or PGDL2, cut open."""
         kind = LinfSteps if self.norm == "Linf" else L2Steps
-        steps = kind(model, eps=self.eps, alpha=self.step_size, steps=self.steps, random_start=self.random_start)
+        lengths = torch.tensor(self.lengths)
+        steps = kind(model, eps=self.eps, alpha=lengths, steps=self.steps, random_start=self.random_start)
         steps.runs, steps.loss = self.restarts, self.loss
         return steps
 
@@ -97,7 +100,7 @@ class LinfSteps(torchattacks.PGD):
 
     def advance(self, state: State, grad: Tensor) -> None:
         """Step along the sign of the gradient, then back into the cube."""
-        adv = state["adv"] + self.alpha * grad.sign()
+        adv = state["adv"] + length_now(self.alpha, state) * grad.sign()
         state["adv"] = project(adv, state["x"], "Linf", self.eps)
 
 
@@ -120,8 +123,13 @@ class L2Steps(torchattacks.PGDL2):
     def advance(self, state: State, grad: Tensor) -> None:
         """Step along the normalised gradient, then back into the ball."""
         length = norms(grad, "L2") + self.eps_for_division
-        adv = state["adv"] + self.alpha * (grad / rows(length, grad))
+        adv = state["adv"] + length_now(self.alpha, state) * (grad / rows(length, grad))
         state["adv"] = project(adv, state["x"], "L2", self.eps)
+
+
+def length_now(lengths: Tensor, state: State) -> Tensor:
+    """Return the length of every sample's present step, shaped to multiply its gradient."""
+    return rows(lengths.to(state["adv"].device)[state["step"] - 1], state["adv"])
 
 
 def one_direction(generator: np.random.Generator, dimensions: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

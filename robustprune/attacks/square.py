@@ -21,7 +21,7 @@ from robustprune.errors import InputError
 SMALLEST = {"Linf": 3, "L2": 5}
 
 
-class SquareSearch(torchattacks.Square):  # type: ignore[misc]
+class SquareSearch(torchattacks.Square):
     """torchattacks' Square whose draws depend on neither the batch nor the global generator."""
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:

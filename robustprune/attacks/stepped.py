@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robustprune.attacks.base import Attack, Found
+from robustprune.attacks.distance import keys
+from robustprune.attacks.parallel import in_parallel
 from robustprune.attacks.target import Target
 
 State = dict[str, Tensor]
@@ -66,6 +68,10 @@ class SteppedAttack(Attack):
 
     def run(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
         """Attack sample by sample; see `Attack.run`."""
+        return in_parallel(target, keys(x), lambda mine, row: self.share(mine, x[row], y[row], seed))
+
+    def share(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
+        """Attack one worker's share of the samples."""
         from robustprune.attacks.sorting import attack_stepwise
 
         return attack_stepwise(self, target, x, y, seed)

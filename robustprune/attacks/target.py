@@ -7,6 +7,7 @@ folded, low precision) is only a candidate.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,8 @@ class Target:
     parents: tuple[nn.Module, ...] = ()
     tick: Callable[[int], None] = lambda decided: None
     notes: dict[str, Any] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the work of other threads is no longer wanted."""
 
     def shrink(self, reason: BaseException) -> bool:
         """Halve the batch if `reason` is that memory ran out; return whether trying again makes sense."""

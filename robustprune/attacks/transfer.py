@@ -45,6 +45,10 @@ class Transfer(PGD):
         """Attack with the gradients of each parent; see `Attack.run`. Raises InputError without a parent."""
         if not target.parents:
             raise InputError(f"{self.name}: needs the network to transfer from; call evaluate(..., parent=network)")
+        return super().run(target, x, y, seed)
+
+    def share(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
+        """Attack one worker's share; the parents one after the other, on the samples that resist."""
         found = Found.nothing(x, target.keep)
         for parent in target.parents:
             left = (~found.success).nonzero().flatten()

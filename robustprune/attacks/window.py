@@ -45,7 +45,7 @@ class Window(ABC):
 
     def run(self) -> Found:
         """Step until every sample is decided."""
-        while True:
+        while not self.target.stop.is_set():
             waiting = sum(size(state) for state in self.leaving)
             if waiting < self.target.batch_size and self.refill():
                 batch, self.active = self.active, {}
@@ -56,7 +56,8 @@ class Window(ABC):
                 batch = take(everything, slice(self.target.batch_size))
                 self.attempt(self.judge, batch, self.leaving)
             else:
-                return self.found
+                break
+        return self.found
 
     def attempt(self, work: Callable[[State], None], batch: State, queue: list[State]) -> None:
         """Do `work` on `batch`. Out of memory: halve the batch size and queue it again; else its samples have failed."""

@@ -1,6 +1,7 @@
 """Networks: finding what can be removed in any of them, a few of our own, and safe weight files."""
 
 from robustprune.models.blocks import Block, bypass, find_blocks, skip_for
+from robustprune.models.catalogue import MODELS
 from robustprune.models.checkpoints import file_hash, load_weights, read_metadata, save_weights, weights_hash
 from robustprune.models.modes import evaluating, frozen
 from robustprune.models.normalize import Normalize, Normalized
@@ -8,6 +9,7 @@ from robustprune.models.resnet import CifarResNet, Resnet4b, cifar10_resnet, res
 from robustprune.models.skip import Activation, Skip
 
 __all__ = [
+    "MODELS",
     "Activation",
     "Block",
     "CifarResNet",

@@ -31,6 +31,7 @@ class CifarResNet(nn.Module):
 
     Raises InputError for a depth that is not 6n + 2, or another argument out of range.
 
+    >>> import torch
     >>> CifarResNet(20, "B", in_channels=1)(torch.rand(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
@@ -151,6 +152,7 @@ def cifar10_resnet(depth: int) -> CifarResNet:
 def resnet4b() -> Resnet4b:
     """The network that the adversarially trained file cifar10_robust_resnet4b.pth fits.
 
+    >>> import torch
     >>> resnet4b()(torch.rand(1, 3, 32, 32)).shape
     torch.Size([1, 10])
     """

@@ -58,7 +58,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 @click.command(
     cls=Recorded,
     epilog=example(
-        "robustprune review cifar10_resnet20@pruned.th --parent cifar10_resnet56@parent.th --data cifar10 --eps 1/255"
+        "robustprune review cifar10-resnet20@small.th --parent cifar10-resnet56@big.th --data cifar10 --eps 1/255"
     ),
 )
 @click.argument("candidate")

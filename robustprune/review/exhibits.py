@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robustprune.attacks import PGD, Attack, evaluate
 from robustprune.data import Split
 from robustprune.models import evaluating
 from robustprune.report.figures import Point, Sample
-from robustprune.results import BROKEN, BROKEN_EARLIER, CaseResult
+from robustprune.results import BROKEN, CaseResult
 from robustprune.runner import one_thread
 from robustprune.store import code_version
 from robustprune.subject import Bench
@@ -43,22 +43,15 @@ def gallery(
     candidate: CaseResult, parent: CaseResult, net: nn.Module, sample: Split, bench: Bench
 ) -> tuple[Sample, ...]:
     """Attack the newly broken samples again, each with what broke it: the same seed gives the same perturbation."""
-    shown = []
+    by_attack: dict[int, list[int]] = {}
     for row, place in newly_broken(candidate, parent):
-        one = sample.take([row])
-        adversarial = _broken(net, one, bench.suite.attacks[place], bench)
-        if adversarial is not None:
-            names = candidate.classes
-            shown.append(
-                Sample(
-                    original=one.x[0].numpy(),
-                    adversarial=adversarial[0].numpy(),
-                    label=names[int(one.y)],
-                    candidate_says=names[int(_says(net, adversarial, bench))],
-                    name=f"sample {row}",
-                )
-            )
-    return tuple(shown)
+        by_attack.setdefault(place, []).append(row)
+    shown = [
+        one
+        for place, rows in by_attack.items()
+        for one in _shown(net, sample, rows, bench.suite.attacks[place], candidate.classes, bench)
+    ]
+    return tuple(sorted(shown, key=lambda one: int(one.name.rpartition(" ")[2])))
 
 
 def curves(
@@ -91,16 +84,25 @@ def curves(
     return found
 
 
-def _broken(net: nn.Module, one: Split, attack: Attack, bench: Bench) -> Tensor | None:
-    """The perturbed image (1, C, H, W) of a sample; None where the attack does not break it alone."""
-    x, y = one.x.to(bench.device), one.y.to(bench.device)
+def _shown(
+    net: nn.Module, sample: Split, rows: list[int], attack: Attack, classes: Sequence[str], bench: Bench
+) -> Iterator[Sample]:
+    """The samples that `attack` breaks, with their perturbations; one that it does not break again is left out."""
+    some = sample.take(rows)
     with one_thread(bench.device):
+        x, y = some.x.to(bench.device), some.y.to(bench.device)
         done = evaluate(net, x, y, [attack], device=bench.device, keep=True)
-    image = done.adversarials[0]
-    return image if done.outcomes[0].status in (BROKEN, BROKEN_EARLIER) else None
-
-
-def _says(net: nn.Module, image: Tensor, bench: Bench) -> Tensor:
+    images, status = done.adversarials[0], done.outcomes[0].status
+    if images is None:
+        return
     with evaluating(net), torch.no_grad():
-        label: Tensor = net(image.to(bench.device)).argmax(1)[0]
-    return label
+        says = net(images.to(bench.device)).argmax(1).tolist()
+    for place, row in enumerate(rows):
+        if status[place] == BROKEN:
+            yield Sample(
+                original=some.x[place].cpu().numpy(),
+                adversarial=images[place].numpy(),
+                label=classes[int(some.y[place])],
+                candidate_says=classes[says[place]],
+                name=f"sample {row}",
+            )

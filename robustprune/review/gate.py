@@ -73,12 +73,12 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     }
     for side, net in nets.items():
         check_fits(net, bench, side)
+    sample = evaluation_sample(bench)
+    shipped = parity(nets["candidate"], request.shipped, sample.x) if request.shipped else None
     parent = measure_case(parent_case, bench, listener)
     candidate = measure_case(candidate_case, bench, listener)
     changes = changed(nets["parent"], nets["candidate"], bench)
     candidate = with_structure(candidate, parent, nets["parent"], nets["candidate"], bench)
-    sample = evaluation_sample(bench)
-    shipped = parity(nets["candidate"], request.shipped, sample.x) if request.shipped else None
     keys = {"parent": request.parent.fingerprint, "candidate": request.candidate.fingerprint}
     return compose(
         candidate=with_parity(candidate, shipped),

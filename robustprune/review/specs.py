@@ -112,8 +112,8 @@ class Build:
 def split_spec(text: str) -> tuple[str, str | None]:
     """Take SPEC@FILE apart.
 
-    >>> split_spec("nets.py:small@a@b.pt"), split_spec("cifar10_resnet56")
-    (('nets.py:small', 'a@b.pt'), ('cifar10_resnet56', None))
+    >>> split_spec("nets.py:small@a@b.pt"), split_spec("cifar10-resnet56")
+    (('nets.py:small', 'a@b.pt'), ('cifar10-resnet56', None))
     """
     found = _SPEC.fullmatch(text)
     if found is None:
@@ -147,7 +147,7 @@ def open_candidate(text: str, weights: str | Path | None, parent: Given) -> Give
             f"{where}: was not exported by robustprune; say what builds it: package.module:factory@{where}"
         )
     removed = tuple(described["removed"])
-    given = f"{parent.spec} without {len(removed)} blocks"
+    given = f"{parent.spec} without {len(removed)} block{'' if len(removed) == 1 else 's'}"
     return Given(
         spec=given,
         factory=parent.factory,

@@ -22,6 +22,7 @@ from robustprune.errors import InputError
 from robustprune.models import find_blocks
 from robustprune.policy import Policy, judge
 from robustprune.prune import choose, most_removable, remove
+from robustprune.report.notes import plural
 from robustprune.results import CaseResult
 from robustprune.review.gate import measure_case
 from robustprune.subject import Bench, Listener, case_subject, parent_subject
@@ -71,10 +72,10 @@ class Rollout:
     def answer(self) -> str:
         """How far it can go, in one line."""
         last, best = self.stages[-1], self.passed
-        stopped = "" if last is best else f"; {last.step.blocks} blocks: {last.verdict.verdict}"
+        stopped = "" if last is best else f"; {plural(last.step.blocks, 'block')}: {last.verdict.verdict}"
         if best is None:
             return f"no stage passed{stopped}"
-        far = f"{best.step.blocks} blocks can go, {100 * best.saved(self.parent):.1f} % of the MACs"
+        far = f"{plural(best.step.blocks, 'block')} can go, {100 * best.saved(self.parent):.1f} % of the MACs"
         return f"{far}{stopped}" if stopped else f"{far}; that is all that was asked for"
 
 
@@ -98,7 +99,7 @@ def choose_case(suite: Suite, model: str | None = None, criterion: str | None = 
     if not pruned or wanted not in known:
         what, names = ("model", models) if not pruned else ("criterion", known)
         raise InputError(
-            f"suite {suite.name!r}: no {what} {model if not pruned else wanted!r}; known: {', '.join(names)}"
+            f"suite {suite.name!r}: no {what} {(wanted if pruned else model)!r}; known: {', '.join(names)}"
         )
     return by_criterion[wanted]
 

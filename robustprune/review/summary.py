@@ -87,7 +87,10 @@ def broken_lines(review: Review) -> list[str]:
     lines = []
     for shift in shifts(review.candidate, review.parent, review.policy.confidence):
         if shift.broken or shift.fixed:
-            broken, fixed = (_positions(rows) if shift.claim in (CLEAN, WORST) else "" for rows in (shift.broken, shift.fixed))
+            broken, fixed = (
+                _positions(rows) if shift.claim in (CLEAN, WORST) else ""
+                for rows in (shift.broken, shift.fixed)
+            )
             lines.append(
                 f"{_claim(shift.claim)}: {len(shift.broken)} newly broken{broken}; {len(shift.fixed)} newly fixed{fixed}"
             )

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from planted_models import small
 
 from robustprune.attacks import PGD
+from robustprune.attacks.evidence import SIZES, Sizes
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
 from robustprune.models import save_weights
@@ -25,6 +26,19 @@ from robustprune.store import Store
 NETS = str(Path(__file__).parent / "planted_models.py")
 ATTACKS = (PGD(eps=0.05, steps=5), PGD(eps=0.05, steps=5, loss="margin"))
 POLICY = Policy(max_clean_drop=0.01, max_robust_drop=0.02, max_class_drop=None)
+
+
+LITTLE = Sizes(
+    samples=16,
+    directions=2,
+    sweep=(0, 4),
+    unbounded_steps=60,
+    longer=2,
+    restarts=1,
+    queries=60,
+    single=2,
+)
+"""Evidence at a glance: the checks have tests of their own."""
 
 
 class Silent:
@@ -62,6 +76,15 @@ class Desk:
         return review(request, Store(folder=self.folder / "store"), Silent())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def little_evidence():
+    """Spend little on evidence in this folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "quick", LITTLE)
+        patch.setattr("robustprune.review.gate.TRANSFER_STEPS", 5)
+        yield
+
+
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory):
     """Weights of the parent, of a noisy copy, and of a copy that lost a block."""
@@ -77,3 +100,9 @@ def desk(tmp_path_factory):
             weights += 0.2 * weights.abs().mean() * torch.randn(weights.shape, generator=generator)
     save_weights(net, folder / "noisy.safetensors")
     return Desk(folder)
+
+
+@pytest.fixture(scope="session")
+def noisy(desk):
+    """A review that fails."""
+    return desk.review(f"{NETS}:small", "noisy.safetensors", command="robustprune review it")

@@ -25,8 +25,8 @@ def parent_of(desk):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("cifar10_resnet56", ("cifar10_resnet56", None)),
-        ("cifar10_resnet56@a/b.th", ("cifar10_resnet56", "a/b.th")),
+        ("cifar10-resnet56", ("cifar10_resnet56", None)),
+        ("cifar10-resnet56@a/b.th", ("cifar10_resnet56", "a/b.th")),
         ("pkg.nets:make@w.pt", ("pkg.nets:make", "w.pt")),
         ("a@b/nets.py:make@c@d.pt", ("a@b/nets.py:make", "c@d.pt")),
         (r"nets.py:make@C:\w.pt", ("nets.py:make", r"C:\w.pt")),
@@ -124,7 +124,7 @@ def test_an_exported_file_is_built_from_the_parents_factory(desk, tmp_path: Path
     given = open_candidate(str(tmp_path / "pruned.safetensors"), None, parent)
     assert given.removed == ("layer2.1",)
     assert torch.equal(given.load()(X), pruned.eval()(X))
-    assert given.spec.endswith("planted_models.py:small without 1 blocks")
+    assert given.spec.endswith("planted_models.py:small without 1 block")
 
 
 def test_a_factory_named_in_a_file_is_never_imported(desk, tmp_path: Path, monkeypatch):

@@ -8,7 +8,7 @@ Sources: Carlini et al. 1902.06705; Athalye et al. 1802.00420; Tramer et al. 200
 2106.09947; the flags of AutoAttack (2003.01690); Zimmermann et al., NeurIPS 2022.
 """
 
-from robustprune.attacks.evidence import claims, model, strength
+from robustprune.attacks.evidence import claims, comparison, gradients, model, soundness, strength
 from robustprune.attacks.evidence.claims import open_points
 from robustprune.attacks.evidence.context import SIZES, EvidenceContext, Sizes
 from robustprune.attacks.evidence.gathering import ESSENTIAL, explain, gather, trust
@@ -26,11 +26,14 @@ __all__ = [
     "Spec",
     "Tier",
     "claims",
+    "comparison",
     "explain",
     "findings",
     "gather",
+    "gradients",
     "model",
     "open_points",
+    "soundness",
     "strength",
     "trust",
 ]

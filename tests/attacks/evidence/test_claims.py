@@ -7,7 +7,7 @@ import torch
 from small_nets import Around, Digits, bare_context, context
 from torch import nn
 
-from robustprune.attacks.evidence import claims, open_points
+from robustprune.attacks.evidence import claims, comparison, open_points
 from robustprune.attacks.tiers import tier
 from robustprune.results import Outcomes
 
@@ -93,9 +93,9 @@ def test_sample_size_against_the_margin():
     """Wilson's half-width at k = 50 of 100 is z / sqrt(n + z²) / 2 = 9.6 points."""
     half = 1.959964 / math.sqrt(100 + 1.959964**2) / 2
     outcomes = [ran("r" * 50 + "b" * 50)]
-    assert claims.sample_size(about(outcomes, margin=half + 1e-4)).status == "pass"
-    assert claims.sample_size(about(outcomes, margin=half - 1e-4)).status == "fail"
-    assert claims.sample_size(about(outcomes)).status == "skipped"
+    assert comparison.sample_size(about(outcomes, margin=half + 1e-4)).status == "pass"
+    assert comparison.sample_size(about(outcomes, margin=half - 1e-4)).status == "fail"
+    assert comparison.sample_size(about(outcomes)).status == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -112,30 +112,30 @@ def test_paired_claim_needs_exact_mcnemar(lost, gained, claim, status):
     """2 x 0.5^6 = 0.031 is enough, 2 x 0.5^5 = 0.0625 is not."""
     parent = [True] * lost + [False] * gained + [True] * 5
     child = "b" * lost + "r" * gained + "r" * 5
-    seen = claims.paired_claim(about([ran(child)], parent_robust=parent, claim=claim))
+    seen = comparison.paired_claim(about([ran(child)], parent_robust=parent, claim=claim))
     assert (seen.number, seen.status) == (23, status)
-    assert claims.paired_claim(about([ran(child)])).status == "skipped"
+    assert comparison.paired_claim(about([ran(child)])).status == "skipped"
 
 
 def test_worst_case_over_the_chain_is_what_is_compared():
     """The second sample is broken by the second attack alone; the first by the first, so it has 'p' later."""
     ctx = about([ran("brr"), ran("pbr", "PGD-20 margin")], parent_robust=[False, False, True])
-    assert "0 samples gained, 0 lost" in claims.paired_claim(ctx).evidence
+    assert "0 samples gained, 0 lost" in comparison.paired_claim(ctx).evidence
 
 
 @pytest.mark.parametrize(("seeds", "status"), [(None, "skipped"), (2, "fail"), (3, "pass")])
 def test_seeds(seeds, status):
-    assert claims.enough_seeds(about([ran("rb")], seeds=seeds)).status == status
+    assert comparison.enough_seeds(about([ran("rb")], seeds=seeds)).status == status
 
 
 def test_class_floor():
     labels = [0] * 40 + [1] * 40
     parent = [True] * 80
     held = about([ran("r" * 80)], labels, parent_robust=parent, margin=0.02)
-    assert claims.class_floor(held).status == "pass"
+    assert comparison.class_floor(held).status == "pass"
     few = about([ran("b" + "r" * 79)], labels, parent_robust=parent, margin=0.02)
-    assert claims.class_floor(few).status == "skipped"
-    assert "too few" in claims.class_floor(few).evidence
+    assert comparison.class_floor(few).status == "skipped"
+    assert "too few" in comparison.class_floor(few).evidence
     gone = about(
         [ran("r" * 40 + "b" * 20 + "r" * 20)],
         labels,
@@ -143,10 +143,10 @@ def test_class_floor():
         margin=0.02,
         classes=("cat", "dog"),
     )
-    seen = claims.class_floor(gone)
+    seen = comparison.class_floor(gone)
     assert (seen.number, seen.status, seen.blocking) == (26, "fail", False)
     assert "worst class dog: robust 50.0 % of 40" in seen.evidence
-    assert claims.class_floor(about([ran("rb")])).status == "skipped"
+    assert comparison.class_floor(about([ran("rb")])).status == "skipped"
 
 
 def test_data_hygiene():

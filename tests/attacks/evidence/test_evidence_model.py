@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustprune.attacks.autoattack import APGD
+from robustprune.attacks.evidence import gradients as gradient_checks
 from robustprune.attacks.evidence import model as checks
 from robustprune.attacks.evidence.probes import counting_autograd, gradients, logits_of
 from robustprune.models.checkpoints import weights_hash
@@ -32,8 +33,8 @@ ALL = [
     checks.deterministic,
     checks.logits_not_probabilities,
     checks.no_optimisation,
-    checks.gradients_exist,
-    checks.smooth_loss,
+    gradient_checks.gradients_exist,
+    gradient_checks.smooth_loss,
 ]
 
 
@@ -163,7 +164,7 @@ def test_profiling_hook_is_put_back():
     ids=["saturated", "quantised", "false gradient", "detached"],
 )
 def test_missing_and_false_gradients_block_8(before, after, cnn, data):
-    seen = checks.gradients_exist(bare_context(Around(cnn, before, after), data))
+    seen = gradient_checks.gradients_exist(bare_context(Around(cnn, before, after), data))
     assert (seen.number, seen.status, seen.blocking) == (8, "fail", True), seen.evidence
 
 
@@ -173,7 +174,7 @@ def test_forward_without_gradients_blocks_8(cnn, data):
             with torch.no_grad():
                 return self.net(x)
 
-    seen = checks.gradients_exist(bare_context(Detached(cnn), data))
+    seen = gradient_checks.gradients_exist(bare_context(Detached(cnn), data))
     assert (seen.status, seen.blocking) == ("fail", True)
     assert "autograd graph" in seen.evidence
 
@@ -181,8 +182,8 @@ def test_forward_without_gradients_blocks_8(cnn, data):
 def test_vanishing_cross_entropy_is_excused_by_a_margin_loss(cnn, data):
     """logits * 1e4: the cross-entropy underflows, the margin does not."""
     net = Around(cnn, after=lambda z: 1e4 * z)
-    assert checks.gradients_exist(context(net, data, attacks=ATTACKS)).status == "pass"
-    seen = checks.gradients_exist(context(net, data, attacks=ONE_LOSS))
+    assert gradient_checks.gradients_exist(context(net, data, attacks=ATTACKS)).status == "pass"
+    seen = gradient_checks.gradients_exist(context(net, data, attacks=ONE_LOSS))
     assert (seen.status, seen.blocking) == ("fail", True)
     assert "cross-entropy alone" in seen.evidence
 
@@ -191,14 +192,14 @@ def test_a_few_missing_gradients_do_not_block_8(cnn, data):
     """One image in the subset of 32 on which the network is flat: weakens, does not block."""
     flat = data.x[bare_context(cnn, data).chosen[0]]
     pick = lambda x: torch.where(((x - flat).abs().amax((1, 2, 3)) < 0.01).view(-1, 1, 1, 1), x.detach(), x)  # noqa: E731
-    seen = checks.gradients_exist(bare_context(Around(cnn, pick), data))
+    seen = gradient_checks.gradients_exist(bare_context(Around(cnn, pick), data))
     assert (seen.status, seen.blocking) == ("fail", False), seen.evidence
     assert "1 of" in seen.evidence
 
 
 def test_rough_loss_fails_9(cnn, data):
     rough = Around(cnn, before=lambda x: (x + 0.3 * torch.sin(2000 * x)).clamp(0, 1))
-    seen = checks.smooth_loss(bare_context(rough, data))
+    seen = gradient_checks.smooth_loss(bare_context(rough, data))
     assert (seen.number, seen.status, seen.blocking) == (9, "fail", False)
 
 

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustprune.attacks.autoattack import Square
-from robustprune.attacks.evidence import SIZES, strength
+from robustprune.attacks.evidence import SIZES, soundness, strength
 from robustprune.attacks.evidence.trials import allowed, alone, newly_broken, survivors, watched_path
 from robustprune.attacks.fgsm import FGSM
 from robustprune.attacks.pgd import PGD
 from robustprune.results import Outcomes
 
 ALL = [
-    strength.budget_kept,
+    soundness.budget_kept,
     strength.no_silent_success,
     strength.converged,
     strength.unbounded_wins,
@@ -26,8 +26,8 @@ ALL = [
     strength.more_effort,
     strength.beats_black_box,
     strength.noise_is_weaker,
-    strength.planted_found,
-    strength.batch_invariance,
+    soundness.planted_found,
+    soundness.batch_invariance,
 ]
 
 
@@ -58,11 +58,11 @@ def outcome(status: str, distance: list[float], **more) -> Outcomes:
 def test_budget_exceeded_in_the_outcomes_fails_3(distance, linear, data):
     few = Digits(data.train_x, data.train_y, data.x[:3], data.y[:3])
     fine = outcome("brb", [EPS, float("nan"), EPS + 9e-7])
-    assert strength.budget_kept(bare_context(linear, few, outcomes=[fine])).status == "pass"
+    assert soundness.budget_kept(bare_context(linear, few, outcomes=[fine])).status == "pass"
     over = outcome("brb", [EPS, float("nan"), distance])
-    seen = strength.budget_kept(bare_context(linear, few, outcomes=[fine, over]))
+    seen = soundness.budget_kept(bare_context(linear, few, outcomes=[fine, over]))
     assert (seen.number, seen.status, seen.blocking) == (3, "fail", True)
-    assert strength.budget_kept(bare_context(linear, few)).status == "skipped"
+    assert soundness.budget_kept(bare_context(linear, few)).status == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_budget_exceeded_in_the_outcomes_fails_3(distance, linear, data):
 def test_images_that_break_the_rules_fail_3(spoil, linear, data):
     given = {"attacks": [PGD(eps=EPS)], "outcomes": [outcome("r" * 100, [float("nan")] * 100)]}
     kept = bare_context(linear, data, adversarials=[(data.x + EPS).clamp(0, 1)], **given)
-    assert strength.budget_kept(kept).status == "pass"
+    assert soundness.budget_kept(kept).status == "pass"
     assert (
-        strength.budget_kept(bare_context(linear, data, adversarials=[spoil(data.x)], **given)).status
+        soundness.budget_kept(bare_context(linear, data, adversarials=[spoil(data.x)], **given)).status
         == "fail"
     )
 
@@ -88,7 +88,7 @@ def test_l2_budget_is_measured_in_l2(linear, data):
         "adversarials": [images],
     }
     for eps, status in ((0.5, "pass"), (0.49, "fail")):
-        seen = strength.budget_kept(bare_context(linear, data, attacks=[PGD(eps=eps, norm="L2")], **given))
+        seen = soundness.budget_kept(bare_context(linear, data, attacks=[PGD(eps=eps, norm="L2")], **given))
         assert seen.status == status
 
 
@@ -173,7 +173,7 @@ def test_a_weaker_iterative_attack_fails_14(cnn, data):
 
 def test_single_step_chain_fails_15_and_20(cnn, data):
     ctx = context(cnn, data, attacks=(FGSM(eps=40 / 255),))
-    assert strength.planted_found(ctx).status == "fail"
+    assert soundness.planted_found(ctx).status == "fail"
     tiny = (PGD(eps=40 / 255, steps=1, alpha=1 / 255, random_start=False),)
     ctx = context(cnn, data, attacks=tiny)
     ctx = replace(ctx, sizes=replace(ctx.sizes, longer=100), memo={})
@@ -213,7 +213,7 @@ def test_batch_statistics_fail_25(cnn, data):
         def forward(self, x: Tensor) -> Tensor:
             return self.net((x - x.mean()) / x.std(unbiased=False).clamp(min=0.05))
 
-    seen = strength.batch_invariance(bare_context(BatchStatistics(copy.deepcopy(cnn)), data))
+    seen = soundness.batch_invariance(bare_context(BatchStatistics(copy.deepcopy(cnn)), data))
     assert (seen.number, seen.status) == (25, "fail"), seen.evidence
 
 

@@ -1,0 +1,86 @@
+"""Files that ship: read back by code that is not ours (safetensors, onnxruntime), and by the review."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conftest import NETS
+from safetensors import safe_open
+
+from robustprune.data import digits
+from robustprune.errors import InputError
+from robustprune.models import weights_hash
+from robustprune.prune import remove
+from robustprune.review import export
+from robustprune.review.card import model_card
+from robustprune.review.export import Origin, export_onnx, export_safetensors, factory_text
+from robustprune.review.specs import description, open_candidate, open_parent
+
+X = digits().test.x[:100]
+
+
+@pytest.fixture(scope="module")
+def pruned(desk):
+    parent = open_parent(f"{NETS}:small", desk.folder / "parent.safetensors", X[:1])
+    return parent, remove(parent.load(), ["layer2.1"]).eval()
+
+
+def test_a_safetensors_file_says_which_blocks_went_and_comes_back(pruned, noisy, tmp_path):
+    parent, net = pruned
+    case = replace(noisy.candidate, removed=["layer2.1"], blocks=["layer1.1", "layer2.1"])
+    origin = Origin(parent="small", factory="nets:small", weights=weights_hash(parent.load()))
+    path = tmp_path / "pruned.safetensors"
+    export_safetensors(net, case, origin, path, (1, 8, 8))
+    with safe_open(path, "pt") as file:
+        said = json.loads(file.metadata()["robustprune"])
+        assert set(file.keys()) == set(net.state_dict())
+    assert said["removed"] == ["layer2.1"]
+    assert said["parent"] == {"name": "small", "factory": "nets:small", "weights": origin.weights}
+    assert (said["input"], said["classes"]) == ([1, 8, 8], [str(digit) for digit in range(10)])
+    assert description(path) == said
+    assert torch.equal(open_candidate(str(path), None, parent).load()(X), net(X))
+
+
+def test_onnx_agrees_with_the_network_on_real_samples_at_any_batch_size(pruned, tmp_path):
+    _, net = pruned
+    path = tmp_path / "net.onnx"
+    found = export_onnx(net, path, X)
+    assert (found.file, found.n, found.agree) == ("net.onnx", 100, 100)
+    assert found.gap < 1e-4
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for size in (1, 7):
+        (logits,) = session.run(["logits"], {"image": X[:size].numpy()})
+        assert np.abs(logits - net(X[:size]).detach().numpy()).max() < 1e-4
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_an_onnx_file_that_disagrees_is_not_written(pruned, tmp_path, monkeypatch):
+    parent, net = pruned
+    monkeypatch.setattr(export, "_write_onnx", lambda net, path, x: path.write_bytes(b""))
+    wrong = export.Parity(file="x", sha256="", kind="ONNX", n=100, agree=99, gap=1.0)
+    monkeypatch.setattr(export, "parity", lambda *_: wrong)
+    with pytest.raises(InputError, match=r"not written: the exported ONNX x agrees on 99 of 100"):
+        export_onnx(net, tmp_path / "net.onnx", X)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_factories_are_named_for_people():
+    assert factory_text(partial(remove, names=["a"])) == "robustprune.prune:remove(names=['a'])"
+
+
+def test_a_model_card_states_the_measured_numbers(noisy):
+    card = model_card(noisy.candidate, noisy.parent, ["`net.onnx`, sha256 abc"])
+    n, right = 600, sum(noisy.candidate.clean)
+    assert f"| clean accuracy | {100 * right / n:.1f} % [" in card
+    assert f"| MACs a sample | {noisy.candidate.cost.macs:,} | {noisy.parent.cost.macs:,} | +0.0 % |" in card
+    assert "upper bound" in card
+    assert "adaptive attack" in card
+    assert "- `net.onnx`, sha256 abc" in card
+    assert f"Evidence: {noisy.candidate.trust}" in card
+    assert "digits 8 x 8 of scikit-learn" in card
