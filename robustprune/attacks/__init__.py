@@ -2,6 +2,7 @@
 
 from robustprune.attacks.adapter import LibraryAttack, TorchAttack
 from robustprune.attacks.base import Attack, Evaluation, Found
+from robustprune.attacks.curves import robust_curve
 from robustprune.attacks.cw import CW
 from robustprune.attacks.engine import evaluate
 from robustprune.attacks.fgsm import FGSM
@@ -21,4 +22,5 @@ __all__ = [
     "TorchAttack",
     "Transfer",
     "evaluate",
+    "robust_curve",
 ]

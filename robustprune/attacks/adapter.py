@@ -1,9 +1,10 @@
 """The one place where a torchattacks object runs whole. Nothing it returns is believed.
 
-A fresh object for every batch (after an exception the old one would perturb by 127/255, and it leaves state behind);
-only samples that are still right; every image the attack shows to the network is checked on the way, not the last one
-alone; the batch ends when all its samples are broken. What comes back is detached, held to the budget and judged by
-the original model. Two things of torchattacks are never used: `set_normalization_used` and the object's own report.
+A fresh object for every batch (after an exception the old one would perturb by 127/255, and it leaves state
+behind); only samples that are still right; every image the attack shows to the network is checked on the
+way, not the last one alone; the batch ends when all its samples are broken. What comes back is detached,
+held to the budget and judged by the original model. Two things of torchattacks are never used:
+`set_normalization_used` and the object's own report.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from robustprune.attacks.distance import norms, project
 from robustprune.attacks.target import Counted, Target, inside, misclassified
 
 TorchAttacks = Callable[[Tensor, Tensor], Tensor]
-"""A torchattacks object: called with images (m, C, H, W) in [0,1] and labels (m,), it returns perturbed images."""
+"""A torchattacks object: called with images (m, C, H, W) in [0,1] and labels (m,), it returns perturbed
+images.
+"""
 
 
 class AllBroken(BaseException):
-    """Not an error: the batch holds nothing left to break. Not an Exception, so that no attack swallows it."""
+    """Not an error: the batch holds nothing left to break. No Exception, so that no attack swallows it."""
 
 
 class Watched(Counted):
     """What a torchattacks object gets as its model: it notices every adversarial image that passes through.
 
-    Row i of an input of the batch's shape counts for sample i when it is misclassified inside sample i's budget,
-    whatever the attack meant by it. `best` (m, ...) holds the first such image, `hit` (m, bool) says where there is
-    one, `steps` (m, int64) after how many passes.
+    Row i of an input of the batch's shape counts for sample i when it is misclassified inside sample i's
+    budget, whatever the attack meant by it. `best` (m, ...) holds the first such image, `hit` (m, bool)
+    says where there is one, `steps` (m, int64) after how many passes.
     """
 
     def __init__(self, target: Target, x: Tensor, y: Tensor, norm: Norm, eps: float) -> None:
@@ -44,7 +47,9 @@ class Watched(Counted):
         self.best = x.clone()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of `x`; remember what is adversarial in it. Raises AllBroken when nothing is left."""
+        """Return the logits of `x`; remember what is adversarial in it. Raises AllBroken when nothing is
+        left.
+        """
         logits = super().forward(x)
         self.steps += ~self.hit
         if x.shape == self.x.shape:
@@ -57,7 +62,9 @@ class Watched(Counted):
 
     @torch.no_grad()
     def settle(self, adv: Tensor, row: Tensor) -> None:
-        """Let the original model judge the rows `row` of `adv` (m, ...), and keep what it gets wrong in the budget."""
+        """Let the original model judge the rows `row` of `adv` (m, ...), and keep what it gets wrong in the
+        budget.
+        """
         row = row[inside(adv[row], self.x[row], self.norm, self.eps)]
         if len(row):
             row = row[self.target.wrong(adv[row], self.y[row])]
@@ -106,9 +113,9 @@ class LibraryAttack(Attack):
 class TorchAttack(LibraryAttack):
     """A torchattacks attack of one's own, or any object called with images and labels that returns images.
 
-    `build` makes it for a model that takes images in [0,1]. `norm` and `eps` are the budget its results are held to,
-    whatever it was built with: what lies beyond is projected back and judged again. `passes` is the expected number of
-    forward-and-backward passes a sample; it places the attack in the chain.
+    `build` makes it for a model that takes images in [0,1]. `norm` and `eps` are the budget its results are
+    held to, whatever it was built with: what lies beyond is projected back and judged again. `passes` is
+    the expected number of forward-and-backward passes a sample; it places the attack in the chain.
 
     >>> import torchattacks
     >>> mine = TorchAttack(name="mine", build=lambda model: torchattacks.MIFGSM(model, eps=8/255), eps=8/255)
@@ -130,11 +137,12 @@ class TorchAttack(LibraryAttack):
 
 
 def attack_once(make: Callable[[], Any], watched: Watched) -> None:
-    """Run a fresh attack object on the watched batch and judge what it returns; `watched` then holds the result.
+    """Run a fresh attack object on the watched batch and judge what it returns; `watched` then holds the
+    result.
 
-    A result beyond the budget is projected onto it and judged there: it never counts as it came. Raises RuntimeError
-    for a result that is not a tensor of the batch's shape, or that is not finite where the sample was not broken on the
-    way: a broken attack must not look like a robust network.
+    A result beyond the budget is projected onto it and judged there: it never counts as it came. Raises
+    RuntimeError for a result that is not a tensor of the batch's shape, or that is not finite where the
+    sample was not broken on the way: a broken attack must not look like a robust network.
     """
     x = watched.x
     try:

@@ -1,9 +1,10 @@
 """What every attack is and what every attack returns.
 
-There are two kinds. A *stepped* attack (FGSM, PGD, CW) is cut open into single steps, so that the engine can take each
-sample out of the batch at its first adversarial iterate and fill the place from the queue. A *library* attack runs a
-torchattacks object whole, batch by batch (adapter.py). Both answer the same question through one method, `run`, and
-neither is believed: a success counts only when the original model in float32 confirms it inside the budget.
+There are two kinds. A *stepped* attack (FGSM, PGD, CW) is cut open into single steps, so that the engine
+can take each sample out of the batch at its first adversarial iterate and fill the place from the queue. A
+*library* attack runs a torchattacks object whole, batch by batch (adapter.py). Both answer the same
+question through one method, `run`, and neither is believed: a success counts only when the original model
+in float32 confirms it inside the budget.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ class Found:
     """What one attack found on m samples, in the order given to it.
 
     `success` (m, bool): the original model in float32 is wrong on a checked perturbation inside the budget.
-    `distance` (m, float32): norm of the smallest perturbation known to break the sample, nan where none is known.
-    An attack that minimises (CW) may know one beyond the budget: then `success` is False and `distance` > eps.
-    `steps` (m, int64): iterations spent. `failed` (m, bool): the attack could not be carried out, `error` says why.
-    `adversarial` (m, ...): the perturbed images where `success`, the clean ones elsewhere; None unless asked for.
+    `distance` (m, float32): norm of the smallest perturbation known to break the sample, nan where none is
+    known. An attack that minimises (CW) may know one beyond the budget: then `success` is False and
+    `distance` > eps. `steps` (m, int64): iterations spent. `failed` (m, bool): the attack could not be
+    carried out, `error` says why. `adversarial` (m, ...): the perturbed images where `success`, the clean
+    ones elsewhere; None unless asked for.
     """
 
     success: Tensor
@@ -49,7 +51,9 @@ class Found:
 
     @classmethod
     def nothing(cls, x: Tensor, keep: bool = False) -> Found:
-        """Return the state before an attack of the samples `x`: nothing found, nothing spent, all on the CPU."""
+        """Return the state before an attack of the samples `x`: nothing found, nothing spent, all on the
+        CPU.
+        """
         n = len(x)
         return cls(
             success=torch.zeros(n, dtype=torch.bool),
@@ -91,9 +95,11 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Attack(ABC):
-    """An attack with its threat model: find x' with |x' - x|_norm <= eps, x' in [0,1], that the model gets wrong.
+    """An attack with its threat model: find x' with |x' - x|_norm <= eps, x' in [0,1], that the model gets
+    wrong.
 
-    `eps` is in units of [0,1] pixels. The fields of a subclass are its whole configuration and are what results record.
+    `eps` is in units of [0,1] pixels. The fields of a subclass are its whole configuration and are what
+    results record.
     """
 
     eps: float
@@ -114,7 +120,9 @@ class Attack(ABC):
         return type(self).__name__
 
     def change(self, **fields: Any) -> Self:
-        """Return the same attack with other settings; a name that was built from the settings is built anew."""
+        """Return the same attack with other settings; a name that was built from the settings is built
+        anew.
+        """
         return replace(self, **{"name": "" if self.name == self.title else self.name, **fields})
 
     @property
@@ -126,6 +134,11 @@ class Attack(ABC):
     @abstractmethod
     def effort(self) -> float:
         """Expected forward-and-backward passes for a sample that resists. Orders a chain, cheapest first."""
+
+    @property
+    def minimises(self) -> bool:
+        """Whether the smallest success is looked for (CW), or any inside the budget ends the attack."""
+        return False
 
     @property
     def alone(self) -> bool:
@@ -147,8 +160,8 @@ class Attack(ABC):
     def run(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
         """Attack the samples `x` (m, C, H, W) in [0,1] of true class `y` (m,), all of them predicted right.
 
-        Everything tried goes through `target`, which counts. `seed` is the only source of randomness. A batch that
-        raises is written down with `Found.fail`; KeyboardInterrupt passes.
+        Everything tried goes through `target`, which counts. `seed` is the only source of randomness. A
+        batch that raises is written down with `Found.fail`; KeyboardInterrupt passes.
         """
 
 
@@ -194,6 +207,8 @@ class Evaluation:
     clean: list[bool]
     outcomes: list[Outcomes] = field(default_factory=list)
     adversarials: list[Tensor | None] = field(default_factory=list)
-    """One entry an attack: the perturbed images (n, C, H, W) on the CPU, clean where not broken; None unless kept."""
+    """One entry an attack: the perturbed images (n, C, H, W) on the CPU, clean where not broken; None
+    unless kept.
+    """
     notes: dict[str, Any] = field(default_factory=dict)
     """How it was done: whether BatchNorm was folded, the precision, the batch size in the end."""

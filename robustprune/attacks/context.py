@@ -1,7 +1,7 @@
 """The one context in which attacks run; everything it changes is put back, also after an exception.
 
-torchattacks 3.5.1 leaves a network in training mode after an exception, thaws frozen BatchNorm, writes `.grad` on
-parameters and reseeds the global generators. Inside `attacking` none of this reaches the caller.
+torchattacks 3.5.1 leaves a network in training mode after an exception, thaws frozen BatchNorm, writes
+`.grad` on parameters and reseeds the global generators. Inside `attacking` none of this reaches the caller.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from robustprune.models.modes import frozen
 def attacking(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode with frozen parameters, fork every random generator, switch gradients on.
 
-    On the way out every module's own training flag, every parameter's `requires_grad` and `.grad`, the states of the
-    generators of torch, numpy and random, and the gradient mode are as before. Autocast is off inside, and on CUDA
-    convolutions are deterministic and in true float32, since the verdict is a float32 one.
+    On the way out every module's own training flag, every parameter's `requires_grad` and `.grad`, the
+    states of the generators of torch, numpy and random, and the gradient mode are as before. Autocast is
+    off inside, and on CUDA convolutions are deterministic and in true float32, since the verdict is a
+    float32 one.
     """
     device = device_of(model)
     with ExitStack() as stack:
@@ -78,11 +79,12 @@ def device_of(model: nn.Module) -> torch.device:
 def check_samples(x: Tensor, y: Tensor) -> None:
     """Refuse samples that no number should be reported on.
 
-    Raises InputError unless `x` is (n, C, H, W) float in [0,1] without NaN and `y` is (n,) integer class numbers.
+    Raises InputError unless `x` is (n, C, H, W) float in [0,1] without NaN and `y` is (n,) integer class
+    numbers.
 
     >>> check_samples(torch.full((1, 1, 2, 2), 2.0), torch.tensor([0]))
     Traceback (most recent call last):
-    robustprune.errors.InputError: x: expected images in [0,1], found 2..2; put the normalisation inside the model
+    robustprune.errors.InputError: x: expected images in [0,1], found 2..2; normalise inside the model
     """
     if not x.is_floating_point():
         raise InputError(f"x: expected float32 images in [0,1], found {x.dtype}; divide uint8 images by 255")
@@ -94,6 +96,5 @@ def check_samples(x: Tensor, y: Tensor) -> None:
         raise InputError("x: expected finite values in [0,1], found NaN or infinity")
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
-        raise InputError(
-            f"x: expected images in [0,1], found {low:.4g}..{high:.4g}; put the normalisation inside the model"
-        )
+        found = f"{low:.4g}..{high:.4g}"
+        raise InputError(f"x: expected images in [0,1], found {found}; normalise inside the model")

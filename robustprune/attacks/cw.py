@@ -1,12 +1,15 @@
-"""Carlini and Wagner's L2 attack (arXiv 1608.04644, section VI), with what torchattacks 3.5.1 gets wrong put right.
+"""Carlini and Wagner's L2 attack (arXiv 1608.04644, section VI), with what torchattacks 3.5.1 gets wrong
+put right.
 
-torchattacks' CW has no budget, does not move saturated pixels, multiplies by a mask that is wrong for negative logits,
-stops on the cost of the whole batch and writes into the parameters' gradients. Here every sample has its own Adam
-state and its own smallest success; values of c are swept from the cheapest up; the margin is masked, not multiplied.
+torchattacks' CW has no budget, does not move saturated pixels, multiplies by a mask that is wrong for
+negative logits, stops on the cost of the whole batch and writes into the parameters' gradients. Here every
+sample has its own Adam state and its own smallest success; values of c are swept from the cheapest up; the
+margin is masked, not multiplied.
 
-Saturated pixels. The change of variable x = (tanh(w) + 1) / 2 has no gradient at x = 0 and x = 1. For pixels within
-`EDGE` of the border the box is made wider by `WIDEN` on both sides and the result cut back to [0,1]; a cut pixel keeps
-the slope of the wider box, so that it can come back. All other pixels use torchattacks' formula unchanged.
+Saturated pixels. The change of variable x = (tanh(w) + 1) / 2 has no gradient at x = 0 and x = 1. For
+pixels within `EDGE` of the border the box is made wider by `WIDEN` on both sides and the result cut back to
+[0,1]; a cut pixel keeps the slope of the wider box, so that it can come back. All other pixels use
+torchattacks' formula unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from torch import Tensor, nn
 
 from robustprune.attacks.base import Norm
 from robustprune.attacks.distance import rows
-from robustprune.attacks.stepped import State, SteppedAttack, Stepper, margin
+from robustprune.attacks.losses import margin
+from robustprune.attacks.state import State
+from robustprune.attacks.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
 
 EDGE = 0.01
@@ -30,11 +35,13 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True, kw_only=True)
 class CW(SteppedAttack):
-    """Minimise |x' - x|^2 + c max(z_y - max_{i != y} z_i, -kappa); a sample is broken if the smallest success is <= eps.
+    """Minimise |x' - x|^2 + c max(z_y - max_{i != y} z_i, -kappa); a sample is broken if the smallest
+    success is <= eps.
 
-    `c` is swept upwards until a sample is broken inside the budget (with `exhaustive` always to the end). With
-    `stop_early` a sample is let go at its first success inside the budget: the same robust accuracy for less, but the
-    distance is then no longer the smallest one. `Outcomes.distance` holds the smallest success, also beyond the budget.
+    `c` is swept upwards until a sample is broken inside the budget (with `exhaustive` always to the end).
+    With `stop_early` a sample is let go at its first success inside the budget: the same robust accuracy
+    for less, but the distance is then no longer the smallest one. `Outcomes.distance` holds the smallest
+    success, also beyond the budget.
 
     >>> CW(eps=0.5).name, CW(eps=0.5).threat
     ('CW-50', 'L2 0.5')
@@ -42,7 +49,7 @@ class CW(SteppedAttack):
 
     norm: Norm = "L2"
     steps: int = 50
-    c: tuple[float, ...] = (0.1, 1.0, 10.0)
+    c: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
     lr: float = 0.01
     kappa: float = 0.0
     stop_early: bool = False
@@ -53,7 +60,9 @@ class CW(SteppedAttack):
         if self.norm != "L2":
             raise InputError(f"CW(norm={self.norm!r}): expected 'L2', the only norm it minimises")
         if self.steps < 1 or not self.c or min(self.c) <= 0 or sorted(self.c) != list(self.c):
-            raise InputError(f"CW(steps={self.steps}, c={self.c}): expected steps >= 1 and rising positive values of c")
+            raise InputError(
+                f"CW(steps={self.steps}, c={self.c}): expected steps >= 1 and rising positive values of c"
+            )
 
     @property
     def title(self) -> str:
@@ -81,6 +90,7 @@ class CWSteps(torchattacks.CW):
     """torchattacks' CW, cut open; Adam with one step count a sample."""
 
     runs: int = 1
+    steady: int = 0
     sweep: Tensor = torch.ones(1)
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
@@ -102,7 +112,9 @@ class CWSteps(torchattacks.CW):
         return weight * (-margin(logits, state["y"])).clamp(min=-self.kappa)
 
     def advance(self, state: State, grad: Tensor) -> None:
-        """Add the gradient of the squared distance, go through the change of variable, take one step of Adam."""
+        """Add the gradient of the squared distance, go through the change of variable, take one step of
+        Adam.
+        """
         slope = 0.5 * state["width"] * (1 - torch.tanh(state["w"]).square())
         grad = (grad + 2 * (state["adv"] - state["x"])) * slope
         state["m"] = BETA1 * state["m"] + (1 - BETA1) * grad

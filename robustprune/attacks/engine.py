@@ -1,17 +1,18 @@
 """All attacks on all samples of one network, in the order that costs least.
 
-Samples that are wrong without any attack are never attacked. The attacks of one threat model (norm and eps) form a
-chain, cheapest first; a later one sees the survivors only. Whatever an attack claims, a sample is broken only when the
-original model in float32 says so, inside the budget.
+Samples that are wrong without any attack are never attacked. The attacks of one threat model (norm and eps)
+form a chain, cheapest first; a later one sees the survivors only. Whatever an attack claims, a sample is
+broken only when the original model in float32 says so, inside the budget.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from robustprune.attacks.base import Attack, Evaluation, Found, Passes
 from robustprune.attacks.context import attacking, check_samples, device_of
 from robustprune.attacks.fold import SAMPLES, attack_copy
 from robustprune.attacks.precision import InBfloat16, Precision, wants_bfloat16
-from robustprune.attacks.target import Counted, Target
+from robustprune.attacks.target import Counted, Target, misclassified
 from robustprune.errors import InputError
 from robustprune.results import BROKEN, BROKEN_EARLIER, CLEAN_ERROR, FAILED, ROBUST, Outcomes
 
@@ -40,16 +41,19 @@ def evaluate(
     keep: bool = False,
     precision: Precision = "auto",
 ) -> Evaluation:
-    """Attack `model` on the images `x` (n, C, H, W) in [0,1] with true classes `y` (n,); return per-sample outcomes.
+    """Attack `model` on the images `x` (n, C, H, W) in [0,1] with true classes `y` (n,); return per-sample
+    outcomes.
 
-    `model` returns logits (n, classes); it is used in eval mode and comes back exactly as it was. The outcomes stand in
-    the order of `attacks`. The same seed gives the same outcomes; order and batch size of the samples play no part,
-    since randomness is drawn from each sample's content. `parent`: network(s) for transfer attacks. `tick(done, total)`
-    counts samples times attacks. `on_outcome` gets each attack's outcomes as soon as they are there, so that nothing is
-    lost when a later attack is interrupted. `keep`: also return the perturbed images. `precision`: "auto" makes a first
-    pass in bfloat16 where the processor computes in it; float32 confirms and repeats, whatever is set.
+    `model` returns logits (n, classes); it is used in eval mode and comes back exactly as it was. The
+    outcomes stand in the order of `attacks`. The same seed gives the same outcomes; order and batch size of
+    the samples play no part, since randomness is drawn from each sample's content. `parent`: network(s) for
+    transfer attacks. `tick(done, total)` counts samples times attacks. `on_outcome` gets each attack's
+    outcomes as soon as they are there, so that nothing is lost when a later attack is interrupted. `keep`:
+    also return the perturbed images. `precision`: "auto" makes a first pass in bfloat16 where the processor
+    computes in it; float32 confirms and repeats, whatever is set.
 
-    Raises InputError for images outside [0,1], NaN, wrong shapes, no logits, or two attacks of one name and budget.
+    Raises InputError for images outside [0,1], NaN, wrong shapes, no logits, or two attacks of one name and
+    budget.
 
     >>> from robustprune.attacks.pgd import PGD
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
@@ -60,15 +64,10 @@ def evaluate(
     """
     check_samples(x, y)
     check_attacks(attacks)
+    x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)
     parents = tuple([parent] if isinstance(parent, nn.Module) else parent or ())
-    place = torch.device(device) if device is not None else device_of(model)
-    model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
-    with ExitStack() as stack:
-        for network in (model, *parents):
-            stack.enter_context(attacking(network))
-        x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)
-        target = make_target(model, x, place, batch_size, precision)
-        target.keep, target.parents = keep, parents
+    with target_for(model, x, device, batch_size, precision, parents) as target:
+        target.keep = keep
         return Session(target, x, y, seed, len(attacks), tick).run(attacks, on_outcome)
 
 
@@ -87,22 +86,37 @@ def moved(model: nn.Module, device: torch.device) -> nn.Module:
     return model if same else copy.deepcopy(model).to(device)
 
 
-def make_target(
-    model: nn.Module, x: Tensor, device: torch.device, batch_size: int, precision: Precision
-) -> Target:
-    """Build what attacks see of `model` (already eval and frozen): a lean copy, and the original as judge."""
-    passes = Passes()
-    lean, folded = attack_copy(model, x[:SAMPLES].to(device))
-    low = wants_bfloat16(precision, device)
-    return Target(
-        model=Counted(lean, passes, device).eval(),
-        judge=Counted(model, passes, device),
-        low=Counted(InBfloat16(lean, device), passes, device).eval() if low else None,
-        device=device,
-        batch_size=batch_size,
-        passes=passes,
-        notes={"batchnorm_folded": folded, "precision": "bfloat16, then float32" if low else "float32"},
-    )
+@contextmanager
+def target_for(
+    model: nn.Module,
+    x: Tensor,
+    device: torch.device | str | None,
+    batch_size: int,
+    precision: Precision = "float32",
+    parents: tuple[nn.Module, ...] = (),
+) -> Iterator[Target]:
+    """Lend what attacks see of `model` on `device`: a lean copy for gradients, and the original as judge.
+
+    `x` (n, C, H, W) are samples on which the copy is compared with the original. `model` and `parents` come
+    back as they were.
+    """
+    place = torch.device(device) if device is not None else device_of(model)
+    model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
+    passes, low = Passes(), wants_bfloat16(precision, place)
+    with ExitStack() as stack:
+        for network in (model, *parents):
+            stack.enter_context(attacking(network))
+        lean, folded = attack_copy(model, x[:SAMPLES].to(place))
+        yield Target(
+            model=Counted(lean, passes, place).eval(),
+            judge=Counted(model, passes, place),
+            low=Counted(InBfloat16(lean, place), passes, place).eval() if low else None,
+            device=place,
+            batch_size=batch_size,
+            passes=passes,
+            parents=parents,
+            notes={"batchnorm_folded": folded, "precision": "bfloat16, then float32" if low else "float32"},
+        )
 
 
 @dataclass
@@ -188,6 +202,7 @@ class Session:
             self.tick(self.done, self.count * len(self.x))
 
 
+@torch.no_grad()
 def clean_pass(target: Target, x: Tensor, y: Tensor) -> tuple[Tensor, Found]:
     """Return which samples (n, bool) the original gets right, and which could not even be asked about."""
     lost = Found.nothing(x)
@@ -196,7 +211,9 @@ def clean_pass(target: Target, x: Tensor, y: Tensor) -> tuple[Tensor, Found]:
     while start < len(x):
         row = torch.arange(start, min(start + target.batch_size, len(x)))
         try:
-            right[row] = ~target.wrong(x[row].to(target.device), y[row].to(target.device)).cpu()
+            logits = target.judge(x[row].to(target.device)).cpu()
+            check_classes(y, logits.shape[1])
+            right[row] = ~misclassified(logits, y[row])
         except InputError:
             raise
         except Exception as error:
@@ -207,8 +224,17 @@ def clean_pass(target: Target, x: Tensor, y: Tensor) -> tuple[Tensor, Found]:
     return right, lost
 
 
-def scatter(values: Tensor, row: Tensor, n: int, empty: float) -> list[float] | list[int]:
+def check_classes(y: Tensor, classes: int) -> None:
+    """Refuse class numbers that the network has no logit for."""
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"y: expected classes 0..{classes - 1} as the model has logits, found {low}..{high}")
+
+
+
+def scatter(values: Tensor, row: Tensor, n: int, empty: float) -> list[Any]:
     """Return `values` (m,) at the places `row` of a list of n, `empty` elsewhere."""
     full = torch.full((n,), empty, dtype=values.dtype)
     full[row] = values
-    return full.tolist()
+    listed: list[Any] = full.tolist()
+    return listed

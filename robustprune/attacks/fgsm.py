@@ -1,7 +1,8 @@
-"""The fast gradient sign method (Goodfellow et al. 2015, arXiv 1412.6572): one step of length eps from the sample.
+"""The fast gradient sign method (Goodfellow et al. 2015, arXiv 1412.6572): one step of length eps from the
+sample.
 
-It is the cheapest attack and the weakest. It stands first in a chain, to save the dearer ones work; a claim that rests
-on it alone is none.
+It is the cheapest attack and the weakest. It stands first in a chain, to save the dearer ones work; a claim
+that rests on it alone is none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 import torchattacks
 from torch import Tensor, nn
 
-from robustprune.attacks.stepped import State, SteppedAttack, Stepper, cross_entropy
+from robustprune.attacks.losses import cross_entropy
+from robustprune.attacks.state import State
+from robustprune.attacks.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
 
 
@@ -43,6 +46,7 @@ class FGSMSteps(torchattacks.FGSM):
 
     steps: int = 1
     runs: int = 1
+    steady: int = 0
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
         """Begin at x."""

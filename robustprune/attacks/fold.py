@@ -1,7 +1,9 @@
-"""A copy of the network with every BatchNorm folded into the convolution before it: the same function, fewer passes.
+"""A copy of the network with every BatchNorm folded into the convolution before it: the same function,
+fewer passes.
 
-Which BatchNorm follows which convolution is seen in one forward pass, not guessed from names. Folding is exact up to
-rounding; still the copy is used only where its logits agree with the original's on real samples.
+Which BatchNorm follows which convolution is seen in one forward pass, not guessed from names. Folding is
+exact up to rounding; still the copy is used only where its logits agree with the original's on real
+samples.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def folded(model: nn.Module, x: Tensor, tolerance: float = 1e-4) -> nn.Module | None:
-    """Return a folded deep copy of `model` (eval mode), or None where nothing can be folded or the logits differ.
+    """Return a folded deep copy of `model` (eval mode), or None where nothing can be folded or the logits
+    differ.
 
-    `x` (m, C, H, W) are real samples. The copy is accepted when it differs from the original by at most `tolerance`
-    times the largest logit.
+    `x` (m, C, H, W) are real samples. The copy is accepted when it differs from the original by at most
+    `tolerance` times the largest logit.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten()).eval()
     >>> [type(m).__name__ for m in folded(net, torch.rand(2, 1, 4, 4))]
@@ -47,7 +50,8 @@ def folded(model: nn.Module, x: Tensor, tolerance: float = 1e-4) -> nn.Module | 
 
 
 def conv_bn_pairs(model: nn.Module, x: Tensor) -> list[tuple[nn.Module, nn.Module]]:
-    """Run `x` through `model` once; return the (convolution, BatchNorm) pairs where one feeds the other directly.
+    """Run `x` through `model` once; return the (convolution, BatchNorm) pairs where one feeds the other
+    directly.
 
     Both must run exactly once, and the BatchNorm must use its running statistics.
     """
@@ -92,8 +96,8 @@ def agrees(model: nn.Module, other: nn.Module, x: Tensor, tolerance: float) -> b
 def attack_copy(model: nn.Module, x: Tensor) -> tuple[nn.Module, bool]:
     """Return the network that gradients are taken from, and whether BatchNorm was folded.
 
-    A deep copy without parameter gradients, in channels_last where that helps; where a network cannot be copied or
-    folded, the original (already frozen by the caller).
+    A deep copy without parameter gradients, in channels_last where that helps; where a network cannot be
+    copied or folded, the original (already frozen by the caller).
 
     >>> attack_copy(nn.Flatten(), torch.rand(1, 1, 2, 2))[1]
     False

@@ -16,7 +16,8 @@ from robustprune.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Attack):
-    """`draws` random perturbations: uniform in the cube under Linf, in a random direction of length eps under L2.
+    """`draws` random perturbations: uniform in the cube under Linf, in a random direction of length eps
+    under L2.
 
     A sample is broken by the first draw that the original model gets wrong.
 
@@ -65,7 +66,13 @@ class Noise(Attack):
             noise = self.noise(clean, generators(seed, key, torch.full_like(key, draw)))
             adv = (clean + noise).clamp(0, 1)
             wrong = target.wrong(adv, y[row].to(target.device))
-            found.put(row, torch.where(wrong.view(-1, 1, 1, 1), adv, clean), wrong, norms(adv - clean, self.norm), wrong * 0 + draw + 1)
+            found.put(
+                row,
+                torch.where(wrong.view(-1, 1, 1, 1), adv, clean),
+                wrong,
+                norms(adv - clean, self.norm),
+                wrong * 0 + draw + 1,
+            )
             row, key = row[~wrong.cpu()], key[~wrong.cpu()]
             if not len(row):
                 return

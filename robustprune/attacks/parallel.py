@@ -1,10 +1,11 @@
-"""Several batches at once on a CPU: one thread a batch serves small networks better than all threads for one batch.
+"""Several batches at once on a CPU: one thread a batch serves small networks better than all threads for
+one batch.
 
-A small network spends much of a pass in waiting for its slowest thread, layer by layer (and all of them wait when
-another program wants a core). So the samples are dealt out to as many workers as there are threads, each with its own
-copy of the network and its own batch. The deal is fixed in advance and not by who is free, so that the same seed gives
-the same batches, and with them the same outcomes to the last bit. The original model is asked by one worker at a time:
-it may be one that keeps state.
+A small network spends much of a pass in waiting for its slowest thread, layer by layer (and all of them
+wait when another program wants a core). So the samples are dealt out to as many workers as there are
+threads, each with its own copy of the network and its own batch. The deal is fixed in advance and not by
+who is free, so that the same seed gives the same batches, and with them the same outcomes to the last bit.
+The original model is asked by one worker at a time: it may be one that keeps state.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class OneAtATime(nn.Module):
 def in_parallel(target: Target, keys: Tensor, work: Work) -> Found:
     """Deal the samples out to workers, call `work(target, rows)` for each, and put their findings together.
 
-    `keys` (m,) names the samples by content: they are dealt in the order of the keys, so the order of the samples plays
-    no part. `work` gets a target of its own and the rows (k,) it is for.
+    `keys` (m,) names the samples by content: they are dealt in the order of the keys, so the order of the
+    samples plays no part. `work` gets a target of its own and the rows (k,) it is for.
     """
     order = keys.argsort(stable=True)
     count = workers(target, len(keys))
@@ -76,7 +77,9 @@ def workers(target: Target, samples: int) -> int:
 
 
 def fork(target: Target, count: int) -> list[Target]:
-    """Return `count` targets that share nothing but the original model; [] where the network cannot be copied."""
+    """Return `count` targets that share nothing but the original model; [] where the network cannot be
+    copied.
+    """
     if count < 2:
         return []
     lock, made = threading.Lock(), []
@@ -95,7 +98,9 @@ def fork(target: Target, count: int) -> list[Target]:
 
 
 def run_all(target: Target, copies: list[Target], shares: list[Tensor], work: Work) -> list[Found]:
-    """Run `work` in one thread a copy; progress is reported from this thread. An interrupt stops the workers."""
+    """Run `work` in one thread a copy; progress is reported from this thread. An interrupt stops the
+    workers.
+    """
     threads, news = torch.get_num_threads(), queue.SimpleQueue[int]()
 
     def one(mine: Target, rows: Tensor) -> Found:

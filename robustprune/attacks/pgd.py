@@ -1,7 +1,7 @@
 """Projected gradient descent (Madry et al. 2018, arXiv 1706.06083), step by step, under Linf and L2.
 
-The steps are those of torchattacks' PGD and PGDL2; what differs is around them: the start is a function of the seed,
-the sample and the restart, every iterate is looked at, and a sample leaves when it is broken.
+The steps are those of torchattacks' PGD and PGDL2; what differs is around them: the start is a function of
+the seed, the sample and the restart, every iterate is looked at, and a sample leaves when it is broken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import torchattacks
 from torch import Tensor, nn
 
 from robustprune.attacks.distance import generators, norms, project, rows
-from robustprune.attacks.stepped import State, SteppedAttack, Stepper, cross_entropy, margin
+from robustprune.attacks.losses import cross_entropy, margin
+from robustprune.attacks.state import State
+from robustprune.attacks.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
 
 Loss = Literal["ce", "margin"]
@@ -23,13 +25,14 @@ Loss = Literal["ce", "margin"]
 
 @dataclass(frozen=True, kw_only=True)
 class PGD(SteppedAttack):
-    """PGD with `steps` steps of length `alpha` and `restarts` starts; a sample is broken at its first adversarial iterate.
+    """PGD with `steps` steps of length `alpha` and `restarts` starts; a sample is broken at its first
+    adversarial iterate.
 
-    `alpha` None means, under L2, 2.5 eps / steps (the ball can be crossed and searched), and under Linf steps that shrink
-    from eps by a fifth each down to eps / 10: long ones carry weak samples over quickly, short ones find more in the
-    end. `loss` "ce" is the cross-entropy, "margin" the
-    largest other logit minus the true one (which does not saturate on very confident networks). `random_start`: begin
-    at a random point of the ball, uniform under Linf, as torchattacks draws it under L2.
+    `alpha` None means, under L2, 2.5 eps / steps (the ball can be crossed and searched), and under Linf
+    steps that shrink from eps by a fifth each down to eps / 10: long ones carry weak samples over quickly,
+    short ones find more in the end. `loss` "ce" is the cross-entropy, "margin" the largest other logit
+    minus the true one (which does not saturate on very confident networks). `random_start`: begin at a
+    random point of the ball, uniform under Linf, as torchattacks draws it under L2.
 
     >>> PGD(eps=8/255, steps=20).name, PGD(eps=0.5, norm="L2", steps=50, restarts=5, loss="margin").name
     ('PGD-20', 'PGD-50 margin x5')
@@ -44,9 +47,13 @@ class PGD(SteppedAttack):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.steps < 1 or self.restarts < 1:
-            raise InputError(f"PGD(steps={self.steps}, restarts={self.restarts}): expected at least 1 of each")
+            raise InputError(
+                f"PGD(steps={self.steps}, restarts={self.restarts}): expected at least 1 of each"
+            )
         if self.restarts > 1 and not self.random_start:
-            raise InputError("PGD(restarts>1, random_start=False): every restart would be the same; use restarts=1")
+            raise InputError(
+                "PGD(restarts>1, random_start=False): every restart would be the same; use restarts=1"
+            )
         if self.loss not in ("ce", "margin"):
             raise InputError(f"PGD(loss={self.loss!r}): expected 'ce' or 'margin'")
 
@@ -73,9 +80,10 @@ class PGD(SteppedAttack):
     def stepper(self, model: nn.Module) -> Stepper:
         """Return torchattacks' PGD or PGDL2, cut open."""
         kind = LinfSteps if self.norm == "Linf" else L2Steps
-        lengths = torch.tensor(self.lengths)
-        steps = kind(model, eps=self.eps, alpha=lengths, steps=self.steps, random_start=self.random_start)
+        lengths = self.lengths
+        steps = kind(model, eps=self.eps, alpha=lengths[0], steps=self.steps, random_start=self.random_start)
         steps.runs, steps.loss = self.restarts, self.loss
+        steps.lengths, steps.steady = torch.tensor(lengths), lengths.index(lengths[-1])
         return steps
 
 
@@ -83,6 +91,8 @@ class LinfSteps(torchattacks.PGD):
     """torchattacks' PGD under Linf, cut open into single steps."""
 
     runs: int = 1
+    steady: int = 0
+    lengths: Tensor = torch.ones(1)
     loss: Loss = "ce"
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
@@ -100,7 +110,7 @@ class LinfSteps(torchattacks.PGD):
 
     def advance(self, state: State, grad: Tensor) -> None:
         """Step along the sign of the gradient, then back into the cube."""
-        adv = state["adv"] + length_now(self.alpha, state) * grad.sign()
+        adv = state["adv"] + length_now(self.lengths, state) * grad.sign()
         state["adv"] = project(adv, state["x"], "Linf", self.eps)
 
 
@@ -108,6 +118,8 @@ class L2Steps(torchattacks.PGDL2):
     """torchattacks' PGD under L2, cut open into single steps."""
 
     runs: int = 1
+    steady: int = 0
+    lengths: Tensor = torch.ones(1)
     loss: Loss = "ce"
     objective = LinfSteps.objective
 
@@ -123,7 +135,7 @@ class L2Steps(torchattacks.PGDL2):
     def advance(self, state: State, grad: Tensor) -> None:
         """Step along the normalised gradient, then back into the ball."""
         length = norms(grad, "L2") + self.eps_for_division
-        adv = state["adv"] + length_now(self.alpha, state) * (grad / rows(length, grad))
+        adv = state["adv"] + length_now(self.lengths, state) * (grad / rows(length, grad))
         state["adv"] = project(adv, state["x"], "L2", self.eps)
 
 
@@ -132,7 +144,9 @@ def length_now(lengths: Tensor, state: State) -> Tensor:
     return rows(lengths.to(state["adv"].device)[state["step"] - 1], state["adv"])
 
 
-def one_direction(generator: np.random.Generator, dimensions: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def one_direction(
+    generator: np.random.Generator, dimensions: int
+) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Return a vector in a random direction whose L2 norm is uniform in [0,1]."""
     draw = generator.standard_normal(dimensions, dtype=np.float32)
     return draw * np.float32(generator.random() / max(float(np.linalg.norm(draw)), 1e-12))

@@ -1,9 +1,9 @@
 """Low precision as a first pass: cheap where the processor computes in it, and never the last word.
 
-A success in bfloat16 counts only when the original confirms it in float32, and every survivor is attacked anew in
-float32; so the first pass can only save work. It is cut short (a quarter of the steps), since most samples that fall
-fall early and the survivors are paid for twice. Where the processor merely emulates bfloat16 it would cost more than it
-saves, so "auto" leaves it out there.
+A success in bfloat16 counts only when the original confirms it in float32, and every survivor is attacked
+anew in float32; so the first pass can only save work. It is cut short (a quarter of the steps), since most
+samples that fall fall early and the survivors are paid for twice. Where the processor merely emulates
+bfloat16 it would cost more than it saves, so "auto" leaves it out there.
 """
 
 from __future__ import annotations

@@ -1,26 +1,32 @@
-"""When a sample leaves the batch: at its first success inside a budget, or with the smallest success it has seen.
+"""When a sample leaves the batch: at its first success inside a budget, or with the smallest success it has
+seen.
 
-An attack with a budget (FGSM, PGD) also stops where an iterate comes back: steps of fixed length are deterministic, so
-from there on it would go round in a circle (arXiv 2503.19347).
+An attack with a budget (FGSM, PGD) also stops where an iterate comes back: steps of fixed length are
+deterministic, so from there on it would go round in a circle (arXiv 2503.19347).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from robustprune.attacks.base import Found
 from robustprune.attacks.distance import Fingerprint, norms, rows
-from robustprune.attacks.stepped import State, SteppedAttack, margin, size, take
+from robustprune.attacks.losses import margin
+from robustprune.attacks.state import State, size, take
 from robustprune.attacks.target import Target, misclassified
 from robustprune.attacks.window import Window
 
+if TYPE_CHECKING:
+    from robustprune.attacks.stepped import SteppedAttack
+
 SLACK = 1e-3
-"""Where the original does not confirm a smallest success, the run is made again with this lead of the wrong class, as a
-share of the largest logit."""
+"""Where the original does not confirm a smallest success, the run is made again with this lead of the wrong
+class, as a share of the largest logit."""
 
 
 class FirstSuccess(Window):
@@ -38,10 +44,10 @@ class FirstSuccess(Window):
         state["history"] = history
 
     def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
-        """Send adversarial iterates to the judge; stop after the last step and where an iterate comes back."""
+        """Send adversarial iterates to the judge; stop after the last step or where an iterate comes back."""
         wrong = misclassified(logits, state["y"])
         code = self.fingerprint(state["adv"])[:, None]
-        circle = (state["history"] == code).any(1)
+        circle = self.came_back(state, code)
         state["history"] = state["history"].scatter(1, state["step"][:, None], code)
         last = state["step"] >= self.steps
         out = wrong | circle | last
@@ -52,6 +58,16 @@ class FirstSuccess(Window):
         self.leave(state, last & ~wrong & ~circle, state["adv"], final=last)
         self.end_run(take(state, circle & ~wrong))
         self.active = take(state, ~out)
+
+    def came_back(self, state: State, code: Tensor) -> Tensor:
+        """Return (k, bool) where the iterate named `code` (k, 1) will go round in a circle.
+
+        It was there before, at a step since when all steps are of one length; or it did not move: then every
+        pixel is held by the border of the ball or has no gradient, and shorter steps will not move it either.
+        """
+        before = state["history"][:, self.stepper.steady :]
+        still = state["history"].gather(1, state["step"][:, None] - 1) == code
+        return (before == code).any(1) | still[:, 0]
 
     def accept(self, batch: State) -> None:
         """Write the success down; the sample is done."""
@@ -81,7 +97,9 @@ class SmallestSuccess(Window):
         state["slack"] = torch.zeros_like(state["best"])
 
     def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
-        """Remember the smallest adversarial iterate; leave when the one after the last step has been looked at."""
+        """Remember the smallest adversarial iterate; leave when the one after the last step has been looked
+        at.
+        """
         distance = norms(adv - state["x"], self.attack.norm)
         lead = margin(logits, state["y"]) - state["slack"] * logits.abs().amax(1)
         better = (lead > 0) & (distance < state["best"])
@@ -108,7 +126,9 @@ class SmallestSuccess(Window):
         self.found.success[row] |= distance <= self.attack.eps
         if self.found.adversarial is not None:
             self.found.adversarial[row] = smaller["candidate"].cpu()
-        enough = self.found.success[batch["row"].cpu()].to(batch["step"].device) & (not self.attack.exhaustive)
+        enough = self.found.success[batch["row"].cpu()].to(batch["step"].device) & (
+            not self.attack.exhaustive
+        )
         self.decide(take(batch, enough))
         self.end_run(take(batch, ~enough))
 
@@ -124,7 +144,9 @@ class SmallestSuccess(Window):
 
 
 def attack_stepwise(attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
-    """Attack `x` (m, C, H, W): where a low-precision copy is at hand, first with that, the survivors in float32."""
+    """Attack `x` (m, C, H, W): where a low-precision copy is at hand, first with that, the survivors in
+    float32.
+    """
     if attack.minimises:
         return SmallestSuccess(attack, target, x, y, seed, guide=target.model).run()
     if target.low is None:

@@ -1,8 +1,9 @@
-"""The network under attack, as the attacks see it: a lean copy to take gradients from, and the original as judge.
+"""The network under attack, as the attacks see it: a lean copy to take gradients from, and the original as
+judge.
 
-Everything is counted here, in samples that went forward and samples that went backward, so that no attack can forget
-to count. The original model in plain float32 decides alone what is adversarial: a success on the lean copy (BatchNorm
-folded, low precision) is only a candidate.
+Everything is counted here, in samples that went forward and samples that went backward, so that no attack
+can forget to count. The original model in plain float32 decides alone what is adversarial: a success on the
+lean copy (BatchNorm folded, low precision) is only a candidate.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 
 from robustprune.attacks.base import BUDGET_TOLERANCE, Norm, Passes
 from robustprune.attacks.distance import norms
+from robustprune.errors import InputError
 
 
 class Counted(nn.Module):
     """A network that counts the samples that pass through it, forward and backward, into `passes`.
 
-    It owns one empty parameter on the right device, since torchattacks looks for the device on the first parameter
-    and knows none for a network that has no parameters.
+    It owns one empty parameter on the right device, since torchattacks looks for the device on the first
+    parameter and knows none for a network that has no parameters.
     """
 
     def __init__(self, net: nn.Module, passes: Passes, device: torch.device) -> None:
@@ -36,6 +38,9 @@ class Counted(nn.Module):
         """Return the logits (m, classes) of `x` (m, C, H, W) as float32."""
         self.passes.forwards += len(x)
         logits: Tensor = self.net(x)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+            shape = tuple(getattr(logits, "shape", ())) or type(logits).__name__
+            raise InputError(f"model: expected logits of shape ({len(x)}, classes), found {shape}")
         if logits.requires_grad:
             logits.register_hook(self._backward)
         return logits.float()
@@ -46,10 +51,12 @@ class Counted(nn.Module):
 
 @dataclass
 class Target:
-    """What an attack may use. `model` gives gradients (already eval, frozen, perhaps folded), `judge` decides.
+    """What an attack may use. `model` gives gradients (already eval, frozen, perhaps folded), `judge`
+    decides.
 
-    `low` is the copy in bfloat16, where that is worth it. `batch_size` shrinks when memory runs out. `keep`: the perturbed images are wanted. `parents`: other networks, for
-    transfer. `tick(m)` is called when m samples are decided.
+    `low` is the copy in bfloat16, where that is worth it. `batch_size` shrinks when memory runs out.
+    `keep`: the perturbed images are wanted. `parents`: other networks, for transfer. `tick(m)` is called
+    when m samples are decided.
     """
 
     model: Counted
@@ -83,7 +90,8 @@ class Target:
 def misclassified(logits: Tensor, y: Tensor) -> Tensor:
     """Return (m, bool) where the largest logit is not the true class, or any logit is not a number.
 
-    >>> misclassified(torch.tensor([[1.0, 2.0], [2.0, 1.0], [float("nan"), 0.0]]), torch.tensor([0, 0, 0])).tolist()
+    >>> logits = torch.tensor([[1.0, 2.0], [2.0, 1.0], [float("nan"), 0.0]])
+    >>> misclassified(logits, torch.tensor([0, 0, 0])).tolist()
     [True, False, True]
     """
     return (logits.argmax(1) != y) | logits.isnan().any(1)

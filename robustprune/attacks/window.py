@@ -1,34 +1,48 @@
 """The hot loop: a batch whose places are refilled, so that it stays full of samples that still resist.
 
-What leaves the batch as a success is collected and judged by the original model in full batches; what the original does
-not confirm goes on where it was. Memory that runs out halves the batch, and nothing is lost, since all state is per
-sample. Which samples leave, and when, is for the two kinds of attack to say (sorting.py).
+What leaves the batch as a success is collected and judged by the original model in full batches; what the
+original does not confirm goes on where it was. Memory that runs out halves the batch, and nothing is lost,
+since all state is per sample. Which samples leave, and when, is for the two kinds of attack to say
+(sorting.py).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from robustprune.attacks.base import Found
 from robustprune.attacks.distance import keys
-from robustprune.attacks.stepped import State, SteppedAttack, join, size, take
+from robustprune.attacks.state import State, join, size, take
 from robustprune.attacks.target import Counted, Target, inside
+
+if TYPE_CHECKING:
+    from robustprune.attacks.stepped import SteppedAttack
 
 
 class Window(ABC):
     """One stepped attack on m samples `x` (m, C, H, W) in [0,1] of class `y` (m,).
 
-    `guide` gives the gradients: the target's copy, or its low-precision copy. With `foreign` it is another network
-    (transfer), and the target's copy is asked about every iterate. `hasty`: one run of a quarter of the steps. `reach` is the largest norm the judge accepts.
+    `guide` gives the gradients: the target's copy, or its low-precision copy. With `foreign` it is another
+    network (transfer), and the target's copy is asked about every iterate. `hasty`: one run of a quarter of
+    the steps. `reach` is the largest norm the judge accepts.
     """
 
     def __init__(
-        self, attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int, *, guide: Counted,
-        foreign: bool = False, hasty: bool = False,
+        self,
+        attack: SteppedAttack,
+        target: Target,
+        x: Tensor,
+        y: Tensor,
+        seed: int,
+        *,
+        guide: Counted,
+        foreign: bool = False,
+        hasty: bool = False,
     ) -> None:
         self.attack, self.target, self.x, self.y, self.seed = attack, target, x, y, seed
         self.guide, self.foreign = guide, foreign
@@ -60,7 +74,9 @@ class Window(ABC):
         return self.found
 
     def attempt(self, work: Callable[[State], None], batch: State, queue: list[State]) -> None:
-        """Do `work` on `batch`. Out of memory: halve the batch size and queue it again; else its samples have failed."""
+        """Do `work` on `batch`. Out of memory: halve the batch size and queue it again; else its samples
+        have failed.
+        """
         try:
             work(batch)
             return
@@ -73,7 +89,9 @@ class Window(ABC):
             self.target.tick(size(batch))
 
     def refill(self) -> bool:
-        """Fill the free places, first with samples that wait in the middle of their attack; whether any is taken."""
+        """Fill the free places, first with samples that wait in the middle of their attack; whether any is
+        taken.
+        """
         room = self.target.batch_size - size(self.active)
         parts = [self.active]
         while room > 0 and self.parked:
@@ -90,7 +108,9 @@ class Window(ABC):
         return size(self.active) > 0
 
     def begin(self, row: Tensor, run: Tensor, spent: Tensor) -> State:
-        """Return the state of the samples `row` (k,) before the first step of their runs `run`, `spent` steps in all."""
+        """Return the state of the samples `row` (k,) before the first step of their runs `run`, `spent`
+        steps in all.
+        """
         device, row = self.target.device, row.cpu()
         state = {"row": row, "run": run, "spent": spent, "step": torch.zeros_like(row)}
         state |= {"x": self.x[row], "y": self.y[row]}
@@ -103,7 +123,7 @@ class Window(ABC):
         """Take one step with every sample of the batch, then let go of those that are done."""
         adv = batch["adv"].detach().requires_grad_()
         logits = self.guide(adv)
-        grad = torch.autograd.grad(self.stepper.objective(logits, batch).sum(), adv)[0]
+        grad = input_gradient(self.stepper.objective(logits, batch).sum(), adv)
         with torch.no_grad():
             logits = self.target.model(adv) if self.foreign else logits.detach()
             state = batch | {"step": batch["step"] + 1, "spent": batch["spent"] + 1}
@@ -118,12 +138,16 @@ class Window(ABC):
         self.refuse(take(batch, ~confirmed))
 
     def leave(self, state: State, where: Tensor, candidate: Tensor, final: Tensor) -> None:
-        """Queue the samples `where` (k, bool) for the judge; if it says no and `final` (k, bool), their run is over."""
+        """Queue the samples `where` (k, bool) for the judge; if it says no and `final` (k, bool), their run
+        is over.
+        """
         if bool(where.any()):
             self.leaving.append(take(state | {"candidate": candidate, "final": final}, where))
 
     def end_run(self, state: State) -> None:
-        """Begin the next run (restart, or value of c) of the samples of `state`; those without one have resisted."""
+        """Begin the next run (restart, or value of c) of the samples of `state`; those without one have
+        resisted.
+        """
         more = state["run"] + 1 < self.runs
         again, done = take(state, more), take(state, ~more)
         if size(again):
@@ -154,3 +178,12 @@ class Window(ABC):
     @abstractmethod
     def refuse(self, batch: State) -> None:
         """Go on with samples whose candidate the original model did not confirm."""
+
+
+def input_gradient(value: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient of the scalar `value` at `x`. Raises RuntimeError where the network lets none through."""
+    if value.requires_grad:
+        grad = torch.autograd.grad(value, x, allow_unused=True)[0]
+        if grad is not None:
+            return grad
+    raise RuntimeError("no gradient reaches the input: the network detaches it or is not differentiable")

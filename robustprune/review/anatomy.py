@@ -143,7 +143,7 @@ def inside(whole: Anatomy, prefix: str) -> Anatomy:
 
 
 def _wrappers(before: Anatomy, after: Anatomy) -> tuple[str, str]:
-    """The module of `after` that holds all of `before`'s layers, and the reverse; "" where names fit as they are."""
+    """The module of `after` that holds `before`'s layers, and the reverse; "" where names fit as they are."""
 
     def fit(old: Anatomy, new: Anatomy) -> int:
         return len(old.tensors.keys() & new.tensors.keys())
@@ -226,7 +226,7 @@ def _tally(whole: Anatomy) -> Counter[str]:
 
 
 def _blocks_like(before: Anatomy, after: Anatomy) -> int:
-    """Residual blocks of `after`; where none of them can be removed any more, those of the kinds that `before` has."""
+    """Residual blocks of `after`; where none can be removed any more, those of `before`'s kinds."""
     kinds = {before.kinds[name] for name in before.blocks}
     alike = [name for name, kind in after.kinds.items() if name and kind in kinds]
     return max(len(after.blocks), len(alike))

@@ -1,4 +1,4 @@
-"""Which attacks a review makes: those of its tier (attacks/tiers.py) for every budget, or the ones that were named."""
+"""Which attacks a review makes: those of its tier (attacks/tiers.py), or the ones that were named."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tier_attacks(name: str, norm: Norm, budgets: Sequence[float], classes: int) 
 
 
 def named_attacks(names: Sequence[str], norm: Norm, budgets: Sequence[float]) -> tuple[Attack, ...]:
-    """Attacks by their names in the registry, for every budget. InputError for one that knows no such norm."""
+    """Attacks by their registered names, for every budget. InputError for one that knows no such norm."""
     return tuple(_named(name, norm, eps) for eps in budgets for name in names)
 
 

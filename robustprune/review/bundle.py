@@ -38,7 +38,7 @@ SUMMARY, REPORT, PICTURES = "summary.md", "report.html", "pictures"
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds something: evidence is not written over. Asked before anything is measured."""
+    """Refuse a folder that holds something: evidence is not written over. Asked before measuring."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: exists already; evidence is not overwritten, give another --output or delete it"
@@ -46,7 +46,7 @@ def check_free(folder: Path) -> None:
 
 
 def write_bundle(review: Review, folder: Path) -> str:
-    """Write all evidence of a review into a new folder, whole or not at all; returns the sha256 of its manifest."""
+    """Write all evidence into a new folder, whole or not at all; returns the sha256 of its manifest."""
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -82,7 +82,7 @@ def sha256(path: Path) -> str:
 
 def _fill(review: Review, folder: Path) -> None:
     """Write every file but the manifest."""
-    from robustprune.review.pages import can_draw, page, save_pictures
+    from robustprune.review.pages import can_draw, page, pictures, save_pictures
     from robustprune.review.summary import to_markdown
     from robustprune.workspace import write_tables
 
@@ -93,8 +93,9 @@ def _fill(review: Review, folder: Path) -> None:
     write_whole(folder / SUMMARY, to_markdown(review).encode())
     write_tables(cases, folder)
     if can_draw():
-        write_whole(folder / REPORT, page(review).encode())
-        save_pictures(review, folder / PICTURES)
+        drawn = pictures(review)
+        write_whole(folder / REPORT, page(review, drawn).encode())
+        save_pictures(drawn, folder / PICTURES)
 
 
 def _documents(review: Review) -> Iterator[tuple[str, Any]]:

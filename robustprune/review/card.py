@@ -1,4 +1,4 @@
-"""A section for a model card: what the network is, what was measured, and what that does not say. No torch."""
+"""A section for a model card: what the network is, what was measured, what that does not say. No torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CONFIDENCE = 0.95
 
 
 def model_card(case: CaseResult, parent: CaseResult, files: Sequence[str] = ()) -> str:
-    """Write the section as Markdown. `files` are lines about what was exported, such as the ONNX file's parity."""
+    """Write the section as Markdown. `files` are lines about what was exported, such as ONNX parity."""
     gone = f" ({', '.join(case.removed)})" if case.removed else ""
     recipe = f", fine-tuned by recipe {case.recipe}" if case.recipe else ""
     lines = [
         "## Evaluation: layer pruning and adversarial robustness",
         "",
-        f"Pruned from `{parent.model}` by {case.strategy}: {len(case.removed)} of {len(case.blocks)} removable "
-        f"blocks gone{gone}{recipe}, seed {case.seed}.",
+        f"Pruned from `{parent.model}` by {case.strategy}: {len(case.removed)} of {len(case.blocks)} "
+        f"removable blocks gone{gone}{recipe}, seed {case.seed}.",
         "",
         "| | this network | its parent | change |",
         "|:--|--:|--:|--:|",
@@ -67,12 +67,12 @@ def _notes(case: CaseResult) -> Iterator[str]:
     made = case.environment
     data = f" of {made['data']}" if made.get("data") else ""
     yield (
-        f"Measured on {len(case.labels):,} samples{data} (sha256 {case.sample_hash[:16]}), both networks on the same "
-        "ones. Intervals are 95 %: Wilson's for an accuracy, Tango's for a paired change."
+        f"Measured on {len(case.labels):,} samples{data} (sha256 {case.sample_hash[:16]}), both networks "
+        "on the same ones. Intervals are 95 %: Wilson's for an accuracy, Tango's for a paired change."
     )
     attacks = dict.fromkeys(f"{outcome.attack} ({outcome.threat})" for outcome in case.outcomes)
     yield f"Attacks, made anew on each network: {', '.join(attacks) or 'none'}."
-    yield "Robust accuracy is an upper bound: it counts over all samples, and a stronger attack can only lower it."
+    yield "Robust accuracy is over all samples and an upper bound: a stronger attack can only lower it."
     yield "An adaptive attack against a stated defence was not made; it cannot be automated."
     passed = sum(check.status == "pass" for check in case.checks)
     failed = [
@@ -81,6 +81,7 @@ def _notes(case: CaseResult) -> Iterator[str]:
     names = f": {'; '.join(failed)}" if failed else ""
     yield f"Evidence: {case.trust}; {passed} validity checks passed, {len(failed)} failed{names}."
     yield (
-        f"Weights {case.weights_hash[:16]}; robustprune {made.get('robustprune')}, torch {made.get('torch')}, "
+        f"Weights {case.weights_hash[:16]}; robustprune {made.get('robustprune')}, "
+        f"torch {made.get('torch')}, "
         f"{made.get('device_name') or made.get('device')}, commit {made.get('commit')}."
     )

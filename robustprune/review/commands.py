@@ -1,4 +1,4 @@
-"""The verbs `review`, `verify`, `stage` and `export`. What takes time to import is imported by the verb that needs it."""
+"""The verbs `review`, `verify`, `stage` and `export`. Heavy imports are made by the verb that needs them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 @click.command(
     cls=Recorded,
     epilog=example(
-        "robustprune review cifar10-resnet20@small.th --parent cifar10-resnet56@big.th --data cifar10 --eps 1/255"
+        "robustprune review cifar10-resnet20@new.th --parent cifar10-resnet56@old.th --data cifar10"
     ),
 )
 @click.argument("candidate")
@@ -205,9 +205,9 @@ def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Re
     """Open everything that the command line names."""
     from robustprune.data import load_data
     from robustprune.policy import Policy
+    from robustprune.review.attack_choice import named_attacks, samples_of, tier_attacks
     from robustprune.review.gate import Request
     from robustprune.review.specs import open_candidate, open_parent
-    from robustprune.review.attack_choice import named_attacks, samples_of, tier_attacks
 
     data = load_data(options["data"])
     norm, tier = options["norm"], options["tier"]

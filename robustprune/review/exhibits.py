@@ -27,7 +27,7 @@ SWEEP_SAMPLES, SWEEP_STEPS = 256, 20
 
 
 def newly_broken(candidate: CaseResult, parent: CaseResult, most: int = SHOWN) -> list[tuple[int, int]]:
-    """(sample, position of the attack) where the parent withstood everything and an attack broke the candidate.
+    """(sample, position of the attack) where the parent withstood all and an attack broke the candidate.
 
     The attack is the first of the suite that did.
     """
@@ -42,7 +42,7 @@ def newly_broken(candidate: CaseResult, parent: CaseResult, most: int = SHOWN) -
 def gallery(
     candidate: CaseResult, parent: CaseResult, net: nn.Module, sample: Split, bench: Bench
 ) -> tuple[Sample, ...]:
-    """Attack the newly broken samples again, each with what broke it: the same seed gives the same perturbation."""
+    """Attack the newly broken samples again with what broke them: the same seed, the same perturbation."""
     by_attack: dict[int, list[int]] = {}
     for row, place in newly_broken(candidate, parent):
         by_attack.setdefault(place, []).append(row)
@@ -57,7 +57,7 @@ def gallery(
 def curves(
     nets: Mapping[str, nn.Module], keys: Mapping[str, str], sample: Split, bench: Bench
 ) -> dict[str, tuple[Point, ...]]:
-    """Robust accuracy over multiples of the suite's first eps, PGD on at most 256 samples; the clean one is eps 0."""
+    """Robust accuracy over multiples of the suite's first eps: PGD on at most 256 samples; eps 0 is clean."""
     n = min(SWEEP_SAMPLES, len(sample))
     some = sample if n == len(sample) else sample.balanced(n, seed=0)
     first = bench.suite.attacks[0]
@@ -87,7 +87,7 @@ def curves(
 def _shown(
     net: nn.Module, sample: Split, rows: list[int], attack: Attack, classes: Sequence[str], bench: Bench
 ) -> Iterator[Sample]:
-    """The samples that `attack` breaks, with their perturbations; one that it does not break again is left out."""
+    """The samples that `attack` breaks, with their perturbations; one that it does not break is left out."""
     some = sample.take(rows)
     with one_thread(bench.device):
         x, y = some.x.to(bench.device), some.y.to(bench.device)

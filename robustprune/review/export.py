@@ -1,4 +1,4 @@
-"""What leaves this program: weights with a description of the architecture, ONNX, and a section for a model card.
+"""What leaves this program: weights with a description of the architecture, and ONNX.
 
 The safetensors file holds, beside the weights, which blocks went and from what, as JSON under the metadata
 key `robustprune`: `removed`, `blocks`, `parent` (name, factory, hash of its weights), `input` (shape of one
@@ -64,9 +64,10 @@ def architecture(case: CaseResult, origin: Origin, shape: tuple[int, ...]) -> di
 
 
 def export_onnx(net: nn.Module, path: Path, x: Tensor) -> Parity:
-    """Write the network as ONNX, any batch size, and compare it with onnxruntime on the real images `x` (n, C, H, W).
+    """Write the network as ONNX, any batch size, and compare it on the real images `x` (n, C, H, W).
 
-    The file is put in its place only if it agrees on 99.9 % of them; InputError where it does not.
+    onnxruntime runs it. The file is put in its place only if it agrees on 99.9 % of them; InputError where it
+    does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part.onnx")

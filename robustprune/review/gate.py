@@ -22,7 +22,7 @@ from torch import nn
 
 from robustprune import runner
 from robustprune.attacks import Attack, Transfer, evaluate
-from robustprune.attacks.evidence import trust
+from robustprune.attacks.evidence import Tier, trust
 from robustprune.data import Data, Split
 from robustprune.errors import InputError
 from robustprune.models import save_weights
@@ -52,7 +52,7 @@ class Request:
     policy: Policy = field(default_factory=Policy)
     samples: int | None = None
     seed: int = 0
-    tier: str = "quick"
+    tier: Tier = "quick"
     device: str = "cpu"
     shipped: Path | None = None
     batches: tuple[int, ...] = (1, 128)
@@ -179,7 +179,7 @@ def changed(parent: nn.Module, candidate: nn.Module, bench: Bench) -> Changes:
 def with_structure(
     candidate: CaseResult, parent: CaseResult, old: nn.Module, new: nn.Module, bench: Bench
 ) -> CaseResult:
-    """Fill in what a finished artefact does not know of itself: which of the parent's blocks went, how similar it is.
+    """Fill in what an artefact does not know of itself: which of the parent's blocks went, how similar it is.
 
     Similarity is given only where every block that can still be removed has its namesake in the parent.
     """

@@ -28,7 +28,7 @@ CARD = "MODEL_CARD_SECTION.md"
 def export_case(
     suite: str, name: str, form: str, output: Path, results: Path | None = None, device: str = "cpu"
 ) -> list[str]:
-    """Write a measured case as `form` below `output`, with its card; returns what was written, one line each."""
+    """Write a measured case as `form` below `output`, with its card; returns what was written."""
     opened = open_suite(suite)
     place = shelf(opened, results)
     case = find_case(opened, name)
@@ -59,14 +59,14 @@ def find_case(suite: Suite, name: str) -> Case:
         return found[0]
     some = ", ".join(case.id for case in (found or suite.cases)[:5])
     raise InputError(
-        f"case {name!r}: {len(found)} cases of {suite.name} have it in their names: {some}, ...; give a whole name"
+        f"case {name!r}: {len(found)} cases of {suite.name} have it in their names ({some}, ...)"
     )
 
 
 def write_network(
     case: Case, result: CaseResult, form: str, folder: Path, bench: Bench
 ) -> tuple[Path, Parity | None]:
-    """Write the network of a case. A finished artefact is described by the blocks that its parent has and it has not."""
+    """Write the network of a case. InputError for a finished artefact as safetensors: it is one."""
     subject = case_subject(case, bench)
     path = folder / f"{case.id.replace('/', '-').replace(' ', '-').replace(',', '')}.{form}"
     if form == "onnx":

@@ -44,7 +44,7 @@ FLAGS = {
 
 
 def policy_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb `--policy` and one flag a margin; it receives one `policy`, or None where nothing was said."""
+    """Give a verb `--policy` and one flag a margin; it gets one `policy`, None where nothing was said."""
 
     @functools.wraps(verb)
     def wrapped(*args: Any, policy: Path | None, blocking: str | None, **options: Any) -> Any:

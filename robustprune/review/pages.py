@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +14,11 @@ from robustprune.review.record import Review
 from robustprune.review.summary import (
     broken_lines,
     class_lines,
-    cost_lines,
+    cost_rows,
     headline,
     structure,
     transfer_lines,
 )
-from robustprune.store import write_whole
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point
@@ -32,8 +32,8 @@ def can_draw() -> bool:
     return all(importlib.util.find_spec(library) is not None for library in NEEDED)
 
 
-def page(review: Review) -> str:
-    """Write the page: verdict, what changed, table, pictures, what broke, evidence."""
+def page(review: Review, drawn: Sequence[Picture]) -> str:
+    """Write the page: verdict, what changed, table, the pictures drawn, what broke, evidence."""
     from robustprune.report.html import Section, render
 
     return render(
@@ -41,7 +41,7 @@ def page(review: Review) -> str:
         [review.parent, review.candidate],
         verdicts=[review.verdict],
         policy=review.policy,
-        pictures=pictures(review),
+        pictures=drawn,
         facts=dict(_facts(review)),
         sections=[
             Section(title="What broke", paragraphs=tuple(broken_lines(review))),
@@ -50,16 +50,12 @@ def page(review: Review) -> str:
     )
 
 
-def save_pictures(review: Review, folder: Path) -> list[Path]:
+def save_pictures(drawn: Sequence[Picture], folder: Path) -> list[Path]:
     """Write every picture as an SVG file."""
-    from robustprune.report.figures import to_svg
+    from robustprune.report.figures import save
 
-    written = []
-    for picture in pictures(review):
-        name = "".join(letter if letter.isalnum() else "-" for letter in picture.title.lower())
-        written.append(folder / f"{name}.svg")
-        write_whole(written[-1], to_svg(picture.figure).encode())
-    return written
+    names = [re.sub(r"[^a-z0-9]+", "-", picture.title.lower()) for picture in drawn]
+    return [save(picture.figure, folder / f"{name}.svg") for name, picture in zip(names, drawn, strict=True)]
 
 
 def pictures(review: Review) -> list[Picture]:
@@ -101,14 +97,15 @@ def _gallery(review: Review) -> Iterator[Picture]:
             title="Newly broken samples",
             figure=gallery(review.exhibits.gallery),
             alt="Samples that the parent withstood and the candidate does not: image, perturbation, sum",
-            caption="The parent withstood every attack on these samples. Perturbations are amplified to be seen.",
+            caption="The parent withstood every attack on these. Perturbations are amplified to be seen.",
         )
 
 
 def _facts(review: Review) -> Iterator[tuple[str, str]]:
     yield "in short", headline(review)
     yield "structure", "; ".join(structure(review))
-    yield "cost", "; ".join(cost_lines(review))
+    for measure, before, now, change in cost_rows(review):
+        yield measure, f"{before} -> {now} ({change})"
     yield "transfer from the parent", "; ".join(transfer_lines(review)) or "not measured"
     for side, facts in (("candidate", review.facts.candidate), ("parent", review.facts.parent)):
         yield side, _side(facts)

@@ -33,7 +33,7 @@ NUMBER, NAME = 30, "artefact parity"
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How a file agrees with a network: on `agree` of `n` predictions; `gap` is the largest difference of two logits."""
+    """How a file agrees with a network: on `agree` of `n` predictions; `gap` between two logits."""
 
     file: str
     sha256: str
@@ -52,7 +52,8 @@ class Parity:
         """One line for people."""
         share = math.floor(10000 * self.agree / self.n) / 100
         gap = "not finite" if self.gap is None else f"{self.gap:.2g}"
-        return f"{self.kind} {self.file} agrees on {self.agree} of {self.n} ({share:g} %), largest logit gap {gap}"
+        agreement = f"agrees on {self.agree} of {self.n} ({share:g} %)"
+        return f"{self.kind} {self.file} {agreement}, largest logit gap {gap}"
 
 
 def parity(net: nn.Module, file: Path, x: Tensor, batch_size: int = 128) -> Parity:
@@ -113,7 +114,8 @@ def open_shipped(file: Path) -> Callable[[Tensor], Tensor]:
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise InputError(
-            f"{file}: cannot be opened ({type(error).__name__}: {''.join(reason)}); expected .onnx or TorchScript"
+            f"{file}: cannot be opened, expected .onnx or TorchScript "
+            f"({type(error).__name__}: {''.join(reason)})"
         ) from error
 
 
@@ -151,7 +153,7 @@ def _torchscript(file: Path) -> Callable[[Tensor], Tensor]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        script: Any = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        script: Any = torch.jit.load(str(file), map_location="cpu").eval()
 
     def run(x: Tensor) -> Tensor:
         with torch.no_grad():

@@ -11,8 +11,9 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `findings`: for every measure `verdict.Finding`: measure, verdict, text, difference, low, high, margin, n,
   needed_n.
 - `policy`: the fields of `policy.Policy`.
-- `candidate`, `parent`: case (its name in cases.json.gz), name, spec, weights (file name), sha256 of that file,
-  fingerprint (of weights, structure and code), weights_hash, removed, described (a file's own metadata).
+- `candidate`, `parent`: case (its name in cases.json.gz), name, spec, weights (file name), sha256 of
+  that file, fingerprint (of weights, structure and code), weights_hash, removed, described (what a file says
+  of itself).
 - `data`: name, source, n, seed, sample_hash (sha256 over images and labels).
 - `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
 - `changes`: what changed in the structure (`anatomy.Changes`).
@@ -51,7 +52,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Where a review comes from. `candidate` and `parent`: spec, weights, sha256, fingerprint; `data`: name, source, seed."""
+    """Where a review comes from; the sides and `data` hold what verdict.json says of them."""
 
     candidate: dict[str, Any]
     parent: dict[str, Any]
@@ -65,7 +66,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibits:
-    """What pictures show beside the outcomes: newly broken samples, and by side (parent, candidate) a curve over eps."""
+    """What pictures show beside the outcomes: newly broken samples, and by side a curve over eps."""
 
     gallery: tuple[Sample, ...] = ()
     curves: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
@@ -143,7 +144,7 @@ def derived(
 
 
 def costs(candidate: CaseResult, parent: CaseResult) -> Iterator[dict[str, Any]]:
-    """Yield what both networks cost, one measure at a time. The latency's ratio is that of runs timed in turn."""
+    """Yield what both networks cost, by measure. The latency's ratio is that of runs timed in turn."""
     old, new = parent.cost, candidate.cost
     for measure, unit, before, now in (
         ("MACs", "a sample", old.macs, new.macs),

@@ -1,4 +1,4 @@
-"""The verb `stage`: runs the stages, and hands over the curve, the network of the last that passed, and its bundle."""
+"""The verb `stage`: runs the stages, hands over the curve, the last network that passed, and its bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verdict's findings do not say: which samples broke, which class is worst, what transfers. No torch."""
+"""What the findings do not say: which samples broke, which class is worst, what transfers. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustprune.statistics import Paired, paired, wilson
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """One claim (clean, an attack, the worst case) on both networks; shares of n, differences candidate minus parent.
+    """One claim (clean, an attack, the worst case) on both networks: shares of n, candidate minus parent.
 
     `broken` and `fixed` are positions in the evaluation sample: right (or robust) before and not now, and
     the reverse.
@@ -32,7 +32,7 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassShift:
-    """One class under one claim: `n` samples of it, the shares that hold before and now, and the paired interval."""
+    """One class under one claim: its `n` samples, the shares before and now, the paired interval."""
 
     claim: str
     name: str

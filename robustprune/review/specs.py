@@ -33,7 +33,7 @@ from robustprune.store import digest
 Factory = Callable[[], nn.Module]
 
 METADATA = "robustprune"
-"""The key of a safetensors file's metadata under which the description of the architecture stands, as JSON."""
+"""The key of a safetensors file's metadata under which the architecture is described, as JSON."""
 
 _SPEC = re.compile(r"(?P<where>.+?:[A-Za-z_][\w.]*|[^@:]+)(?:@(?P<file>.+))?")
 
@@ -95,7 +95,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Builds a given model's architecture. Its only recorded setting is the fingerprint, which names the whole model."""
+    """Builds a given model's architecture. What is recorded of it is the fingerprint alone."""
 
     fingerprint: str
     given: InitVar[Given]
@@ -178,7 +178,8 @@ def factory(spec: str) -> Factory:
         known = names("models")
         if spec not in known:
             raise InputError(
-                f"model {spec!r}: expected package.module:factory, file.py:factory, or one of {', '.join(sorted(known))}"
+                f"model {spec!r}: expected package.module:factory, file.py:factory, "
+                f"or one of {', '.join(sorted(known))}"
             )
         return known[spec]
     found = _from_file(Path(module), name) if module.endswith(".py") else _from_package(spec)
@@ -252,7 +253,7 @@ def _file(weights: str | Path | None) -> Path | None:
 
 
 def _sources(net: nn.Module) -> Iterator[str]:
-    """The source files of the network's classes, by content; torch's own are named by its version elsewhere."""
+    """The source files of the network's own classes, by content; torch's are not read."""
     kinds = {type(module) for module in net.modules()}
     for kind in (kind for kind in kinds if not kind.__module__.startswith(("torch.", "torchvision."))):
         try:

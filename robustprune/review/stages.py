@@ -1,4 +1,4 @@
-"""How far can this go? Prunes 10 %, 20 %, ... of what may go, reviews at every stage, stops at the first that fails.
+"""How far can this go? Prunes 10 %, 20 %, ... of what may go, reviews each, stops at the first that fails.
 
 Choices. Every stage starts from the parent again: it is then the same network, by the same key, that `run`
 would measure for that strategy, it was fine-tuned as long as every other stage, and what it is does not
@@ -105,7 +105,7 @@ def choose_case(suite: Suite, model: str | None = None, criterion: str | None = 
 
 
 def plan(costs: Sequence[int], step: float, most: float) -> list[Step]:
-    """Turn shares of the removable cost into numbers of blocks; `costs` are those of the blocks in the order they go.
+    """Turn shares of the removable cost into numbers of blocks; `costs`: of each block, in the order they go.
 
     A stage takes as many blocks as fit into its share, so it never goes further than it says. Stages that
     would take no block more than the one before are left out.
@@ -128,7 +128,7 @@ def plan(costs: Sequence[int], step: float, most: float) -> list[Step]:
 
 
 def removable_costs(case: Case, bench: Bench) -> list[int]:
-    """MACs of the blocks that may go, in the order in which the case's criterion gives them up on the parent."""
+    """MACs of the blocks that may go, in the order in which the case's criterion gives them up."""
     assert case.strategy is not None
     strategy = replace(case.strategy, remove=1, step=None)
     scores = case_subject(replace(case, strategy=strategy, recipe=None), bench).scores[

@@ -1,4 +1,4 @@
-"""A review in words: the Markdown that a CI job can post, and the text for the terminal. The verdict always comes first.
+"""A review in words: Markdown that a CI job can post, and text for the terminal. The verdict comes first.
 
 Both are made of the same lines, so they cannot disagree. No torch.
 """
@@ -6,13 +6,13 @@ Both are made of the same lines, so they cannot disagree. No torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from robustprune.regression import CLEAN, WORST
 from robustprune.results import Check
 from robustprune.review.anatomy_text import structure_lines
 from robustprune.review.record import Review, costs
 from robustprune.review.shifts import Shift, class_shifts, shifts, transfer
+from robustprune.verdict import Verdict
 
 MEANING = {
     "PASS": "the candidate may take the parent's place",
@@ -26,11 +26,17 @@ SHOWN = 12
 
 def headline(review: Review) -> str:
     """The verdict in one line, with the sample size that would settle an INCONCLUSIVE one."""
-    verdict = review.verdict
-    needed = ""
-    if verdict.verdict == "INCONCLUSIVE" and verdict.needed_n:
-        needed = f"; about {verdict.needed_n:,} samples would settle it"
-    return f"{verdict.verdict}: {MEANING[verdict.verdict]}{needed}"
+    return f"{review.verdict.verdict}: {MEANING[review.verdict.verdict]}{needed(review.verdict)}"
+
+
+def needed(verdict: Verdict) -> str:
+    """How many samples an INCONCLUSIVE verdict takes; where one measure sits on its margin, at least how many."""
+    sizes = [finding.needed_n or 0 for finding in verdict.findings if finding.verdict == "INCONCLUSIVE"]
+    if verdict.verdict != "INCONCLUSIVE" or not any(sizes):
+        return ""
+    if verdict.needed_n:
+        return f"; about {verdict.needed_n:,} samples would settle it"
+    return f"; it takes at least about {max(sizes):,} samples"
 
 
 def subject(review: Review) -> str:
@@ -50,15 +56,9 @@ def table(review: Review) -> list[tuple[str, str, str, str]]:
         rows.append((_claim(shift.claim), _percent(shift.before), _percent(shift.now), _change(shift)))
     for outcomes in review.transfers:
         found = transfer(outcomes, review.policy.confidence)
-        name = f"robust against {found.attack}, made on the parent, {found.threat}"
+        name = f"robust accuracy, {found.attack} from the parent, {found.threat}"
         rows.append((name, "-", _percent(found.robust), f"{found.fooled} of {found.right} fooled"))
-    for cost in _costs(review):
-        before, now = (_amount(cost["measure"], cost[side]) for side in ("before", "now"))
-        change = (
-            "-" if cost["ratio"] is None else f"x {cost['ratio']:.3f} ({100 * (cost['ratio'] - 1):+.2f} %)"
-        )
-        rows.append((cost["measure"], before, now, change))
-    return rows
+    return rows + cost_rows(review)
 
 
 def structure(review: Review) -> list[str]:
@@ -66,24 +66,29 @@ def structure(review: Review) -> list[str]:
     return structure_lines(review.changes)
 
 
-def cost_lines(review: Review) -> list[str]:
-    """What both cost, one measure a line."""
-    rows = [row for row in table(review) if row[0] in {cost["measure"] for cost in _costs(review)}]
-    return [f"{measure} {before} -> {now} ({change})" for measure, before, now, change in rows]
+def cost_rows(review: Review) -> list[tuple[str, str, str, str]]:
+    """What both cost: (measure, parent, candidate, change)."""
+    rows = []
+    for cost in costs(review.candidate, review.parent):
+        before, now = (_amount(cost["measure"], cost[side]) for side in ("before", "now"))
+        ratio = cost["ratio"]
+        change = "-" if ratio is None else f"x {ratio:.3f} ({100 * (ratio - 1):+.2f} %)"
+        rows.append((cost["measure"], before, now, change))
+    return rows
 
 
 def transfer_lines(review: Review) -> list[str]:
     """What attacks made on the parent do to the candidate."""
     found = [transfer(outcomes, review.policy.confidence) for outcomes in review.transfers]
     return [
-        f"{one.attack}, {one.threat}: {one.fooled} of {one.right} fooled, robust accuracy {_percent(one.robust)} "
-        f"[{_percent(one.low)}, {_percent(one.high)}]"
+        f"{one.attack}, {one.threat}: {one.fooled} of {one.right} fooled, "
+        f"robust accuracy {_percent(one.robust)} [{_percent(one.low)}, {_percent(one.high)}]"
         for one in found
     ]
 
 
 def broken_lines(review: Review) -> list[str]:
-    """How many samples broke and came right, claim by claim; for clean accuracy and the worst case also which."""
+    """How many samples broke and came right, claim by claim; for clean and the worst case also which."""
     lines = []
     for shift in shifts(review.candidate, review.parent, review.policy.confidence):
         if shift.broken or shift.fixed:
@@ -92,7 +97,8 @@ def broken_lines(review: Review) -> list[str]:
                 for rows in (shift.broken, shift.fixed)
             )
             lines.append(
-                f"{_claim(shift.claim)}: {len(shift.broken)} newly broken{broken}; {len(shift.fixed)} newly fixed{fixed}"
+                f"{_claim(shift.claim)}: {len(shift.broken)} newly broken{broken}; "
+                f"{len(shift.fixed)} newly fixed{fixed}"
             )
     return lines or ["No sample: both networks are right, and robust, on the same ones."]
 
@@ -103,9 +109,11 @@ def class_lines(review: Review) -> Iterator[str]:
     for claim in claims:
         found = class_shifts(claim, review.candidate, review.parent, review.policy.confidence)
         worst, lost = found[0], min(found, key=lambda one: one.now - one.before)
+        drop = lost.now - lost.before
+        most = f"most lost by {lost.name}, {_points(drop)} points" if drop < 0 else "no class lost any"
         yield (
             f"{_claim(claim)}: worst class {worst.name} with {_percent(worst.now)} of {worst.n} "
-            f"(parent {_percent(worst.before)}); most lost by {lost.name}, {_points(lost.now - lost.before)} points"
+            f"(parent {_percent(worst.before)}); {most}"
         )
 
 
@@ -169,10 +177,6 @@ def to_text(review: Review) -> str:
     return "\n".join(lines)
 
 
-def _costs(review: Review) -> list[dict[str, Any]]:
-    return list(costs(review.candidate, review.parent))
-
-
 def _bullets(section: tuple[str, Sequence[str]]) -> list[str]:
     return [f"**{section[0]}**", "", *(f"- {line}" for line in section[1])]
 
@@ -196,7 +200,8 @@ def _change(shift: Shift) -> str:
 
 
 def _check(side: str, check: Check) -> str:
-    return f"check {check.number} FAILED on the {side}{' (blocking)' if check.blocking else ''}: {check.name}: {check.evidence}"
+    grave = " (blocking)" if check.blocking else ""
+    return f"check {check.number} FAILED on the {side}{grave}: {check.name}: {check.evidence}"
 
 
 def _positions(rows: Sequence[int]) -> str:
@@ -214,4 +219,6 @@ def _points(share: float) -> str:
 
 
 def _amount(measure: str, value: float) -> str:
-    return f"{value:.3g} ms" if measure.startswith("latency") else f"{value:,}"
+    if measure.startswith("latency"):
+        return f"{value:.3g} ms"
+    return f"{value:,} bytes" if measure in ("file size", "memory") else f"{value:,}"

@@ -42,7 +42,7 @@ class Verification:
 
 
 def verify(folder: Path, weights: Path | None = None) -> Verification:
-    """Check a bundle, and that `weights` is the candidate's file, where given. InputError where it is no bundle."""
+    """Check a bundle, and that `weights` is the candidate's file. InputError where it is no bundle."""
     if not (folder / MANIFEST).is_file():
         raise InputError(
             f"{folder}: not a bundle of robustprune: it has no {MANIFEST}; `robustprune review` writes one"
@@ -77,7 +77,7 @@ def _files(folder: Path) -> Iterator[str]:
         elif not path.is_file():
             yield f"{name}: missing"
         elif sha256(path) != entry.get("sha256"):
-            yield f"{name}: its sha256 is not the one in {MANIFEST}; it was changed after the bundle was written"
+            yield f"{name}: its sha256 is not the one in {MANIFEST}: it was changed after the bundle was made"
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != MANIFEST and name not in listed:
@@ -96,7 +96,8 @@ def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
         transfers = [outcomes_from(entry) for entry in _read(folder / TRANSFER)]
         again = record.derived(candidate, parent, policy, transfers)
     except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
-        yield f"{VERDICT}: the verdict cannot be computed again ({type(error).__name__}: {' '.join(str(error).split())})"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        yield f"{VERDICT}: the verdict cannot be computed again ({reason})"
         return
     yield from _differences(written, again)
     yield from _samples(folder, written, candidate)
@@ -141,7 +142,8 @@ def _weights(written: dict[str, Any], weights: Path | None) -> Iterator[str]:
         raise InputError(f"{weights}: no such file; expected the candidate's weights")
     known = written.get("candidate", {}).get("sha256")
     if sha256(weights) != known:
-        yield f"{weights}: not the candidate that was reviewed: its sha256 is {sha256(weights)}, the bundle says {known}"
+        found = f"its sha256 is {sha256(weights)}, the bundle says {known}"
+        yield f"{weights}: not the candidate that was reviewed: {found}"
 
 
 def _policy(fields: dict[str, Any]) -> Policy:

@@ -11,7 +11,7 @@ import torchattacks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustprune.attacks.apgd import AutoPGD, TargetedAutoPGD, checkpoints
+from robustprune.attacks.apgd import AutoPGD, TargetedAutoPGD, _Run, checkpoints
 from robustprune.attacks.autoattack import APGD, APGDT, FABT, Square, autoattack_standard
 from robustprune.attacks.dlr import dlr_loss, targeted_dlr_loss
 from robustprune.attacks.engine import evaluate
@@ -147,6 +147,32 @@ def test_apgd_follows_the_published_algorithm(norm, loss):
     assert halvings >= 2
     for k in range(101):
         np.testing.assert_allclose(mine[k][0].numpy(), wanted[k], atol=1e-8, err_msg=f"iterate {k}")
+
+
+@pytest.mark.parametrize(
+    ("rises", "halved_before", "gained", "halves"),
+    [
+        (12, True, True, True),  # condition 1: 12 <= 0.75 x 16
+        (13, True, True, False),
+        (13, True, False, False),  # condition 2 waits where the step was halved at the checkpoint before
+        (13, False, False, True),  # condition 2: not halved before, and the best loss has not moved
+        (13, False, True, False),
+    ],
+)
+def test_steps_are_halved_under_the_two_conditions(rises, halved_before, gained, halves):
+    """And then the search goes on from the best point, with the gradient there."""
+    x, here, best = (torch.full((1, 1, 2, 2), value) for value in (0.5, 0.52, 0.55))
+    run = _Run(x, torch.zeros(1), None, here, 0.1, "Linf")
+    run.begin(torch.zeros(1), torch.zeros_like(x))
+    run.best, run.best_grad, run.grad = best, torch.ones_like(x), -torch.ones_like(x)
+    run.risen, run.halved = torch.tensor([float(rises)]), torch.tensor([halved_before])
+    run.best_loss, run.checked_loss = torch.tensor([2.0]), torch.tensor([1.0 if gained else 2.0])
+    run.check(16, 0.75)
+    assert bool(run.halved) is halves
+    assert float(run.step) == pytest.approx(0.1 if halves else 0.2)
+    assert torch.equal(run.at, best if halves else here)
+    assert float(run.grad.mean()) == (1 if halves else -1)
+    assert (float(run.risen), float(run.checked_loss)) == (0, 2)
 
 
 @pytest.mark.parametrize("targeted", [False, True])
@@ -411,11 +437,11 @@ def test_batch_size_and_neighbours_play_no_part(norm):
 
 def test_starts_differ_between_images_restarts_and_seeds():
     net = small_net()
-    x, _ = images(net, 2)
+    x = 0.2 + 0.6 * images(net, 2)[0]
     attack = AutoPGD(net, eps=0.05, seed=1)
     attack._runs = 0
     first, second = attack._random_start(x), attack._random_start(x)
-    assert not torch.equal(first[0] - x[0], first[1] - x[1])
+    assert float((first[0] - x[0] - first[1] + x[1]).abs().max()) > 0.01
     assert not torch.equal(first, second)
     other = AutoPGD(net, eps=0.05, seed=2)
     other._runs = 0

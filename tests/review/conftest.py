@@ -1,4 +1,4 @@
-"""A small network, trained once on digits, its planted successors, and one store for all reviews of this folder."""
+"""A small network, trained once on digits, its planted successors, and one store for all reviews."""
 
 from __future__ import annotations
 

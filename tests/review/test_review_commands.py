@@ -1,4 +1,4 @@
-"""The verbs as a user types them: exit codes, texts, files, and a whole circle from a suite to a reviewed export."""
+"""The verbs as a user types them: exit codes, texts, files; a circle from a suite to a reviewed export."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import NETS
 
+from robustprune import workspace
 from robustprune.cli import Verbs
 from robustprune.review.bundle import write_bundle, write_manifest
 from robustprune.review.commands import VERBS
@@ -82,15 +83,10 @@ def test_a_review_puts_the_verdict_first_and_leaves_a_bundle_that_holds(cli, des
     again = cli(*words)
     assert again.exit_code == 2
     assert "evidence is not overwritten" in again.stderr
-
-
-def test_the_default_policy_on_few_samples_is_inconclusive(cli, desk):
-    parent = f"{NETS}:small@{desk.folder}/parent.safetensors"
-    found = cli("review", parent, "--parent", parent, *CHEAP)
-    assert found.exit_code == 3
-    assert found.stdout.startswith(
-        "INCONCLUSIVE: these samples are too few to say; about 381 samples would settle it"
-    )
+    # the same measurements, under the default policy: a hundred samples are too few
+    strict = cli("review", parent, "--parent", parent, *CHEAP)
+    assert strict.exit_code == 3
+    assert strict.stdout.startswith("INCONCLUSIVE: these samples are too few to say; about 381 samples would")
     assert Path("parent-review/manifest.json").is_file()
 
 
@@ -183,27 +179,39 @@ TEXT = '''
         ),
         attacks=(PGD(eps=0.02, steps=3), PGD(eps=0.02, steps=3, loss="margin")),
         policy=Policy(max_clean_drop=0.2, max_robust_drop=0.2, max_class_drop=None),
-        samples=150,
+        samples=100,
         batches=(1,),
         timing_seconds=0.01,
     )
 '''
 
 
-@pytest.fixture
-def suite(desk, tmp_path):
-    file = tmp_path / "little.py"
-    file.write_text(
-        textwrap.dedent(TEXT).format(
-            folder=str(Path(NETS).parent), weights=str(desk.folder / "parent.safetensors")
-        )
-    )
+@pytest.fixture(scope="module")
+def suite(desk, tmp_path_factory):
+    """The suite's file; its results and its store lie beside it."""
+    file = tmp_path_factory.mktemp("suites") / "little.py"
+    weights = str(desk.folder / "parent.safetensors")
+    file.write_text(textwrap.dedent(TEXT).format(folder=str(Path(NETS).parent), weights=weights))
     return file
 
 
-def test_from_a_staged_roll_out_to_a_reviewed_export(cli, suite, desk):
+@pytest.fixture(scope="module")
+def measured(suite):
+    """The suite, run."""
+    opened = workspace.open_suite(suite)
+    workspace.measure_suite(opened, workspace.shelf(opened), workers=1)
+    return suite
+
+
+def test_a_case_that_was_not_run_is_not_exported(cli, suite):
+    early = cli("export", suite, "depth-first", "--output", "release")
+    assert early.exit_code == 2
+    assert "no results yet" in early.stderr
+
+
+def test_from_a_staged_roll_out_to_a_reviewed_export(cli, measured, desk):
     """stage -> export -> review of the exported file alone: one network, three verbs, the same numbers."""
-    found = cli("stage", suite, "--step", "0.34", "--most", "0.34")
+    found = cli("stage", measured, "--step", "0.34", "--most", "0.34")
     assert found.exit_code == 0, found.output
     assert found.stdout.startswith("1 block can go, ")
     folder = Path("little-stages")
@@ -215,7 +223,7 @@ def test_from_a_staged_roll_out_to_a_reviewed_export(cli, suite, desk):
 
     weights = next(folder.glob("*.safetensors"))
     parent = f"{NETS}:small@{desk.folder}/parent.safetensors"
-    words = ["--data", "digits", "--samples", "150", "--eps", "0.02", "--max-class-drop", "none"]
+    words = ["--data", "digits", "--samples", "100", "--eps", "0.02", "--max-class-drop", "none"]
     reviewed = cli("review", weights, "--parent", parent, *words, "--output", "out")
     assert reviewed.exit_code in (0, 1, 3)
     said = json.loads(Path("out/verdict.json").read_text())
@@ -228,15 +236,8 @@ def test_from_a_staged_roll_out_to_a_reviewed_export(cli, suite, desk):
     assert said["costs"][0] == bundle["costs"][0]
 
 
-def test_a_case_is_exported_once_it_was_run(cli, suite):
-    early = cli("export", suite, "depth-first", "--output", "release")
-    assert early.exit_code == 2
-    assert "no results yet" in early.stderr
-    from robustprune import workspace
-
-    opened = workspace.open_suite(suite, "depth-first")
-    workspace.measure_suite(opened, workspace.shelf(opened), workers=1)
-    found = cli("export", suite, "depth-first", "--output", "release")
+def test_a_case_is_exported_once_it_was_run(cli, measured):
+    found = cli("export", measured, "depth-first", "--output", "release")
     assert found.exit_code == 0, found.output
     assert [path.name for path in sorted(Path("release").iterdir())] == [
         "MODEL_CARD_SECTION.md",
@@ -244,19 +245,19 @@ def test_a_case_is_exported_once_it_was_run(cli, suite):
     ]
     card = Path("release/MODEL_CARD_SECTION.md").read_text()
     assert "Pruned from `net` by depth-first: 1 of 4 removable blocks gone (layer1.1)" in card
-    many = cli("export", suite, "net", "--output", "release")
+    many = cli("export", measured, "net", "--output", "release")
     assert many.exit_code == 2
     assert "have it in their names" in many.stderr
 
 
-def test_suites_give_junit_output_under_pytest(suite, tmp_path):
+def test_suites_give_junit_output_under_pytest(measured, tmp_path):
     """Nothing approved yet: the evidence is a test that runs, all other claims are skipped, never green."""
     plugin = ["-p", "robustprune.pytest_plugin"] if not _installed() else []
     command = [
         sys.executable,
         "-m",
         "pytest",
-        str(suite),
+        str(measured),
         "-q",
         "--junitxml",
         "junit.xml",

@@ -25,8 +25,8 @@ def parent_of(desk):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("cifar10-resnet56", ("cifar10_resnet56", None)),
-        ("cifar10-resnet56@a/b.th", ("cifar10_resnet56", "a/b.th")),
+        ("cifar10-resnet56", ("cifar10-resnet56", None)),
+        ("cifar10-resnet56@a/b.th", ("cifar10-resnet56", "a/b.th")),
         ("pkg.nets:make@w.pt", ("pkg.nets:make", "w.pt")),
         ("a@b/nets.py:make@c@d.pt", ("a@b/nets.py:make", "c@d.pt")),
         (r"nets.py:make@C:\w.pt", ("nets.py:make", r"C:\w.pt")),
@@ -45,6 +45,13 @@ def test_a_spec_without_a_name_is_refused(text):
 def test_a_factory_of_a_file_and_of_a_package_give_networks():
     assert type(factory(f"{NETS}:small")()).__name__ == "CifarResNet"
     assert type(factory("torch.nn:Identity")()) is torch.nn.Identity
+    assert (
+        sum(1 for name in factory("cifar10-resnet20")().state_dict() if name.endswith("conv1.weight")) == 10
+    )
+    with pytest.raises(
+        InputError, match=r"expected package\.module:factory, file\.py:factory, or one of cifar10-"
+    ):
+        factory("resnet-of-nobody")
 
 
 @pytest.mark.parametrize(

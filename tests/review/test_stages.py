@@ -58,10 +58,11 @@ def test_shares_outside_are_refused(step, most):
 
 NET = Model(name="net", build=CifarResNet, weights="net.safetensors")
 OTHER = replace(NET, name="other")
+CRITERIA = (Random(), DepthFirst())
 RECIPE = Recipe(name="ft", epochs=1, lr=0.02)
 
 
-def suite(models=(NET,), criteria=(Random(), DepthFirst()), **fields):
+def suite(models=(NET,), criteria=CRITERIA, **fields):
     strategies = [Strategy(criterion=criterion, remove=1, keep_per_stage=0) for criterion in criteria]
     cases = [case for model in models for case in grid(model=model, strategy=strategies, recipe=RECIPE)]
     return Suite(name="s", data=digits, cases=cases, **{"attacks": (PGD(eps=0.02, steps=3),), **fields})

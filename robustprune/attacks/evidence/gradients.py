@@ -40,12 +40,14 @@ def gradients_exist(ctx: EvidenceContext) -> Seen:
         f"none or not finite for both losses: {share(int(none.sum()), n)}; none for the cross-entropy alone: "
     )
     seen += f"{share(int(flat.sum()), n)}; margin does not rise along it: {share(int(false.sum()), n)}"
-    return _judged(ctx, *(int(rows.sum()) / n for rows in (none, flat, false)), seen)
+    shares = (int(none.sum()) / n, int(flat.sum()) / n, int(false.sum()) / n)
+    return _judged(ctx, shares, seen)
 
 
-def _judged(ctx: EvidenceContext, none: float, flat: float, false: float, seen: str) -> Seen:
+def _judged(ctx: EvidenceContext, shares: tuple[float, float, float], seen: str) -> Seen:
     """Decide check 8 from the shares of images without gradient, without one of the cross-entropy, with a
     false one."""
+    none, flat, false = shares
     blind = not _ran(ctx, NEEDS_NO_GRADIENT)
     if none:
         return holds(False, seen, blocking=none > MANY and blind)

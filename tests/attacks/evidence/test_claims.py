@@ -197,7 +197,10 @@ def test_engine_and_environment_record_enough(linear, data):
 def test_artefact_parity(linear, data):
     assert claims.artefact_parity(bare_context(linear, data)).status == "skipped"
     assert "unmeasured" in claims.artefact_parity(bare_context(linear, data)).evidence
-    half = lambda x: linear(x).half().numpy()  # noqa: E731
+
+    def half(x: torch.Tensor):
+        return linear(x).half().numpy()
+
     assert claims.artefact_parity(bare_context(linear, data, artefact=half)).status == "pass"
     other = Around(linear, after=lambda z: z.roll(1, 1))
     assert claims.artefact_parity(bare_context(linear, data, artefact=other)).status == "fail"

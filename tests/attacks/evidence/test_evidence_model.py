@@ -146,7 +146,9 @@ def test_optimisation_inside_forward_fails_7(how, cnn, data):
 
 
 def test_profiling_hook_is_put_back():
-    mine = lambda *args: None  # noqa: E731
+    def mine(*args):
+        return None
+
     before = sys.getprofile()
     sys.setprofile(mine)
     try:
@@ -191,7 +193,11 @@ def test_vanishing_cross_entropy_is_excused_by_a_margin_loss(cnn, data):
 def test_a_few_missing_gradients_do_not_block_8(cnn, data):
     """One image in the subset of 32 on which the network is flat: weakens, does not block."""
     flat = data.x[bare_context(cnn, data).chosen[0]]
-    pick = lambda x: torch.where(((x - flat).abs().amax((1, 2, 3)) < 0.01).view(-1, 1, 1, 1), x.detach(), x)  # noqa: E731
+
+    def pick(x: Tensor) -> Tensor:
+        same = (x - flat).abs().amax((1, 2, 3)) < 0.01
+        return torch.where(same.view(-1, 1, 1, 1), x.detach(), x)
+
     seen = gradient_checks.gradients_exist(bare_context(Around(cnn, pick), data))
     assert (seen.status, seen.blocking) == ("fail", False), seen.evidence
     assert "1 of" in seen.evidence

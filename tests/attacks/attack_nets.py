@@ -1,0 +1,68 @@
+"""Small networks for the tests of the attacks; all take images in [0,1] and need no data."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class SmallConv(nn.Module):
+    """Two convolutions with BatchNorm, a residual one among them; weights from a seed, statistics not trivial."""
+
+    def __init__(self, seed=0, classes=4, channels=1):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.linear = nn.Linear(8 * 16, classes)
+        draw = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=draw) / parameter[0].numel() ** 0.5)
+            self.conv2.weight *= 4
+            for norm in (self.bn1, self.bn2):
+                norm.running_mean.copy_(torch.randn(8, generator=draw) / 5)
+                norm.running_var.copy_(torch.rand(8, generator=draw) + 0.5)
+                norm.weight.copy_(torch.rand(8, generator=draw) + 0.5)
+            self.eval()
+            self.linear.bias -= self(torch.rand(200, channels, 8, 8, generator=draw)).mean(0)
+
+    def forward(self, x):
+        x = functional.relu(self.bn1(self.conv1(2 * x - 1)))
+        x = functional.relu(x + self.bn2(self.conv2(x)))
+        return self.linear(functional.adaptive_avg_pool2d(x, 4).flatten(1))
+
+
+def linear_net(weight, bias=None):
+    """x -> W flatten(x) + b."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(weight.shape[1], weight.shape[0]))
+    with torch.no_grad():
+        net[1].weight.copy_(weight)
+        net[1].bias.copy_(torch.zeros(len(weight)) if bias is None else bias)
+    return net.eval()
+
+
+def images(n, seed=0, shape=(1, 8, 8), low=0.0, high=1.0):
+    draw = torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed))
+    return low + (high - low) * draw
+
+
+def labelled(net, x):
+    """What the network says, so that every sample is right."""
+    with torch.no_grad():
+        return net(x).argmax(1)
+
+
+def margins(net, x, y, q):
+    """Distance of every sample to the nearest border of a linear net, without the box: dual norm q."""
+    weight, logits = net[1].weight.detach(), net(x).detach()
+    gap = logits.gather(1, y[:, None]) - logits
+    length = (weight[y][:, None, :] - weight[None]).norm(p=q, dim=2)
+    return (gap / length).scatter(1, y[:, None], torch.inf).amin(1)
+
+
+def linear_case(n=300, classes=2, seed=0, size=64):
+    """A linear net and samples far from the box, at all distances from its borders."""
+    draw = torch.Generator().manual_seed(seed)
+    weight = torch.randn(classes, size, generator=draw)
+    x = images(n, seed + 1, (1, 8, 8), 0.35, 0.65)
+    net = linear_net(weight, -weight.mean(1) * 0 - (weight @ torch.full((size,), 0.5)))
+    return net, x, labelled(net, x)

@@ -1,0 +1,312 @@
+"""The evaluation loop: who is attacked, in which order, what is counted, and what cannot change a verdict."""
+
+import pytest
+import torch
+from attack_nets import SmallConv, images, labelled, linear_case, linear_net
+from torch import nn
+
+from robustprune.attacks import CW, FGSM, PGD, Noise, TorchAttack, evaluate
+from robustprune.attacks import engine as engine_module
+from robustprune.errors import InputError
+
+EPS = 4 / 255
+LARGE = 0.1
+"""Here FGSM and PGD differ on these networks."""
+CHAIN = (PGD(eps=EPS, steps=8), FGSM(eps=EPS))
+
+
+@pytest.fixture(scope="module")
+def case():
+    net, x = SmallConv(), images(120)
+    y = labelled(net, x)
+    y[::10] = (y[::10] + 1) % 4
+    return net, x, y
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def statuses(evaluation):
+    return [outcome.status for outcome in evaluation.outcomes]
+
+
+def test_letters_are_true_and_the_order_is_the_callers(case):
+    net, x, y = case
+    found = evaluate(net, x, y, [attack.change(eps=LARGE) for attack in CHAIN], keep=True)
+    pgd, fgsm = found.outcomes
+    assert [pgd.attack, fgsm.attack] == ["PGD-8", "FGSM"]
+    assert found.clean == (labelled(net, x) == y).tolist()
+    for i in range(120):
+        letters = (fgsm.status[i], pgd.status[i])
+        assert letters in {("e", "e"), ("b", "p"), ("r", "b"), ("r", "r")}
+        assert (letters[0] == "e") == (not found.clean[i])
+    assert {"e", "p", "b", "r"} == set(pgd.status)
+    for outcome, adv in zip(found.outcomes, found.adversarials, strict=True):
+        fooled = labelled(net, adv) != y
+        for i, letter in enumerate(outcome.status):
+            if letter == "b":
+                assert fooled[i]
+                assert (adv[i] - x[i]).abs().max() == pytest.approx(outcome.distance[i], abs=1e-6)
+                assert outcome.distance[i] <= LARGE + 1e-6
+            else:
+                assert torch.equal(adv[i], x[i])
+                assert outcome.distance[i] != outcome.distance[i]
+
+
+def test_threat_models_are_separate_chains(case):
+    net, x, y = case
+    big, small = evaluate(net, x, y, [FGSM(eps=2 * EPS), FGSM(eps=EPS)]).outcomes
+    assert "p" not in big.status + small.status
+    assert all(not b or s for b, s in zip(big.robust, small.robust, strict=True)) or big.robust != small.robust
+
+
+def test_cost_is_counted_in_samples(case):
+    net, x, y = case
+    right = int((labelled(net, x) == y).sum())
+    fgsm = evaluate(net, x, y, [FGSM(eps=EPS)]).outcomes[0]
+    assert (fgsm.forwards, fgsm.backwards) == (2 * right, right)
+    noise = evaluate(net, x, y, [Noise(eps=1e-6, draws=3)]).outcomes[0]
+    assert (noise.forwards, noise.backwards) == (3 * right, 0)
+
+
+def test_a_chain_costs_less_than_its_attacks_alone(case):
+    net, x, y = case
+    chain = evaluate(net, x, y, CHAIN).outcomes
+    alone = [evaluate(net, x, y, [attack]).outcomes[0] for attack in CHAIN]
+    assert sum(o.backwards for o in chain) < sum(o.backwards for o in alone)
+    assert sum(o.backwards for o in chain) < 0.7 * 9 * 120
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_batch_size_changes_nothing(case, batch_size):
+    net, x, y = case
+    attacks = [*CHAIN, PGD(eps=0.3, norm="L2", steps=8), CW(eps=0.3, steps=10, c=(0.1, 1.0)), Noise(eps=EPS)]
+    x, y = x[:60], y[:60]
+    assert statuses(evaluate(net, x, y, attacks, batch_size=batch_size)) == statuses(
+        evaluate(net, x, y, attacks, batch_size=60)
+    )
+
+
+def test_order_and_company_change_nothing(case):
+    net, x, y = case
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(1))
+    straight = evaluate(net, x, y, CHAIN)
+    mixed = evaluate(net, x[order], y[order], CHAIN)
+    for a, b in zip(straight.outcomes, mixed.outcomes, strict=True):
+        assert [a.status[i] for i in order.tolist()] == list(b.status)
+    few = evaluate(net, x[5:25], y[5:25], CHAIN)
+    assert [s[5:25] for s in statuses(straight)] == statuses(few)
+
+
+def test_seeds_decide_and_nothing_else(case):
+    net, x, y = case
+    once, again, other = (evaluate(net, x, y, [PGD(eps=EPS, steps=1)], seed=seed, keep=True) for seed in (3, 3, 4))
+    torch.manual_seed(99)
+    assert torch.equal(once.adversarials[0], again.adversarials[0])
+    assert once.outcomes[0].distance == pytest.approx(again.outcomes[0].distance, nan_ok=True, abs=0)
+    assert not torch.equal(once.adversarials[0], other.adversarials[0])
+
+
+def test_threads_share_the_work_and_change_nothing(case, two_threads):
+    net, x, y = case
+    seen = []
+    both = evaluate(net, x, y, [*CHAIN, Noise(eps=EPS)], tick=lambda done, total: seen.append((done, total)))
+    assert torch.get_num_threads() == 2
+    assert seen[-1] == (360, 360)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    torch.set_num_threads(1)
+    one = evaluate(net, x, y, [*CHAIN, Noise(eps=EPS)])
+    assert statuses(both) == statuses(one)
+    assert [o.forwards for o in both.outcomes] == [o.forwards for o in one.outcomes]
+
+
+def test_progress_reaches_its_total(case):
+    net, x, y = case
+    seen = []
+    evaluate(net, x, y, [*CHAIN, CW(eps=0.1, steps=2)], tick=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (360, 360)
+
+
+def test_the_copy_proposes_and_the_original_disposes(case, monkeypatch):
+    net, x, y = case
+
+    class Liar(nn.Module):
+        def forward(self, x):
+            return -100 * net(x)
+
+    monkeypatch.setattr(engine_module, "attack_copy", lambda model, x: (Liar(), False))
+    gentle = [PGD(eps=1e-6, steps=5, restarts=2), FGSM(eps=1e-6), CW(eps=1e-6, steps=3)]
+    letters = "".join(statuses(evaluate(net, x, y, gentle)))
+    assert set(letters) == {"r", "e"}
+
+
+def test_what_the_copy_misses_the_original_still_sees(case, monkeypatch):
+    net, x, y = case
+
+    class Blind(nn.Module):
+        """The right gradients, but always sure of the true class."""
+
+        def forward(self, z):
+            logits = net(z)
+            return logits - logits.detach() + 5 * nn.functional.one_hot(labels(z), 4)
+
+    def labels(z):
+        nearest = torch.cdist(z.detach().flatten(1), x.flatten(1)).argmin(1)
+        return y[nearest]
+
+    truth = evaluate(net, x, y, [FGSM(eps=EPS)]).outcomes[0].status
+    monkeypatch.setattr(engine_module, "attack_copy", lambda model, x: (Blind(), False))
+    assert evaluate(net, x, y, [FGSM(eps=EPS)]).outcomes[0].status.count("b") > 0.7 * truth.count("b")
+
+
+def test_an_iterate_that_comes_back_ends_the_run():
+    net, x, y = linear_case(60)
+    outcome = evaluate(net, x, y, [PGD(eps=1e-4, steps=100, alpha=1e-4)]).outcomes[0]
+    resisted = [steps for steps, letter in zip(outcome.steps, outcome.status, strict=True) if letter == "r"]
+    assert len(resisted) > 40
+    assert max(resisted) <= 4  # at the corner after two steps, and there it stays
+
+
+def test_shrinking_steps_do_not_end_a_run_too_early():
+    """An iterate may come back under long steps and be left under shorter ones: that is no circle."""
+
+    class Valley(nn.Module):
+        """The loss has its top at 0.5; steps of length 0.2 jump over it, back and forth."""
+
+        def forward(self, x):
+            height = 0.01 - (x.flatten(1) - 0.5).abs()
+            return torch.cat([torch.zeros_like(height), height], 1)
+
+    x, y = torch.full((1, 1, 1, 1), 0.4), torch.tensor([0])
+    steps = PGD(eps=0.2, steps=30, random_start=False)
+    assert evaluate(Valley(), x, y, [steps.change(alpha=0.2)]).outcomes[0].status == "r"
+    assert evaluate(Valley(), x, y, [steps]).outcomes[0].status == "b"
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_out_of_memory_halves_the_batch_and_loses_nothing(case, error):
+    net, x, y = case
+
+    class Tight(nn.Module):
+        def forward(self, x):
+            if len(x) > 20:
+                raise error
+            return net(x)
+
+    attacks = [*CHAIN, CW(eps=0.1, steps=3, c=(1.0,)), Noise(eps=EPS)]
+    found = evaluate(Tight(), x, y, attacks, batch_size=100)
+    assert statuses(found) == statuses(evaluate(net, x, y, attacks))
+    assert found.notes["batch_size"] <= 20
+
+
+def test_out_of_memory_for_a_single_sample_is_a_failure(case):
+    net, x, y = case
+
+    class Full(nn.Module):
+        def forward(self, x):
+            if x.requires_grad:
+                raise MemoryError("no more")
+            return net(x)
+
+    outcome = evaluate(Full(), x[1:9], y[1:9], [FGSM(eps=EPS)]).outcomes[0]
+    assert outcome.status == "f" * 8
+    assert outcome.error == "MemoryError: no more"
+
+
+def test_a_network_without_a_gradient_fails_and_is_not_robust(case):
+    net, x, y = case
+
+    class Cut(nn.Module):
+        def forward(self, x):
+            return net(x.detach())
+
+    outcome = evaluate(Cut(), x[1:9], y[1:9], [PGD(eps=EPS)]).outcomes[0]
+    assert outcome.status == "f" * 8
+    assert "no gradient reaches the input" in outcome.error
+
+
+def test_samples_that_cannot_even_be_classified_have_failed(case):
+    net, x, y = case
+
+    class Picky(nn.Module):
+        def forward(self, x):
+            if (x.flatten(1)[:, 0] > 0.9).any():
+                raise ValueError("too bright")
+            return net(x)
+
+    found = evaluate(Picky(), x[1:40], y[1:40], [FGSM(eps=1e-6)], batch_size=1)
+    bright = x[1:40].flatten(1)[:, 0] > 0.9
+    assert bright.any()
+    assert [letter == "f" for letter in found.outcomes[0].status] == bright.tolist()
+    assert found.outcomes[0].error == "ValueError: too bright"
+
+
+def test_an_interrupt_leaves_what_is_finished(case, two_threads):
+    net, x, y = case
+    kept = []
+
+    def build(model):
+        raise KeyboardInterrupt
+
+    late = TorchAttack(name="late", build=build, eps=EPS, passes=1000.0)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(net, x, y, [late, *CHAIN], on_outcome=kept.append)
+    assert [outcome.attack for outcome in kept] == ["FGSM", "PGD-8"]
+    assert torch.get_num_threads() == 2
+
+
+def test_an_interrupt_in_the_middle_stops_the_workers(case, two_threads):
+    net, x, y = case
+
+    def tick(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(net, x, y, [PGD(eps=1e-6, steps=2000)], tick=tick)
+    assert torch.get_num_threads() == 2
+
+
+def test_low_precision_proposes_and_float32_decides(case):
+    net, x, y = case
+    low = evaluate(net, x, y, CHAIN, precision="bfloat16", keep=True)
+    full = evaluate(net, x, y, CHAIN, precision="float32")
+    for a, b, adv in zip(low.outcomes, full.outcomes, low.adversarials, strict=True):
+        # Every float32 success is found again, since survivors are attacked anew; bfloat16 may add true ones.
+        assert all(not robust or other for robust, other in zip(a.robust, b.robust, strict=True))
+        broken = torch.tensor([letter == "b" for letter in a.status])
+        assert (labelled(net, adv) != y)[broken].all()
+        assert a.settings["precision"] == "bfloat16, then float32"
+    assert sum(o.forwards for o in low.outcomes) > sum(o.forwards for o in full.outcomes)
+
+
+def test_two_attacks_of_one_name_and_budget_are_refused(case):
+    net, x, y = case
+    with pytest.raises(InputError, match="FGSM at Linf 4/255 is there twice"):
+        evaluate(net, x, y, [FGSM(eps=EPS), FGSM(eps=EPS)])
+
+
+def test_eps_zero_breaks_nothing():
+    net, x, y = linear_case(20)
+    attacks = [FGSM(eps=0), PGD(eps=0), PGD(eps=0, norm="L2"), Noise(eps=0), CW(eps=0, steps=2)]
+    assert statuses(evaluate(net, x, y, attacks)) == ["r" * 20] * 5
+
+
+def test_a_tuple_of_logits_is_refused():
+    class Two(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(InputError, match="expected logits of shape"):
+        evaluate(Two(), images(2), torch.tensor([0, 0]), [])
+
+
+def test_logits_that_are_no_numbers_are_not_robust():
+    net = linear_net(torch.zeros(2, 64), torch.tensor([float("nan"), 0.0]))
+    found = evaluate(net, images(3), torch.tensor([0, 0, 1]), [FGSM(eps=0.1)])
+    assert found.clean == [False] * 3
