@@ -43,9 +43,14 @@ SUITE = Suite(
     name="digits",
     data=digits,
     cases=usual + robust,
-    attacks=(FGSM(eps=EPS), PGD(eps=EPS, steps=20), CW(eps=0.5, c=(1.0, 10.0), steps=30)),
-    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.03, max_class_drop=None),
-    samples=400,
+    attacks=(
+        FGSM(eps=EPS),
+        PGD(eps=EPS, steps=20),
+        PGD(eps=EPS, steps=20, loss="margin"),
+        PGD(eps=0.5, steps=20, norm="L2"),
+        CW(eps=0.5, steps=30, c=(1.0, 10.0)),
+    ),
+    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.04, max_class_drop=None),
     minutes=4,
     timing_seconds=0.2,
 )

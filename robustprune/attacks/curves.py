@@ -142,7 +142,8 @@ class Curve:
         eps = self.eps[level]
         broken = (self.best <= eps + BUDGET_TOLERANCE) & self.clean
         letters = [ROBUST if right else CLEAN_ERROR for right in self.clean]
-        for place in (self.unknown >= max(level, 1)).nonzero().flatten().tolist():
+        attacked = level if eps > 0 else len(self.eps)
+        for place in (self.unknown >= attacked).nonzero().flatten().tolist():
             letters[place] = FAILED
         for place in broken.nonzero().flatten().tolist():
             letters[place] = BROKEN

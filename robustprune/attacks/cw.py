@@ -28,7 +28,7 @@ from robustprune.attacks.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
 
 EDGE = 0.01
-WIDEN = 0.1
+WIDEN = 0.25
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """torch.optim.Adam's defaults, which torchattacks' CW uses."""
 

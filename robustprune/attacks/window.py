@@ -181,7 +181,10 @@ class Window(ABC):
 
 
 def input_gradient(value: Tensor, x: Tensor) -> Tensor:
-    """Return the gradient of the scalar `value` at `x`. Raises RuntimeError where the network lets none through."""
+    """Return the gradient of the scalar `value` at `x`.
+
+    Raises RuntimeError where the network lets none through: an attack without it says nothing of robustness.
+    """
     if value.requires_grad:
         grad = torch.autograd.grad(value, x, allow_unused=True)[0]
         if grad is not None:

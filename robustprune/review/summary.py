@@ -30,7 +30,7 @@ def headline(review: Review) -> str:
 
 
 def needed(verdict: Verdict) -> str:
-    """How many samples an INCONCLUSIVE verdict takes; where one measure sits on its margin, at least how many."""
+    """How many samples an INCONCLUSIVE verdict takes; at least, where one measure sits on its margin."""
     sizes = [finding.needed_n or 0 for finding in verdict.findings if finding.verdict == "INCONCLUSIVE"]
     if verdict.verdict != "INCONCLUSIVE" or not any(sizes):
         return ""

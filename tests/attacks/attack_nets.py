@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class SmallConv(nn.Module):
-    """Two convolutions with BatchNorm, a residual one among them; weights from a seed, statistics not trivial."""
+    """Two convolutions with BatchNorm, a residual one among them; weights and statistics from a seed."""
 
     def __init__(self, seed=0, classes=4, channels=1):
         super().__init__()

@@ -1,0 +1,112 @@
+"""Curves over eps: monotone, right on the closed form, as low as single attacks, and cheap."""
+
+import pytest
+import torch
+from attack_nets import SmallConv, images, labelled, linear_case, margins
+from torch import nn
+
+from robustprune.attacks import CW, FGSM, PGD, evaluate, robust_curve
+from robustprune.errors import InputError
+
+EPS = [0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08]
+
+
+@pytest.fixture(scope="module")
+def case():
+    net, x = SmallConv(), images(200, seed=3)
+    y = labelled(net, x)
+    y[::20] = (y[::20] + 1) % 4
+    return net, x, y
+
+
+def robust(outcomes):
+    return torch.tensor([outcome.robust for outcome in outcomes])
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(eps=0), FGSM(eps=0), PGD(eps=0, norm="L2"), CW(eps=0)], ids=lambda a: a.name
+)
+def test_it_falls_with_eps_and_starts_at_clean(case, attack):
+    net, x, y = case
+    eps = EPS if attack.norm == "Linf" else [10 * e for e in EPS]
+    curve = robust(robust_curve(net, x[:60], y[:60], attack, eps))
+    assert torch.equal(curve[0], labelled(net, x[:60]) == y[:60])
+    assert (curve[1:] <= curve[:-1]).all()
+    assert curve[0].sum() > curve[-1].sum()
+
+
+@pytest.mark.parametrize(
+    ("attack", "dual", "eps"), [(PGD(eps=0), 1, EPS), (CW(eps=0, steps=200), 2, [0, 0.05, 0.1, 0.2])]
+)
+def test_it_is_the_closed_forms_on_a_linear_net(attack, dual, eps):
+    net, x, y = linear_case(200)
+    want = torch.stack([margins(net, x, y, dual) > e for e in eps])
+    got = robust(robust_curve(net, x, y, attack, eps))
+    assert (want & ~got).sum() == 0
+    assert (got & ~want).float().mean() <= (0.0 if dual == 1 else 0.01)
+
+
+def test_single_attacks_find_no_more(case):
+    net, x, y = case
+    curve = robust(robust_curve(net, x, y, PGD(eps=0), EPS))
+    single = torch.tensor([evaluate(net, x, y, [PGD(eps=e)]).outcomes[0].robust for e in EPS])
+    assert (curve & ~single).float().mean(1).max() <= 0.005
+
+
+def test_broken_rests_on_a_perturbation_inside_that_eps(case):
+    net, x, y = case
+    for outcome in robust_curve(net, x, y, PGD(eps=0), EPS):
+        for letter, distance in zip(outcome.status, outcome.distance, strict=True):
+            assert (letter == "b") == (distance <= outcome.eps + 1e-6)
+
+
+def test_it_costs_at_most_twice_its_dearest_point(case):
+    net, x, y = case
+    curve = robust_curve(net, x, y, PGD(eps=0), EPS)
+    dearest = max(
+        o.forwards + o.backwards for e in EPS[1:] for o in evaluate(net, x, y, [PGD(eps=e)]).outcomes
+    )
+    assert sum(o.forwards + o.backwards for o in curve) <= 2 * dearest
+
+
+def test_points_come_in_the_callers_order(case):
+    net, x, y = case
+    assert [o.eps for o in robust_curve(net, x[:5], y[:5], FGSM(eps=0.5), [0.1, 0.0, 0.01])] == [
+        0.1,
+        0.0,
+        0.01,
+    ]
+
+
+def test_where_the_attack_fails_nothing_is_claimed():
+    net, x = SmallConv(), images(10)
+    y = labelled(net, x)
+
+    class Cut(nn.Module):
+        def forward(self, x):
+            return net(x.detach())
+
+    curve = robust_curve(Cut(), x, y, PGD(eps=0), [0.0, 0.01, 0.02])
+    assert [o.status for o in curve] == ["r" * 10, "f" * 10, "f" * 10]
+    assert "no gradient" in curve[1].error
+
+
+def test_bad_lists_are_refused(case):
+    net, x, y = case
+    for bad in ([], [-0.1], [0.1, 0.1]):
+        with pytest.raises(InputError, match="different numbers >= 0"):
+            robust_curve(net, x, y, PGD(eps=0), bad)
+
+
+def test_progress_reaches_its_total(case):
+    net, x, y = case
+    seen = []
+    robust_curve(
+        net,
+        x[:20],
+        y[:20],
+        PGD(eps=0, steps=2),
+        [0.0, 0.01],
+        tick=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (20, 20)
