@@ -53,6 +53,8 @@ class Outcomes:
     backwards: int = 0
     seconds: float = 0.0
     error: str | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    """How it was carried out (precision, BatchNorm folded or not); unlike `settings` it may differ between networks."""
 
     @property
     def threat(self) -> str:

@@ -117,7 +117,16 @@ def attacked(subject: Subject, parent: Subject, sample: Split, bench: Bench) -> 
         def make(key: str, chain: Sequence[Attack] = chain) -> dict[str, Any]:
             x, y = sample.x.to(bench.device), sample.y.to(bench.device)
             tick = lambda done, total: bench.tick(f"attack {chain[0].threat}", done, total)  # noqa: E731
-            found = evaluate(subject.model, x, y, chain, device=bench.device, parent=parent.model, tick=tick)
+            found = evaluate(
+                subject.model,
+                x,
+                y,
+                chain,
+                device=bench.device,
+                parent=parent.model,
+                tick=tick,
+                batch_size=bench.suite.attack_batch,
+            )
             return {"clean": found.clean, "outcomes": [outcomes_record(outcome) for outcome in found.outcomes]}
 
         record = bench.store.once("attacked", settings, make)

@@ -57,6 +57,8 @@ def describe(thing: Any) -> Any:
         return {"type": _name(type(thing)), **fields}
     if isinstance(thing, functools.partial):
         return [describe(thing.func), describe(thing.args), describe(thing.keywords)]
+    if inspect.ismethod(thing):
+        return [describe(thing.__self__), thing.__name__, _source_digest(thing)]
     if callable(thing):
         return {"code": _name(thing), "source": _source_digest(thing)}
     return {"type": _name(type(thing)), **describe(vars(thing))}

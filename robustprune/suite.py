@@ -131,7 +131,8 @@ class Suite:
     """A named set of cases on one data set, under the same attacks, judged by one policy.
 
     `samples` test images (class-balanced; None: all) are attacked. `minutes` states what a cold run costs on two
-    cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each number.
+    cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each number;
+    `attack_batch` samples are attacked at a time (more of them serve a small network better).
     """
 
     name: str
@@ -142,6 +143,7 @@ class Suite:
     samples: int | None = None
     minutes: float = 10.0
     tier: Literal["quick", "standard", "full"] = "quick"
+    attack_batch: int = 128
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
     file: Path | None = None

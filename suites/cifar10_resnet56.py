@@ -15,6 +15,8 @@ from robustprune.models import cifar10_resnet
 from robustprune.policy import Policy
 from robustprune.suite import Model, Strategy, Suite, grid
 
+EPS = 0.5 / 255
+
 resnet56 = Model(name="resnet56", build=partial(cifar10_resnet, 56), weights="checkpoints/cifar10_resnet56-4bfd9763.th")
 
 SUITE = Suite(
@@ -30,8 +32,8 @@ SUITE = Suite(
         recipe=Recipe(name="distil", epochs=1, lr=0.02, augment="crop-flip", distill=0.9, samples=4_000),
         seed=(0, 1, 2),
     ),
-    attacks=(FGSM(eps=0.5 / 255), PGD(eps=0.5 / 255, steps=20)),
-    policy=Policy(max_clean_drop=0.01, max_robust_drop=0.02),
+    attacks=(FGSM(eps=EPS), PGD(eps=EPS, steps=20), PGD(eps=EPS, steps=20, loss="margin")),
+    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
     samples=300,
     minutes=35,
     timing_seconds=2.0,

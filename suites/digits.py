@@ -20,8 +20,8 @@ EPS = 16 / 255
 
 build = partial(CifarResNet, depth=20, width=8, in_channels=1, mean=[0.3], std=[0.37])
 train = Recipe(name="train", epochs=12, lr=0.1, augment="shift")
-train_robust = replace(train, name="train-at", adversarial=Adversarial(eps=EPS, steps=4))
-short = replace(train, name="ft", epochs=3, lr=0.02)
+train_robust = replace(train, name="train-at", epochs=8, adversarial=Adversarial(eps=EPS, steps=4))
+short = replace(train, name="ft", epochs=2, lr=0.02)
 short_robust = replace(short, name="ft-at", epochs=2, adversarial=Adversarial(eps=EPS, steps=3))
 
 strategies = [
@@ -48,9 +48,11 @@ SUITE = Suite(
         PGD(eps=EPS, steps=20),
         PGD(eps=EPS, steps=20, loss="margin"),
         PGD(eps=0.5, steps=20, norm="L2"),
-        CW(eps=0.5, steps=30, c=(1.0, 10.0)),
+        CW(eps=0.5, steps=20, c=(1.0, 10.0)),
     ),
-    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.04, max_class_drop=None),
+    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
+    samples=300,
+    attack_batch=300,
     minutes=4,
-    timing_seconds=0.2,
+    timing_seconds=0.1,
 )

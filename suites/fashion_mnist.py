@@ -34,9 +34,9 @@ SUITE = Suite(
         recipe=short,
         seed=(0, 1, 2),
     ),
-    attacks=(FGSM(eps=2 / 255), PGD(eps=2 / 255, steps=20)),
-    policy=Policy(max_clean_drop=0.01, max_robust_drop=0.02),
-    samples=500,
+    attacks=(FGSM(eps=2 / 255), PGD(eps=2 / 255, steps=20), PGD(eps=2 / 255, steps=20, loss="margin")),
+    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
+    samples=300,
     minutes=20,
 )
 

@@ -16,6 +16,14 @@ class Setting:
     name: str = "a"
 
 
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    by: float
+
+    def apply(self, x: float) -> float:
+        return x * self.by
+
+
 def scale(x: float, by: float = 2.0) -> float:
     return x * by
 
@@ -29,6 +37,7 @@ def scale(x: float, by: float = 2.0) -> float:
         (0.1, 0.1 + 1e-16 + 1e-15),
         (scale, describe),
         (functools.partial(scale, by=2), functools.partial(scale, by=3)),
+        (Scale(2).apply, Scale(3).apply),
         (1, "1"),
         (None, 0),
     ],

@@ -3,6 +3,7 @@
 from robustprune.attacks.adapter import LibraryAttack, TorchAttack
 from robustprune.attacks.base import Attack, Evaluation, Found
 from robustprune.attacks.curves import robust_curve
+from robustprune.attacks.catalogue import ATTACKS
 from robustprune.attacks.cw import CW
 from robustprune.attacks.engine import evaluate
 from robustprune.attacks.fgsm import FGSM
@@ -11,6 +12,7 @@ from robustprune.attacks.pgd import PGD
 from robustprune.attacks.transfer import Transfer
 
 __all__ = [
+    "ATTACKS",
     "CW",
     "FGSM",
     "PGD",

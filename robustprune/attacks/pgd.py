@@ -110,7 +110,7 @@ class LinfSteps(torchattacks.PGD):
 
     def advance(self, state: State, grad: Tensor) -> None:
         """Step along the sign of the gradient, then back into the cube."""
-        adv = state["adv"] + length_now(self.lengths, state) * grad.sign()
+        adv = grad.sign().mul_(length_now(self.lengths, state)).add_(state["adv"])
         state["adv"] = project(adv, state["x"], "Linf", self.eps)
 
 

@@ -287,7 +287,7 @@ def test_low_precision_proposes_and_float32_decides(case):
         assert all(not robust or other for robust, other in zip(a.robust, b.robust, strict=True))
         broken = torch.tensor([letter == "b" for letter in a.status])
         assert (labelled(net, adv) != y)[broken].all()
-        assert a.settings["precision"] == "bfloat16, then float32"
+        assert a.notes["precision"] == "bfloat16, then float32"
     assert sum(o.forwards for o in low.outcomes) > sum(o.forwards for o in full.outcomes)
 
 

@@ -1,7 +1,7 @@
 """How fast the engine is: against a plain torchattacks loop, and against the passes it had to make.
 
-Skipped without ROBUSTPRUNE_DATA: `ROBUSTPRUNE_DATA=... pytest tests/benchmarks`. Both sides run in one process,
-on the same network, the same images and the same seed. ROBUSTPRUNE_BENCHMARK_IMAGES takes fewer than 1000.
+Skipped without ROBUSTPRUNE_DATA: `ROBUSTPRUNE_DATA=... pytest tests/benchmarks`. Both sides run in one
+process, on the same network, images and seed. ROBUSTPRUNE_BENCHMARK_IMAGES takes fewer than 1000.
 """
 
 import os
@@ -22,9 +22,7 @@ from robustprune.models.resnet import cifar10_resnet, resnet4b
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        "ROBUSTPRUNE_DATA" not in os.environ, reason="needs ROBUSTPRUNE_DATA: CIFAR-10 and weights"
-    ),
+    pytest.mark.skipif("ROBUSTPRUNE_DATA" not in os.environ, reason="needs ROBUSTPRUNE_DATA"),
 ]
 BATCH = 128
 
@@ -50,11 +48,13 @@ class Setting:
     steps: int
     times: float
     """How many times faster than the loop the engine has to be."""
+    over_bare: float
+    """How much longer than the bare passes it may take; a pass of 0.1 ms a sample lets bookkeeping show."""
 
 
 SETTINGS = [
-    Setting(network="resnet56", eps=1 / 255, steps=20, times=5.0),
-    Setting(network="resnet4b", eps=8 / 255, steps=50, times=3.0),
+    Setting(network="resnet56", eps=1 / 255, steps=20, times=5.0, over_bare=1.15),
+    Setting(network="resnet4b", eps=8 / 255, steps=50, times=3.0, over_bare=2.0),
 ]
 
 
@@ -64,7 +64,7 @@ def predictions(net, x):
 
 
 def plain_loop(net, x, y, eps, steps):
-    """FGSM and PGD as one writes them with torchattacks, at its default step size; returns who resisted both."""
+    """FGSM and PGD as one writes them with torchattacks, default step size; returns who resisted both."""
     torch.manual_seed(0)
     robust = predictions(net, x) == y
     for attack in (torchattacks.FGSM(net, eps=eps), torchattacks.PGD(net, eps=eps, steps=steps)):
@@ -130,7 +130,7 @@ def test_engine_against_a_plain_loop(setting, benchmark):
     )
     assert not (robust & ~loop_robust).any()
     assert forwards + backwards < (loop_forwards + loop_backwards) / 2
-    assert engine_seconds <= 1.15 * floor
+    assert engine_seconds <= setting.over_bare * floor
     assert loop_seconds >= setting.times * engine_seconds
 
 

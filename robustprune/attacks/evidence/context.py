@@ -40,12 +40,12 @@ SIZES: dict[Tier, Sizes] = {
     "quick": Sizes(
         samples=32,
         directions=10,
-        sweep=(0, 1, 4, 16),
+        sweep=(0, 4, 16),
         unbounded_steps=200,
         longer=1,
         restarts=5,
-        queries=100,
-        single=4,
+        queries=50,
+        single=2,
     ),
     "standard": Sizes(
         samples=64,

@@ -105,7 +105,7 @@ def iterative_beats_single(ctx: EvidenceContext) -> Seen:
     return holds(sum(many) <= sum(one) + allowed(len(one), HALF_POINT), seen)
 
 
-@check(15, "more effort changes nothing")
+@check(15, "more effort changes nothing", tier="standard")
 def more_effort(ctx: EvidenceContext) -> Seen:
     """Ten times the steps, or five starts, on what is left robust lower it by a point or less (or one
     sample)."""
