@@ -191,7 +191,7 @@ def priced(subject: Subject, parent: Subject, bench: Bench) -> Cost:
         "removed": subject.removed,
         "suite": (bench.suite.batches, bench.suite.timing_seconds),
         "shape": bench.example().shape,
-        "threads": torch.get_num_threads(),
+        "threads": bench.suite.timing_threads or torch.get_num_threads(),
         "code": code_version("cost", "models"),
         "machine": bench.surroundings["processor"],
     }
@@ -205,6 +205,7 @@ def priced(subject: Subject, parent: Subject, bench: Bench) -> Cost:
             parent=beside,
             batches=bench.suite.batches,
             seconds=bench.suite.timing_seconds,
+            threads=bench.suite.timing_threads,
         )
         return dataclasses.asdict(cost)
 

@@ -132,7 +132,8 @@ class Suite:
 
     `samples` test images (class-balanced; None: all) are attacked. `minutes` states what a cold run costs on two
     cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each number;
-    `attack_batch` samples are attacked at a time (more of them serve a small network better).
+    `attack_batch` samples are attacked at a time (more of them serve a small network better). Latency is
+    taken for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all).
     """
 
     name: str
@@ -146,6 +147,7 @@ class Suite:
     attack_batch: int = 128
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
+    timing_threads: int | None = None
     file: Path | None = None
     quick: bool = False
 

@@ -33,8 +33,8 @@ SUITE = Suite(
         seed=(0, 1, 2),
     ),
     attacks=(FGSM(eps=EPS), PGD(eps=EPS, steps=20), PGD(eps=EPS, steps=20, loss="margin")),
-    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
-    samples=300,
+    policy=Policy(max_clean_drop=0.02, max_robust_drop=0.07, max_class_drop=None),
+    samples=200,
     minutes=35,
-    timing_seconds=2.0,
+    timing_seconds=1.0,
 )

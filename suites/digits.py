@@ -55,4 +55,5 @@ SUITE = Suite(
     attack_batch=300,
     minutes=4,
     timing_seconds=0.1,
+    timing_threads=1,
 )

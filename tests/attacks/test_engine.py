@@ -1,12 +1,16 @@
 """The evaluation loop: who is attacked, in which order, what is counted, and what cannot change a verdict."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 import torch
-from attack_nets import SmallConv, images, labelled, linear_case, linear_net
+from attack_nets import SmallConv, images, labelled, linear_case, linear_net, margins
 from torch import nn
 
 from robustprune.attacks import CW, FGSM, PGD, Noise, TorchAttack, evaluate
 from robustprune.attacks import engine as engine_module
+from robustprune.attacks.sorting import FirstSuccess
 from robustprune.errors import InputError
 
 EPS = 4 / 255
@@ -316,3 +320,33 @@ def test_logits_that_are_no_numbers_are_not_robust():
     net = linear_net(torch.zeros(2, 64), torch.tensor([float("nan"), 0.0]))
     found = evaluate(net, images(3), torch.tensor([0, 0, 1]), [FGSM(eps=0.1)])
     assert found.clean == [False] * 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overreach(PGD):
+    """Steps that leave the ball: twice as far as eps allows, or out of the box."""
+
+    def stepper(self, model):
+        steps = super().stepper(model)
+        steps.advance = lambda state, grad: state.update(adv=state["x"] + 2 * self.eps * grad.sign())
+        return steps
+
+
+def test_an_attack_that_leaves_its_ball_breaks_nothing():
+    net, x, y = linear_case(100)
+    near = margins(net, x, y, 1) <= 0.01
+    far = margins(net, x, y, 1) <= 0.02
+    assert near.sum() < far.sum()
+    outcome = evaluate(net, x, y, [Overreach(eps=0.01, steps=3, random_start=False)]).outcomes[0]
+    assert outcome.status == "r" * 100
+    assert near.sum() > 0
+
+
+@pytest.mark.parametrize(("steady", "circles"), [(0, [True, True, False]), (2, [False, True, False])])
+def test_an_iterate_counts_as_back_only_where_the_steps_are_alike(steady, circles):
+    window = SimpleNamespace(stepper=SimpleNamespace(steady=steady))
+    state = {
+        "history": torch.tensor([[7, 8, 9, 0], [5, 6, 7, 0], [4, 5, 6, 0]]),
+        "step": torch.tensor([3, 3, 3]),
+    }
+    assert FirstSuccess.came_back(window, state, torch.tensor([[7], [7], [7]])).tolist() == circles
