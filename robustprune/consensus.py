@@ -77,9 +77,7 @@ def candidates(votes: Votes, fraction: float = 0.5) -> list[str]:
     return [block for block, rank in zip(blocks, worst.tolist(), strict=True) if rank <= allowed]
 
 
-def agreement(
-    votes: Votes, fraction: float = 0.5, weights: Mapping[str, float] | None = None
-) -> dict[str, float]:
+def agreement(votes: Votes, fraction: float = 0.5, weights: Mapping[str, float] | None = None) -> dict[str, float]:
     """Scores that put all `candidates` before all other blocks, each group in order of its rank sum.
 
     Candidates keep their rank sum; every other block gets the largest possible rank sum on top of its own.
@@ -208,17 +206,11 @@ def _table(votes: Votes) -> tuple[list[str], Array]:
     for name, scores in votes.items():
         if set(scores) != set(blocks):
             other = sorted(set(scores) ^ set(blocks))
-            raise InputError(
-                f"consensus: {name} scores other blocks than {next(iter(votes))}: {', '.join(other)}"
-            )
+            raise InputError(f"consensus: {name} scores other blocks than {next(iter(votes))}: {', '.join(other)}")
         bad = [block for block in blocks if not np.isfinite(scores[block])]
         if bad:
-            raise InputError(
-                f"consensus: {name} gives NaN or Inf to {', '.join(bad)}, expected finite scores"
-            )
-    return blocks, np.array(
-        [[scores[block] for block in blocks] for scores in votes.values()], dtype=np.float64
-    )
+            raise InputError(f"consensus: {name} gives NaN or Inf to {', '.join(bad)}, expected finite scores")
+    return blocks, np.array([[scores[block] for block in blocks] for scores in votes.values()], dtype=np.float64)
 
 
 def _factors(votes: Votes, weights: Mapping[str, float] | None) -> Array:
@@ -226,12 +218,8 @@ def _factors(votes: Votes, weights: Mapping[str, float] | None) -> Array:
         return np.ones(len(votes))
     if set(weights) != set(votes):
         other = sorted(set(weights) ^ set(votes))
-        raise InputError(
-            f"consensus: weights and voters differ in {', '.join(other)}, expected one weight a voter"
-        )
+        raise InputError(f"consensus: weights and voters differ in {', '.join(other)}, expected one weight a voter")
     factors = np.array([weights[name] for name in votes], dtype=np.float64)
     if not np.isfinite(factors).all() or (factors < 0).any() or not factors.any():
-        raise InputError(
-            f"consensus: weights {dict(weights)}, expected finite numbers >= 0, at least one above 0"
-        )
+        raise InputError(f"consensus: weights {dict(weights)}, expected finite numbers >= 0, at least one above 0")
     return factors

@@ -111,9 +111,7 @@ def _git(*arguments: str) -> str | None:
 def _output(*command: str) -> str | None:
     """What a command prints; None if it is absent, fails or takes over 5 seconds."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=5, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=5, check=False)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

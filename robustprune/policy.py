@@ -121,9 +121,7 @@ def load_policy(path: str | Path) -> Policy:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"{path}: not TOML: {error}; expected lines such as: max_clean_drop = 0.01"
-        ) from error
+        raise InputError(f"{path}: not TOML: {error}; expected lines such as: max_clean_drop = 0.01") from error
     if set(table) == {"policy"} and isinstance(table["policy"], dict):
         table = table["policy"]
     values: dict[str, Any] = {
@@ -156,9 +154,7 @@ def _problem(key: str, value: Any) -> str | None:
 
 def _number(low: float, high: float) -> Callable[[Any], bool]:
     """Accept a number from low up to, not including, high."""
-    return lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
-    )
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
 
 
 def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:

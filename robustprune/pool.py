@@ -99,7 +99,7 @@ def _end_with_parent() -> None:
 
 
 def _prepare(case_id: str) -> None:
-    """Work on one case; the suite and its data are loaded when the first case arrives, so that errors have a way out."""
+    """Work on one case. Suite and data are loaded when the first case arrives, so that errors have a way out."""
     import torch
 
     from robustprune.runner import open_bench, prepare_case

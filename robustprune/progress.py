@@ -56,4 +56,6 @@ class Display:
         self.bars.update(self.whole, completed=len(self.done))
         if not self.console.is_terminal:
             seconds = time.monotonic() - self.began
-            self.console.print(f"[{len(self.done)}/{self.cases}] {seconds:5.0f} s  {case}", highlight=False, markup=False)
+            self.console.print(
+                f"[{len(self.done)}/{self.cases}] {seconds:5.0f} s  {case}", highlight=False, markup=False
+            )

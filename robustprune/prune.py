@@ -111,9 +111,7 @@ def _check(
         raise InputError(f"choose: count {count}, keep_per_stage {keep_per_stage}; expected 0 or more")
     unscored = [block.name for block in candidates if isnan(scores.get(block.name, float("nan")))]
     if unscored:
-        raise InputError(
-            f"choose: no score for {', '.join(unscored[:3])}; expected a number for every eligible block"
-        )
+        raise InputError(f"choose: no score for {', '.join(unscored[:3])}; expected a number for every eligible block")
     most = most_removable(blocks, keep_per_stage, protect_first)
     if count > most:
         without = most_removable(blocks, 0, protect_first)

@@ -83,7 +83,7 @@ class SuiteFile(pytest.File):
             cost = f"{self.suite.name} costs about {self.suite.minutes:g} minutes"
             self.config.stash[LEFT_OUT].append(f"{cost}; name its file or give --long-suites to run it")
             return
-        claims = ["evidence", "clean", *(f"{a.name} {a.threat}" for a in self.suite.attacks), "worst case"]
+        claims = ["evidence", "clean", *(f"{a.name}, {a.threat}" for a in self.suite.attacks), "worst case"]
         for case in self.suite.cases:
             for claim in claims:
                 yield ClaimTest.from_parent(self, name=f"{case.id}[{claim}]", case=case.id, claim=claim)

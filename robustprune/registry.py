@@ -1,7 +1,7 @@
 """Names for the command line. Objects are all a suite needs; a name serves only where one has to be typed.
 
-Other packages add names through the entry-point group `robustprune.plugins`: an entry `criteria.mine = pkg.module:factory`
-makes the criterion `mine` known here.
+Other packages add names through the entry-point group `robustprune.plugins`: an entry
+`criteria.mine = pkg.module:factory` makes the criterion `mine` known here.
 """
 
 from __future__ import annotations

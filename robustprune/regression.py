@@ -50,7 +50,7 @@ class Change:
 
 def claims(case: CaseResult) -> dict[str, list[bool]]:
     """Claim -> per sample, whether it held."""
-    attacks = {f"{outcome.attack} {outcome.threat}": outcome.robust for outcome in case.outcomes}
+    attacks = {f"{outcome.attack}, {outcome.threat}": outcome.robust for outcome in case.outcomes}
     return {CLEAN: case.clean, **attacks, WORST: case.worst}
 
 
@@ -60,7 +60,9 @@ def change(now: CaseResult, before: CaseResult, claim: str, policy: Policy, toge
         raise InputError(f"{now.case}: measured on other samples than before ({before.sample_hash}); approve it anew")
     old, new = (claims(result).get(claim) for result in (before, now))
     if old is None or new is None:
-        raise InputError(f"{now.case}: {claim!r} was not measured {'before' if old is None else 'now'}; approve it anew")
+        raise InputError(
+            f"{now.case}: {claim!r} was not measured {'before' if old is None else 'now'}; approve it anew"
+        )
     margin = policy.max_clean_drop if claim == CLEAN else policy.max_robust_drop
     usual, strict = paired(old, new, 0.95), paired(old, new, 1 - 0.05 / together)
     verdict: Decision = "INCONCLUSIVE"
@@ -92,7 +94,7 @@ def changes(now: Sequence[CaseResult], before: Sequence[CaseResult], policy: Pol
 
 
 def environment_differences(now: Sequence[CaseResult], before: Sequence[CaseResult]) -> list[str]:
-    """What differs between the machines and libraries of two result sets, one line each; times and sizes depend on it."""
+    """What differs between the machines and libraries of two result sets, one line each; times depend on it."""
     lines = []
     here, there = ({str(k): v for case in side for k, v in case.environment.items()} for side in (now, before))
     for key in sorted(here.keys() | there.keys()):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -116,7 +116,7 @@ def attacked(subject: Subject, parent: Subject, sample: Split, bench: Bench) -> 
 
         def make(key: str, chain: Sequence[Attack] = chain) -> dict[str, Any]:
             x, y = sample.x.to(bench.device), sample.y.to(bench.device)
-            tick = lambda done, total: bench.tick(f"attack {chain[0].threat}", done, total)  # noqa: E731
+            tick = partial(bench.tick, f"attack {chain[0].threat}")
             found = evaluate(
                 subject.model,
                 x,
@@ -234,7 +234,9 @@ def _on(subject: Subject, parent: Subject, bench: Bench) -> dict[str, Any]:
 
 
 def _blocks(parent: Subject, bench: Bench) -> list[str]:
-    make = lambda key: {"blocks": [b.name for b in find_blocks(parent.model, bench.example())]}  # noqa: E731
+    def make(key: str) -> dict[str, Any]:
+        return {"blocks": [block.name for block in find_blocks(parent.model, bench.example())]}
+
     settings = {"parent": parent.identity, "code": code_version("models")}
     blocks: list[str] = bench.store.once("blocks", settings, make)["blocks"]
     return blocks

@@ -166,9 +166,7 @@ def paired(parent: Sequence[bool], child: Sequence[bool], confidence: float = 0.
     (1, 2, -0.25)
     """
     if len(parent) != len(child) or not parent:
-        raise InputError(
-            f"paired: {len(parent)} and {len(child)} samples: expected the same samples, at least one"
-        )
+        raise InputError(f"paired: {len(parent)} and {len(child)} samples: expected the same samples, at least one")
     fixed, broken = _discordant(parent, child)
     n = len(parent)
     low, high = tango(fixed, broken, n, confidence)

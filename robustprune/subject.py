@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -232,7 +232,9 @@ def _scores(
     def make(key: str) -> dict[str, Any]:
         sample = scoring_sample(bench.data, strategy, seed)
         blocks = eligible(find_blocks(net, bench.example()), protect_first=strategy.protect_first)
-        ctx = ScoringContext(model=net, blocks=blocks, x=sample.x.to(bench.device), y=sample.y.to(bench.device), seed=seed)
+        ctx = ScoringContext(
+            model=net, blocks=blocks, x=sample.x.to(bench.device), y=sample.y.to(bench.device), seed=seed
+        )
         return score(strategy.criterion, ctx)
 
     return bench.store.once("scores", settings, make)
@@ -250,10 +252,11 @@ def _count(strategy: Strategy, blocks: list[Block]) -> int:
     return max(1, round(strategy.remove * len(eligible(blocks, protect_first=strategy.protect_first))))
 
 
-def _train(net: nn.Module, recipe: Recipe | None, seed: int, bench: Bench, stage: str, teacher: nn.Module | None) -> None:
+def _train(
+    net: nn.Module, recipe: Recipe | None, seed: int, bench: Bench, stage: str, teacher: nn.Module | None
+) -> None:
     if recipe is not None:
-        tick = lambda done, total: bench.tick(stage, done, total)  # noqa: E731
-        finetune(net, bench.data.train, recipe, seed, teacher=teacher, tick=tick)
+        finetune(net, bench.data.train, recipe, seed, teacher=teacher, tick=partial(bench.tick, stage))
     net.eval()
 
 

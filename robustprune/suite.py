@@ -69,7 +69,9 @@ class Strategy:
     def __post_init__(self) -> None:
         share = isinstance(self.remove, float)
         if (share and not 0 < self.remove < 1) or (not share and self.remove < 1):
-            raise InputError(f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1")
+            raise InputError(
+                f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1"
+            )
         if self.step is not None and self.step < 1:
             raise InputError(f"step={self.step!r}: expected None (one-shot) or at least 1 block at a time")
 
@@ -131,9 +133,9 @@ class Suite:
     """A named set of cases on one data set, under the same attacks, judged by one policy.
 
     `samples` test images (class-balanced; None: all) are attacked. `minutes` states what a cold run costs on two
-    cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each number;
-    `attack_batch` samples are attacked at a time (more of them serve a small network better). Latency is
-    taken for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all).
+    cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each
+    number; `attack_batch` samples are attacked at a time (more of them serve a small network better). Latency is taken
+    for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all).
     """
 
     name: str
@@ -163,7 +165,9 @@ class Suite:
         names = [case.id for case in cases]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise InputError(f"suite {self.name!r}: two cases are named {twice[0]!r}; give models or recipes other names")
+            raise InputError(
+                f"suite {self.name!r}: two cases are named {twice[0]!r}; give models or recipes other names"
+            )
         object.__setattr__(self, "cases", tuple(cases))
 
     def quickly(self) -> Suite:

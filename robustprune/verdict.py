@@ -102,9 +102,7 @@ def accuracy(
     )
 
 
-def robustness(
-    candidate: CaseResult, parent: CaseResult, margin: float, confidence: float
-) -> Iterator[Finding]:
+def robustness(candidate: CaseResult, parent: CaseResult, margin: float, confidence: float) -> Iterator[Finding]:
     """Judge the worst case over all attacks, then every attack that ran on both."""
     if not candidate.outcomes or not parent.outcomes:
         return
@@ -116,9 +114,7 @@ def robustness(
     for outcome in candidate.outcomes:
         if _key(outcome) in theirs:
             before = theirs[_key(outcome)].robust
-            found = accuracy(
-                f"robust accuracy, {_title(outcome)}", before, outcome.robust, margin, confidence
-            )
+            found = accuracy(f"robust accuracy, {_title(outcome)}", before, outcome.robust, margin, confidence)
             yield _with_something_to_lose(found, before)
 
 
@@ -263,9 +259,7 @@ def _reason(verdict: Decision, margin: float, n: int, needed: int | None) -> str
         return f"lost more than {allowed}"
     if needed is None:
         return f"on {allowed} exactly, which no number of samples settles"
-    return (
-        f"{n:,} samples cannot tell if it is within {allowed}; a difference like this takes about {needed:,}"
-    )
+    return f"{n:,} samples cannot tell if it is within {allowed}; a difference like this takes about {needed:,}"
 
 
 def _points(share: float) -> str:

@@ -6,6 +6,7 @@ measurements and the latest results of every suite; it is local and only saves w
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +115,9 @@ def approve(suite: Suite, place: Shelf) -> list[Path]:
     cases = results.load(place.latest / BASELINE)
     missing = sorted({case.id for case in suite.cases} - {case.case for case in cases})
     if missing:
-        raise InputError(f"{suite.name}: the latest results lack {len(missing)} cases, first {missing[0]}; run it whole")
+        raise InputError(
+            f"{suite.name}: the latest results lack {len(missing)} cases, first {missing[0]}; run it whole"
+        )
     place.approved.mkdir(parents=True, exist_ok=True)
     results.save(cases, place.approved / BASELINE)
     return [place.approved / BASELINE, *write_tables(cases, place.approved)]
@@ -127,8 +130,16 @@ def suite_files(folder: Path) -> list[Path]:
 
 
 def defines_suite(file: Path) -> bool:
-    """True for a file with a module-level `SUITE = ...`; nothing is imported."""
+    """True for a file with a module-level `SUITE = ...`, or one that does not parse and may have it. Imports nothing."""
     try:
-        return any(line.startswith(("SUITE =", "SUITE:")) for line in file.read_text().splitlines())
+        text = file.read_text()
+        if "SUITE" not in text:
+            return False
+        body = ast.parse(text).body
     except (OSError, UnicodeDecodeError):
         return False
+    except SyntaxError:
+        return "\nSUITE" in f"\n{text}"
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]
+    return any(isinstance(target, ast.Name) and target.id == "SUITE" for target in targets)

@@ -29,9 +29,7 @@ strategies = [
     for criterion in (Random(), DepthFirst(), WeightNorm(), Cka(), Consensus())
     for blocks in (2, 4)
 ]
-usual = grid(
-    model=Model(name="resnet20", build=build, recipe=train), strategy=strategies, recipe=short, seed=(0, 1, 2)
-)
+usual = grid(model=Model(name="resnet20", build=build, recipe=train), strategy=strategies, recipe=short, seed=(0, 1, 2))
 robust = grid(
     model=Model(name="resnet20-at", build=build, recipe=train_robust),
     strategy=strategies,

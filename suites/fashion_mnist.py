@@ -1,4 +1,4 @@
-"""Fashion-MNIST: a ResNet-20 on 28 x 28 images, pruned by five criteria at two budgets. About 20 minutes on two cores.
+"""Fashion-MNIST: a ResNet-20, two of its 9 blocks removed by five criteria. About 12 minutes on two cores.
 
 The parent was trained here and lies beside this file; `python suites/fashion_mnist.py` trains it anew. Data: found in
 the data folder or where Debian's package puts it; `fashion_mnist(download=True)` gets it through torchvision.
@@ -21,23 +21,21 @@ resnet20 = Model(name="resnet20", build=build, weights="weights/fashion_resnet20
 train = Recipe(name="train", epochs=5, lr=0.1, augment="flip", samples=30_000)
 short = Recipe(name="ft", epochs=1, lr=0.02, augment="flip", distill=0.5, samples=4_000)
 
+CRITERIA = (Random(), DepthFirst(), WeightNorm(), Cka(), Consensus())
+
 SUITE = Suite(
     name="fashion_mnist",
     data=fashion_mnist,
     cases=grid(
         model=resnet20,
-        strategy=[
-            Strategy(criterion=criterion, remove=blocks)
-            for criterion in (Random(), DepthFirst(), WeightNorm(), Cka(), Consensus())
-            for blocks in (1, 2)
-        ],
+        strategy=[Strategy(criterion=criterion, remove=2) for criterion in CRITERIA],
         recipe=short,
         seed=(0, 1, 2),
     ),
     attacks=(FGSM(eps=2 / 255), PGD(eps=2 / 255, steps=20), PGD(eps=2 / 255, steps=20, loss="margin")),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
     samples=300,
-    minutes=20,
+    minutes=12,
 )
 
 if __name__ == "__main__":

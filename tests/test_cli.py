@@ -88,8 +88,9 @@ def test_more_blocks_than_can_go(tmp_path):
 
 def test_images_outside_the_unit_range(tmp_path):
     text = TINY.replace("    data=digits,", "    data=brighter,").replace(
-        "SUITE =", "def brighter():\n    import robustprune.data as d\n    one = digits()\n"
-        "    return d.Data('x', one.classes, d.Split(one.train.x * 16, one.train.y), one.test, 'x')\n\nSUITE ="
+        "SUITE =",
+        "def brighter():\n    import robustprune.data as d\n    one = digits()\n"
+        "    return d.Data('x', one.classes, d.Split(one.train.x * 16, one.train.y), one.test, 'x')\n\nSUITE =",
     )
     one_line_on_stderr(call("run", write_tiny(tmp_path, text)), "pixels from 0 to 16", "0 to 1")
 
@@ -175,5 +176,5 @@ def test_a_weaker_result_is_found(home, tmp_path):
     (tmp_path / "cases.json.gz").write_bytes(gzip.compress(json.dumps(content).encode()))
     result = call("compare", file, tmp_path)
     assert result.exit_code == 1
-    assert "net/parent, FGSM Linf" in result.stdout
+    assert "net/parent, FGSM, Linf" in result.stdout
     assert "newly broken" in result.stdout

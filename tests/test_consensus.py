@@ -89,9 +89,7 @@ def test_weighted_sum_by_hand():
 
 def test_constant_scores_weigh_nothing():
     flat = {"a": VOTES["a"], "flat": dict.fromkeys("pqrs", 3.0)}
-    assert weighted_sum(flat) == pytest.approx(
-        {b: (v + 0.5) / 2 for b, v in weighted_sum({"a": VOTES["a"]}).items()}
-    )
+    assert weighted_sum(flat) == pytest.approx({b: (v + 0.5) / 2 for b, v in weighted_sum({"a": VOTES["a"]}).items()})
     sums = rank_sum(flat)
     assert sorted(sums, key=sums.get) == list("pqrs")
 

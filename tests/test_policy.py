@@ -66,11 +66,7 @@ def test_a_blocking_check_that_failed_overrides_everything(role):
     parent = network(*rows(1000, 80, 400))
     stronger = network(*rows(1000, 80, 100), name="masked")
     bad = made_up.checks(c12="fail", c3="pass")
-    pair = (
-        (replace(stronger, checks=bad), parent)
-        if role == "candidate"
-        else (stronger, replace(parent, checks=bad))
-    )
+    pair = (replace(stronger, checks=bad), parent) if role == "candidate" else (stronger, replace(parent, checks=bad))
     verdict = judge(*pair)
     assert verdict.verdict == "UNTRUSTED"
     assert verdict.reasons == [f"validity check 12, {role}: check 12: fail: seen"]
@@ -133,10 +129,7 @@ def test_the_class_floor_finds_the_one_class_that_fell():
     found = {finding.measure: finding for finding in verdict.findings}
     cats = found["clean accuracy, worst class (cat)"]
     assert (cats.verdict, cats.n, cats.difference) == ("FAIL", 300, -0.2)
-    assert (
-        judge(network(fallen, fallen), network(right, robust), replace(loose, max_class_drop=None)).verdict
-        == "PASS"
-    )
+    assert judge(network(fallen, fallen), network(right, robust), replace(loose, max_class_drop=None)).verdict == "PASS"
 
 
 def test_needed_samples_of_a_class_are_stated_for_the_whole_set():
@@ -174,9 +167,7 @@ def test_other_samples_are_refused():
         judge(replace(parent, clean=[True]), parent)
 
 
-@pytest.mark.parametrize(
-    ("n", "margin", "discordant"), [(400, 0.02, 0.0), (1000, 0.02, 0.02), (1500, 0.01, 0.04)]
-)
+@pytest.mark.parametrize(("n", "margin", "discordant"), [(400, 0.02, 0.0), (1000, 0.02, 0.02), (1500, 0.01, 0.04)])
 def test_the_gate_passes_a_truly_inferior_network_in_at_most_5_percent_of_2000_trials(n, margin, discordant):
     """The true drop equals the margin; `discordant` is the share fixed, and of as many broken."""
     rng = np.random.default_rng(2024)
@@ -204,8 +195,7 @@ def test_a_network_well_within_its_margin_passes_and_one_far_beyond_fails():
 
 def test_exit_codes_and_summary():
     made = {
-        d: Verdict(case="c", parent="p", verdict=d, findings=())
-        for d in ("PASS", "FAIL", "INCONCLUSIVE", "UNTRUSTED")
+        d: Verdict(case="c", parent="p", verdict=d, findings=()) for d in ("PASS", "FAIL", "INCONCLUSIVE", "UNTRUSTED")
     }
     assert exit_code([made["PASS"], made["FAIL"], made["UNTRUSTED"]]) == 1
     assert exit_code([made["PASS"], made["UNTRUSTED"]]) == 3

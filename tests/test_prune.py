@@ -171,9 +171,7 @@ def test_step_by_step_ends_where_one_shot_ends():
 def blocks_of(stages):
     """Blocks named a, b, ... with the stages given as digits, the first of each stage opening it."""
     return [
-        Block(
-            name=chr(97 + i), container="", stage=int(s), position=i, shape=(1,), first=stages.index(s) == i
-        )
+        Block(name=chr(97 + i), container="", stage=int(s), position=i, shape=(1,), first=stages.index(s) == i)
         for i, s in enumerate(stages)
     ]
 

@@ -29,7 +29,7 @@ def run(folder: Path, pytester: pytest.Pytester, *options: str):
 def test_the_same_measurements_pass_claim_by_claim(approved, pytester):
     result = run(approved, pytester, "-v")
     result.assert_outcomes(passed=3 * 5)
-    result.stdout.fnmatch_lines(["*net/cka-2/ft/seed0*PGD-3 Linf 12.75/255* PASSED*"])
+    result.stdout.fnmatch_lines(["*net/cka-2/ft/seed0*PGD-3, Linf 12.75/255* PASSED*"])
 
 
 def test_a_weaker_case_fails_and_says_what_broke(approved, pytester):

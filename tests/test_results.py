@@ -21,7 +21,13 @@ COST = Cost(
     device="cpu",
 )
 FGSM = Outcomes(
-    attack="FGSM", norm="Linf", eps=0.1, settings={}, status="erbb", distance=[math.nan, math.nan, 0.1, 0.05], steps=[0, 1, 1, 1]
+    attack="FGSM",
+    norm="Linf",
+    eps=0.1,
+    settings={},
+    status="erbb",
+    distance=[math.nan, math.nan, 0.1, 0.05],
+    steps=[0, 1, 1, 1],
 )
 PGD = replace(FGSM, attack="PGD-20", status="ebpp", distance=[math.nan, 0.1, math.nan, math.nan], steps=[0, 9, 0, 0])
 CASE = CaseResult(
@@ -71,7 +77,9 @@ def test_a_sample_that_could_not_be_attacked_is_not_robust():
     assert replace(FGSM, status="rrrf").robust == [True, True, True, False]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b[:30] + b"xx" + b[32:], lambda b: b"", lambda b: b"hello"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-20], lambda b: b[:30] + b"xx" + b[32:], lambda b: b"", lambda b: b"hello"]
+)
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
     path = tmp_path / "x.json.gz"
     results.save([CASE], path)

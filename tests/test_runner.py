@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from suite_files import write_tiny
 
 from robustprune import workspace
 from robustprune.errors import InputError
@@ -11,7 +12,6 @@ from robustprune.runner import chains, open_bench, run_case, run_suite
 from robustprune.store import Store
 from robustprune.subject import case_subject, parent_subject
 from robustprune.suite import Model, load_suite
-from suite_files import write_tiny
 
 
 class Silent:

@@ -52,9 +52,7 @@ def _profile_likelihood_score(fixed, broken, n, d):
     return (fixed - broken - n * d) / math.sqrt(n * (2 * q + d - d * d))
 
 
-@pytest.mark.parametrize(
-    ("fixed", "broken", "n"), [(3, 9, 32), (40, 20, 160), (0, 7, 60), (7, 0, 60), (5, 5, 10)]
-)
+@pytest.mark.parametrize(("fixed", "broken", "n"), [(3, 9, 32), (40, 20, 160), (0, 7, 60), (7, 0, 60), (5, 5, 10)])
 def test_ends_solve_the_score_equation_with_a_numerically_maximised_likelihood(fixed, broken, n):
     low, high = st.tango(fixed, broken, n)
     assert _profile_likelihood_score(fixed, broken, n, low) == pytest.approx(Z, abs=1e-4)
@@ -95,8 +93,7 @@ def test_sign_flip_is_mcnemar_for_one_seed_and_brute_force_for_more():
         assert st.sign_flip([1] * fixed + [-1] * broken + [0] * 4) == pytest.approx(st.mcnemar(fixed, broken))
     values = [3, -2, -2, 1, -3, -1, -1, 2, -3]
     sums = [
-        abs(sum(s * v for s, v in zip(signs, values, strict=True)))
-        for signs in itertools.product([1, -1], repeat=9)
+        abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in itertools.product([1, -1], repeat=9)
     ]
     assert st.sign_flip(values) == pytest.approx(np.mean([s >= abs(sum(values)) for s in sums]))
 

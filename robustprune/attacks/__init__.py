@@ -2,8 +2,8 @@
 
 from robustprune.attacks.adapter import LibraryAttack, TorchAttack
 from robustprune.attacks.base import Attack, Evaluation, Found
-from robustprune.attacks.curves import robust_curve
 from robustprune.attacks.catalogue import ATTACKS
+from robustprune.attacks.curves import robust_curve
 from robustprune.attacks.cw import CW
 from robustprune.attacks.engine import evaluate
 from robustprune.attacks.fgsm import FGSM

@@ -94,9 +94,7 @@ class LibraryAttack(Attack):
             target.tick(len(row))
         return found
 
-    def _batch(
-        self, target: Target, x: Tensor, y: Tensor, row: Tensor, seed: int, found: Found
-    ) -> Exception | None:
+    def _batch(self, target: Target, x: Tensor, y: Tensor, row: Tensor, seed: int, found: Found) -> Exception | None:
         """Attack the samples `row`; return why that was not possible."""
         try:
             watched = Watched(target, x[row].to(target.device), y[row].to(target.device), self.norm, self.eps)

@@ -59,9 +59,7 @@ def checkpoints(steps: int) -> list[int]:
 class _Run:
     """The state of one run; every tensor has a row for each sample that is still right."""
 
-    def __init__(
-        self, x: Tensor, y: Tensor, target: Tensor | None, start: Tensor, eps: float, norm: Norm
-    ) -> None:
+    def __init__(self, x: Tensor, y: Tensor, target: Tensor | None, start: Tensor, eps: float, norm: Norm) -> None:
         self.x, self.y, self.target, self.at = x, y, target, start
         self.eps, self.norm = eps, norm
         self.before = start

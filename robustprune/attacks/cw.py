@@ -60,9 +60,7 @@ class CW(SteppedAttack):
         if self.norm != "L2":
             raise InputError(f"CW(norm={self.norm!r}): expected 'L2', the only norm it minimises")
         if self.steps < 1 or not self.c or min(self.c) <= 0 or sorted(self.c) != list(self.c):
-            raise InputError(
-                f"CW(steps={self.steps}, c={self.c}): expected steps >= 1 and rising positive values of c"
-            )
+            raise InputError(f"CW(steps={self.steps}, c={self.c}): expected steps >= 1 and rising positive values of c")
 
     @property
     def title(self) -> str:

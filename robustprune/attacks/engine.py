@@ -232,7 +232,6 @@ def check_classes(y: Tensor, classes: int) -> None:
         raise InputError(f"y: expected classes 0..{classes - 1} as the model has logits, found {low}..{high}")
 
 
-
 def scatter(values: Tensor, row: Tensor, n: int, empty: float) -> list[Any]:
     """Return `values` (m,) at the places `row` of a list of n, `empty` elsewhere."""
     full = torch.full((n,), empty, dtype=values.dtype)

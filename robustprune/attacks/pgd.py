@@ -47,13 +47,9 @@ class PGD(SteppedAttack):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.steps < 1 or self.restarts < 1:
-            raise InputError(
-                f"PGD(steps={self.steps}, restarts={self.restarts}): expected at least 1 of each"
-            )
+            raise InputError(f"PGD(steps={self.steps}, restarts={self.restarts}): expected at least 1 of each")
         if self.restarts > 1 and not self.random_start:
-            raise InputError(
-                "PGD(restarts>1, random_start=False): every restart would be the same; use restarts=1"
-            )
+            raise InputError("PGD(restarts>1, random_start=False): every restart would be the same; use restarts=1")
         if self.loss not in ("ce", "margin"):
             raise InputError(f"PGD(loss={self.loss!r}): expected 'ce' or 'margin'")
 
@@ -144,9 +140,7 @@ def length_now(lengths: Tensor, state: State) -> Tensor:
     return rows(lengths.to(state["adv"].device)[state["step"] - 1], state["adv"])
 
 
-def one_direction(
-    generator: np.random.Generator, dimensions: int
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def one_direction(generator: np.random.Generator, dimensions: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Return a vector in a random direction whose L2 norm is uniform in [0,1]."""
     draw = generator.standard_normal(dimensions, dtype=np.float32)
     return draw * np.float32(generator.random() / max(float(np.linalg.norm(draw)), 1e-12))

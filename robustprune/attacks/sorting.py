@@ -126,9 +126,7 @@ class SmallestSuccess(Window):
         self.found.success[row] |= distance <= self.attack.eps
         if self.found.adversarial is not None:
             self.found.adversarial[row] = smaller["candidate"].cpu()
-        enough = self.found.success[batch["row"].cpu()].to(batch["step"].device) & (
-            not self.attack.exhaustive
-        )
+        enough = self.found.success[batch["row"].cpu()].to(batch["step"].device) & (not self.attack.exhaustive)
         self.decide(take(batch, enough))
         self.end_run(take(batch, ~enough))
 

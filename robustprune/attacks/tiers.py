@@ -28,9 +28,7 @@ from robustprune.errors import InputError
 NAMES = ("quick", "standard", "full")
 
 
-def tier(
-    name: str, norm: Norm, eps: float, n_classes: int = 10, *, parent: object | None = None
-) -> tuple[Attack, ...]:
+def tier(name: str, norm: Norm, eps: float, n_classes: int = 10, *, parent: object | None = None) -> tuple[Attack, ...]:
     """Return the attacks of tier `name` for one threat model, cheapest first.
 
     `n_classes` is the number of logits of the network. With `parent` (anything but None) the standard and

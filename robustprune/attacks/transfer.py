@@ -46,9 +46,7 @@ class Transfer(PGD):
     def run(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
         """Attack with the gradients of each parent; see `Attack.run`. Raises InputError without a parent."""
         if not target.parents:
-            raise InputError(
-                f"{self.name}: needs the network to transfer from; call evaluate(..., parent=network)"
-            )
+            raise InputError(f"{self.name}: needs the network to transfer from; call evaluate(..., parent=network)")
         sample = x[:SAMPLES].to(target.device)
         guides = tuple(attack_copy(parent, sample)[0] for parent in target.parents)
         mine = replace(target, parents=guides)

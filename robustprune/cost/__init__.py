@@ -78,9 +78,7 @@ def _check(example: Tensor, batches: Sequence[int], seconds: float, threads: int
     if not batches or min(batches) < 1:
         raise InputError(f"cost: batches={tuple(batches)}, expected one or more sizes of at least 1")
     if seconds <= 0 or (threads is not None and threads < 1):
-        raise InputError(
-            f"cost: seconds={seconds}, threads={threads}, expected above 0, and None or at least 1"
-        )
+        raise InputError(f"cost: seconds={seconds}, threads={threads}, expected above 0, and None or at least 1")
 
 
 def _device(model: nn.Module, otherwise: torch.device) -> torch.device:

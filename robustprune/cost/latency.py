@@ -24,9 +24,7 @@ FEWEST, MOST = 3, 1000
 """Timed rounds, whatever the time budget."""
 
 
-def latency(
-    model: nn.Module, x: Tensor, seconds: float, parent: nn.Module | None = None
-) -> NDArray[np.float64]:
+def latency(model: nn.Module, x: Tensor, seconds: float, parent: nn.Module | None = None) -> NDArray[np.float64]:
     """Time forward passes of batch `x`, in eval mode, without gradients; milliseconds, one row a round.
 
     The first column is `model`, the second (where given) its `parent`, timed in turn. About `seconds` are

@@ -72,9 +72,7 @@ def peak_memory(model: nn.Module, x: Tensor) -> tuple[int, str]:
     340
     """
     held = [*model.parameters(), *model.buffers(), x]
-    base = sum(
-        {storage.data_ptr(): storage.nbytes() for storage in map(Tensor.untyped_storage, held)}.values()
-    )
+    base = sum({storage.data_ptr(): storage.nbytes() for storage in map(Tensor.untyped_storage, held)}.values())
     with evaluating(model), torch.no_grad():
         if x.device.type == "cuda":
             return base + _cuda_peak(model, x), CUDA_METHOD

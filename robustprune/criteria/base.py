@@ -59,9 +59,7 @@ class FeatureCriterion(ABC):
 
     def __call__(self, ctx: ScoringContext) -> dict[str, float]:
         """Distance between the features with and without each block; higher = keep."""
-        return {
-            b.name: self.distance(ctx.features, ctx.without(b.name).features, ctx.labels) for b in ctx.blocks
-        }
+        return {b.name: self.distance(ctx.features, ctx.without(b.name).features, ctx.labels) for b in ctx.blocks}
 
 
 def known_classes(labels: Labels, classes: int) -> None:

@@ -54,20 +54,14 @@ class ScoringContext:
     seed: int = 0
     batch_size: int = 128
     _others: dict[Inputs, ScoringContext] = field(default_factory=dict, init=False, repr=False)
-    _scores: dict[int, tuple[Criterion, dict[str, float]]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _scores: dict[int, tuple[Criterion, dict[str, float]]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.x) < 2 or self.y.shape != self.x.shape[:1]:
             shapes = f"{tuple(self.x.shape)} and {tuple(self.y.shape)}"
-            raise InputError(
-                f"scoring samples: x and y have shapes {shapes}, expected n >= 2 images and n labels"
-            )
+            raise InputError(f"scoring samples: x and y have shapes {shapes}, expected n >= 2 images and n labels")
         if not self.blocks:
-            raise InputError(
-                "scoring: no candidate blocks, expected at least one (see models.blocks.find_blocks)"
-            )
+            raise InputError("scoring: no candidate blocks, expected at least one (see models.blocks.find_blocks)")
         if self.batch_size < 1:
             raise InputError(f"scoring: batch_size = {self.batch_size}, expected at least 1")
 
@@ -139,9 +133,7 @@ class ScoringContext:
                 for name in self.modules:
                     parts[name].add(tape.without(name), probe.features, len(x))
         whole, influence = dense.whole(), changes.means()
-        return _Sweep(
-            dense=whole, without={n: part.whole() for n, part in parts.items()}, influence=influence
-        )
+        return _Sweep(dense=whole, without={n: part.whole() for n, part in parts.items()}, influence=influence)
 
     @cached_property
     def _influence(self) -> dict[str, float]:

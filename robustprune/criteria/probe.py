@@ -80,9 +80,7 @@ class Parts:
         for what, values in (("features", whole.features), ("logits", whole.logits)):
             if not np.isfinite(values).all():
                 count = int((~np.isfinite(values)).any(axis=1).sum())
-                raise InputError(
-                    f"{self.source}: {what} of {count} samples are NaN or Inf, expected finite values"
-                )
+                raise InputError(f"{self.source}: {what} of {count} samples are NaN or Inf, expected finite values")
         return whole
 
 
@@ -104,9 +102,7 @@ class Changes:
         """Block -> mean over samples. Raises InputError for a block never called, or one with NaN or Inf."""
         for name, total in self._sums.items():
             if not self._counts[name]:
-                raise InputError(
-                    f"block {name}: the forward pass never calls it, expected a block that is used"
-                )
+                raise InputError(f"block {name}: the forward pass never calls it, expected a block that is used")
             if not np.isfinite(total):
                 raise InputError(f"block {name}: its activations hold NaN or Inf, expected finite values")
         return {name: total / self._counts[name] for name, total in self._sums.items()}

@@ -43,9 +43,7 @@ def frontier(model: nn.Module, blocks: Iterable[nn.Module]) -> list[nn.Module]:
     def visit(module: nn.Module) -> None:
         inside = wanted.intersection(module.modules())
         if module in wanted and len(inside) > 1:
-            raise InputError(
-                f"blocks: a {type(module).__name__} block contains another block, expected separate ones"
-            )
+            raise InputError(f"blocks: a {type(module).__name__} block contains another block, expected separate ones")
         if module in wanted or not inside:
             found[module] = None
         else:
@@ -89,9 +87,7 @@ class Tape:
     pass.
     """
 
-    def __init__(
-        self, model: nn.Module, blocks: Mapping[str, nn.Module], skips: Mapping[str, nn.Module]
-    ) -> None:
+    def __init__(self, model: nn.Module, blocks: Mapping[str, nn.Module], skips: Mapping[str, nn.Module]) -> None:
         self._model, self._blocks, self._skips = model, blocks, skips
         self._frontier = frontier(model, blocks.values())
         self._batch = torch.empty(0)
@@ -127,9 +123,7 @@ class Tape:
         if known is None:
             return forward(*args, **kwargs)
         if known[0] is not module:
-            raise InputError(
-                "scoring: the order of module calls differs between passes, expected a fixed one"
-            )
+            raise InputError("scoring: the order of module calls differs between passes, expected a fixed one")
         return _copied(known[1])
 
     def _skip(self, skip: nn.Module, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:

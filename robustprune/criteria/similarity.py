@@ -73,9 +73,7 @@ def procrustes(x: Array, y: Array, alpha: float = 1.0, directions: int | None = 
     """
     paired(x, y)
     if not 0 <= alpha <= 1:
-        raise InputError(
-            f"procrustes: alpha = {alpha}, expected a number from 0 (whitening) to 1 (rotation only)"
-        )
+        raise InputError(f"procrustes: alpha = {alpha}, expected a number from 0 (whitening) to 1 (rotation only)")
     if directions is not None and directions < 1:
         raise InputError(f"procrustes: directions = {directions}, expected at least 1 or None")
     a, b = _whitened(x, alpha, directions), _whitened(y, alpha, directions)

@@ -97,9 +97,7 @@ def gaussians(x: Array, labels: Labels, covariances: bool = True) -> Gaussians:
         return Gaussians(means=means, factors=np.zeros((len(classes), 0, x.shape[1])))
     if counts.min() < 2:
         lonely = classes[counts.argmin()]
-        raise InputError(
-            f"gaussian: class {lonely} has a single sample, expected at least 2 a class for a covariance"
-        )
+        raise InputError(f"gaussian: class {lonely} has a single sample, expected at least 2 a class for a covariance")
     parts = [_factor(x[labels == c] - mean) for c, mean in zip(classes, means, strict=True)]
     rows = max(len(part) for part in parts)
     return Gaussians(means=means, factors=np.stack([np.pad(p, ((0, rows - len(p)), (0, 0))) for p in parts]))

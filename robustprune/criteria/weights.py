@@ -28,9 +28,7 @@ def mean_magnitude(block: nn.Module, name: str = "given") -> float:
     """
     weights = [p.detach() for p in block.parameters() if p.ndim >= 2]
     if not weights:
-        raise InputError(
-            f"weight-norm: block {name} has no convolution or linear weights, expected at least one"
-        )
+        raise InputError(f"weight-norm: block {name} has no convolution or linear weights, expected at least one")
     return sum(float(w.abs().sum()) for w in weights) / sum(w.numel() for w in weights)
 
 
@@ -44,9 +42,7 @@ def last_gamma(block: nn.Module, name: str = "given") -> float:
     """
     norms = [m.weight for m in block.modules() if isinstance(m, _BatchNorm) and m.affine]
     if not norms:
-        raise InputError(
-            f"bn-gamma: block {name} has no BatchNorm with a scale; weight-norm works without one"
-        )
+        raise InputError(f"bn-gamma: block {name} has no BatchNorm with a scale; weight-norm works without one")
     return float(norms[-1].detach().abs().mean())
 
 

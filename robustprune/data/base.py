@@ -46,9 +46,7 @@ class Split:
         """Return the samples at `indices` (0 <= i < n), in that order. Raises InputError for others."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         if len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < len(self):
-            raise InputError(
-                f"indices {int(chosen.min())} to {int(chosen.max())}: expected 0 to {len(self) - 1}"
-            )
+            raise InputError(f"indices {int(chosen.min())} to {int(chosen.max())}: expected 0 to {len(self) - 1}")
         return Split(self.x[chosen.to(self.x.device)], self.y[chosen.to(self.y.device)])
 
     def balanced(self, n: int, seed: int) -> Split:
@@ -62,9 +60,7 @@ class Split:
 
     def hashes(self) -> list[str]:
         """Return 16 hexadecimal digits of each image's sha256 (pixels only: a relabelled copy is a copy)."""
-        return [
-            hashlib.sha256(image).hexdigest()[:16] for image in self.x.detach().cpu().contiguous().numpy()
-        ]
+        return [hashlib.sha256(image).hexdigest()[:16] for image in self.x.detach().cpu().contiguous().numpy()]
 
     @property
     def hash(self) -> str:
@@ -91,9 +87,7 @@ class Data:
     def __post_init__(self) -> None:
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             shapes = " and ".join(str(tuple(part.x.shape[1:])) for part in (self.train, self.test))
-            raise InputError(
-                f"{self.name}: training and test images have shapes {shapes}, expected one shape"
-            )
+            raise InputError(f"{self.name}: training and test images have shapes {shapes}, expected one shape")
         for part, split in (("training", self.train), ("test", self.test)):
             top = int(split.y.max())
             if top >= len(self.classes):
@@ -130,13 +124,9 @@ def holdout(whole: Split, share: float, seed: int) -> tuple[Split, Split]:
         raise InputError(f"test share {share}: expected a number between 0 and 1")
     positions = np.arange(len(whole))
     try:
-        train, test = train_test_split(
-            positions, test_size=share, random_state=seed, stratify=whole.y.numpy()
-        )
+        train, test = train_test_split(positions, test_size=share, random_state=seed, stratify=whole.y.numpy())
     except ValueError as error:
-        raise InputError(
-            f"{len(whole)} samples cannot be split with every class on both sides: {error}"
-        ) from error
+        raise InputError(f"{len(whole)} samples cannot be split with every class on both sides: {error}") from error
     hashes = whole.hashes()
     learned = {hashes[i] for i in train}
     copies = [i for i in test if hashes[i] in learned]
@@ -151,9 +141,7 @@ def count_shared(a: Split, b: Split) -> int:
 
 def _check_images(x: Tensor) -> None:
     if x.dtype != torch.float32 or x.ndim != 4 or 0 in x.shape:
-        raise InputError(
-            f"images are {x.dtype} {tuple(x.shape)}, expected torch.float32 (n, C, H, W), none of them 0"
-        )
+        raise InputError(f"images are {x.dtype} {tuple(x.shape)}, expected torch.float32 (n, C, H, W), none of them 0")
     low, high = (float(bound) for bound in torch.aminmax(x.detach()))
     if not 0 <= low <= high <= 1:
         raise InputError(

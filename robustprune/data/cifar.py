@@ -37,9 +37,7 @@ def cifar10(root: str | Path | None = None, download: bool = False) -> Data:
         train, test = read_npz(subsets / TRAIN), read_npz(subsets / TEST)
         source = f"CIFAR-10, subset: the first {len(train)} training and the first {len(test)} test images"
         return Data("cifar10", CLASSES, train, test, source)
-    raise MissingData(
-        f"CIFAR-10 is neither in {folder / OFFICIAL} nor in {subsets}: call cifar10(download=True) once"
-    )
+    raise MissingData(f"CIFAR-10 is neither in {folder / OFFICIAL} nor in {subsets}: call cifar10(download=True) once")
 
 
 def _official(folder: Path, download: bool) -> Data:
@@ -52,9 +50,6 @@ def _official(folder: Path, download: bool) -> Data:
             f"CIFAR-10 in {folder / OFFICIAL} is missing or damaged ({error}): delete it, download it"
         ) from error
     train, test = (
-        Split(to_images(part.data, "CIFAR-10"), to_labels(np.asarray(part.targets), "CIFAR-10"))
-        for part in parts
+        Split(to_images(part.data, "CIFAR-10"), to_labels(np.asarray(part.targets), "CIFAR-10")) for part in parts
     )
-    return Data(
-        "cifar10", CLASSES, train, test, f"CIFAR-10: {len(train)} training and {len(test)} test images"
-    )
+    return Data("cifar10", CLASSES, train, test, f"CIFAR-10: {len(train)} training and {len(test)} test images")

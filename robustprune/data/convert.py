@@ -97,6 +97,4 @@ def stack(pictures: Iterable[tuple[str, NDArray[np.uint8]]]) -> NDArray[np.uint8
             raise InputError(f"{name} is {sizes}: expected one size; pass size=... to scale them")
     if all(pixels.ndim == 2 for _, pixels in named):
         return np.stack([pixels for _, pixels in named])
-    return np.stack(
-        [pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2) for _, pixels in named]
-    )
+    return np.stack([pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2) for _, pixels in named])

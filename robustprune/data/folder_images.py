@@ -29,9 +29,7 @@ def image_folder(
     """
     root = Path(path)
     if not root.is_dir():
-        raise MissingData(
-            f"{root}: no such folder; expected class folders, or train/ and test/ with class folders"
-        )
+        raise MissingData(f"{root}: no such folder; expected class folders, or train/ and test/ with class folders")
     train, test = _child(root, TRAIN_NAMES), _child(root, TEST_NAMES)
     if train and test:
         classes, part = _read(train, size, limit, seed)

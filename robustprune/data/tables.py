@@ -56,10 +56,7 @@ def _read(files: list[Path], size: int | None, limit: int | None, seed: int) -> 
     image, label = _column(table, IMAGE_NAMES, where), _column(table, LABEL_NAMES, where)
     labels = to_labels(np.asarray(table[label]), f"{where}, column {label}").numpy()
     chosen = balanced_indices(labels, min(limit or len(labels), len(labels)), seed)
-    rows = (
-        (f"{where}, row {i}", cell)
-        for i, cell in zip(chosen, table[image].take(chosen).to_pylist(), strict=True)
-    )
+    rows = ((f"{where}, row {i}", cell) for i, cell in zip(chosen, table[image].take(chosen).to_pylist(), strict=True))
     return _classes(table, label), Split(_pictures(rows, size, where), to_labels(labels[chosen], where))
 
 
@@ -79,9 +76,7 @@ def _column(table: Any, names: tuple[str, ...], where: str) -> str:
     for name in names:
         if name in table.column_names:
             return name
-    raise InputError(
-        f"{where}: has columns {', '.join(table.column_names)}, expected one of {', '.join(names)}"
-    )
+    raise InputError(f"{where}: has columns {', '.join(table.column_names)}, expected one of {', '.join(names)}")
 
 
 def _pictures(rows: Iterable[tuple[str, Any]], size: int | None, where: str) -> Any:
@@ -92,9 +87,7 @@ def _pictures(rows: Iterable[tuple[str, Any]], size: int | None, where: str) -> 
 def _encoded(cell: Any, where: str) -> bytes:
     raw = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(raw, bytes):
-        raise InputError(
-            f"{where}: expected an encoded picture, bytes or {{bytes, path}}, found {type(raw).__name__}"
-        )
+        raise InputError(f"{where}: expected an encoded picture, bytes or {{bytes, path}}, found {type(raw).__name__}")
     return raw
 
 

@@ -137,9 +137,7 @@ def distil_short() -> Recipe:
 
 def adversarial() -> Recipe:
     """30 epochs of PGD training at 8/255 with 7 steps, one cycle to 0.05, shifted and mirrored images."""
-    return Recipe(
-        name="adversarial", epochs=30, lr=0.05, augment="crop-flip", adversarial=Adversarial(eps=8 / 255)
-    )
+    return Recipe(name="adversarial", epochs=30, lr=0.05, augment="crop-flip", adversarial=Adversarial(eps=8 / 255))
 
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {

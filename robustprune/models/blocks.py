@@ -107,16 +107,12 @@ def resolve(model: nn.Module, names: Iterable[str | Block], example: Tensor | No
     """
     wanted = list(names)
     if len({_name(entry) for entry in wanted}) < len(wanted):
-        raise InputError(
-            f"blocks {[_name(entry) for entry in wanted]}: a name comes twice; expected each once"
-        )
+        raise InputError(f"blocks {[_name(entry) for entry in wanted]}: a name comes twice; expected each once")
     for entry in wanted:
         module_named(model, _name(entry))
     if all(isinstance(entry, Block) for entry in wanted):
         return [entry for entry in wanted if isinstance(entry, Block)]
-    found = {
-        block.name: block for block in find_blocks(model, probe_input(model) if example is None else example)
-    }
+    found = {block.name: block for block in find_blocks(model, probe_input(model) if example is None else example)}
     for entry in wanted:
         if isinstance(entry, str) and entry not in found:
             raise InputError(f"{entry} is no removable block; {_close(entry, found)}")
@@ -144,9 +140,7 @@ class _Bypass:
                 recorded = trace(self.module, args, kwargs)
             path = skip_path(recorded, recorded.calls[0])
             if path is None:
-                raise InputError(
-                    f"{self.name} cannot be bypassed: it has no skip path; expected a removable block"
-                )
+                raise InputError(f"{self.name} cannot be bypassed: it has no skip path; expected a removable block")
             self.skip = make_skip(path)
         return self.skip(*args, **kwargs)
 

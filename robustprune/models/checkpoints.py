@@ -49,9 +49,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     return model
 
 
-def save_weights(
-    model: nn.Module, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
-) -> None:
+def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write `model.state_dict()` as safetensors, with `metadata` (text to text), whole or not at all.
 
     The file is written beside its place and moved there at the end: a reader never sees half of it, and a
@@ -61,9 +59,7 @@ def save_weights(
     facts = dict(metadata or {})
     if not all(isinstance(part, str) for pair in facts.items() for part in pair):
         raise InputError(f"metadata of {where}: expected text to text, got {facts}")
-    tensors = {
-        name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     _write(where, safetensors.torch.save(tensors, facts))
 
 
@@ -114,9 +110,7 @@ def _read(path: Path) -> Any:
     try:
         if _existing(path).suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        with (
-            warnings.catch_warnings()
-        ):  # on a pickle of another kind, which fails anyway or holds plain tensors
+        with warnings.catch_warnings():  # on a pickle of another kind, which fails anyway or holds plain tensors
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -127,9 +121,7 @@ def _read(path: Path) -> Any:
     except MissingData:
         raise
     except Exception as error:  # a damaged file fails in many ways, all of them the same to the user
-        raise InputError(
-            f"{path}: cannot be read as weights ({type(error).__name__}: {_reason(error)})"
-        ) from error
+        raise InputError(f"{path}: cannot be read as weights ({type(error).__name__}: {_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:
@@ -171,9 +163,7 @@ def _check_names(present: Mapping[str, Tensor], weights: Mapping[str, Tensor], p
 def _check_numbers(present: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in weights.items():
         if tensor.shape != present[name].shape:
-            raise InputError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}; expected {tuple(present[name].shape)}"
-            )
+            raise InputError(f"{path}: {name} has shape {tuple(tensor.shape)}; expected {tuple(present[name].shape)}")
         if tensor.is_floating_point() != present[name].is_floating_point():
             raise InputError(f"{path}: {name} has type {tensor.dtype}; expected {present[name].dtype}")
         if not bool(torch.isfinite(tensor).all()):

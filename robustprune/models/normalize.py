@@ -72,15 +72,9 @@ class Normalized(nn.Module):
 
 def _check(mean: Sequence[float], std: Sequence[float]) -> None:
     if len(mean) != len(std) or not mean:
-        raise InputError(
-            f"Normalize: {len(mean)} means and {len(std)} stds; expected one of each for every channel"
-        )
-    if not all(value > 0 and value != float("inf") for value in std) or not all(
-        abs(m) < float("inf") for m in mean
-    ):
-        raise InputError(
-            f"Normalize: mean {list(mean)}, std {list(std)}; expected finite means and stds above 0"
-        )
+        raise InputError(f"Normalize: {len(mean)} means and {len(std)} stds; expected one of each for every channel")
+    if not all(value > 0 and value != float("inf") for value in std) or not all(abs(m) < float("inf") for m in mean):
+        raise InputError(f"Normalize: mean {list(mean)}, std {list(std)}; expected finite means and stds above 0")
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -37,12 +37,10 @@ class Operation:
     @cached_property
     def inputs(self) -> list[Value]:
         """All values it reads."""
-        return [
-            value for value in _leaves((self.args, tuple(self.options.values()))) if isinstance(value, Value)
-        ]
+        return [value for value in _leaves((self.args, tuple(self.options.values()))) if isinstance(value, Value)]
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch annotates neither of these
+class Recorder(TorchDispatchMode):
     """While active (`with recorder:`), every operation is appended to `operations`."""
 
     def __init__(self) -> None:
@@ -81,9 +79,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ann
         result = func(*args, **kwargs)
         side_effects: list[Operation] = []
         outputs = [self._write(tensor, side_effects) for tensor in _written(func, args, kwargs)]
-        outputs += [
-            value for tensor in _leaves(result) if isinstance(tensor, Tensor) for value in self._see(tensor)
-        ]
+        outputs += [value for tensor in _leaves(result) if isinstance(tensor, Tensor) for value in self._see(tensor)]
         name = func._schema.name.removeprefix("aten::").rstrip("_")
         self.operations += [Operation(name, *read, tuple(outputs)), *side_effects]
         return result
@@ -122,9 +118,7 @@ def _place(tensor: Tensor) -> tuple[int, tuple[Any, ...]]:
     """Where a tensor lies: its storage, and what of it. Strides along axes of length one have no meaning."""
     if tensor.layout != torch.strided:
         return id(tensor), ()
-    strides = tuple(
-        step if length > 1 else 0 for step, length in zip(tensor.stride(), tensor.shape, strict=True)
-    )
+    strides = tuple(step if length > 1 else 0 for step, length in zip(tensor.stride(), tensor.shape, strict=True))
     return tensor.untyped_storage()._cdata, (
         tensor.storage_offset(),
         tuple(tensor.shape),

@@ -176,9 +176,7 @@ def _normalisation(mean: Sequence[float] | None, std: Sequence[float] | None, ch
     if mean is None and std is None:
         return nn.Identity()
     if mean is None or std is None or len(mean) != channels:
-        raise InputError(
-            f"CifarResNet: mean {mean}, std {std}; expected {channels} values for each, or neither"
-        )
+        raise InputError(f"CifarResNet: mean {mean}, std {std}; expected {channels} values for each, or neither")
     return Normalize(mean, std)
 
 
@@ -187,9 +185,7 @@ def _check(depth: int, shortcut: str, in_channels: int, classes: int, width: int
         below = max(8, depth - (depth - 2) % 6)
         raise InputError(f"CifarResNet: depth {depth}; expected 6n + 2, such as {below} or {below + 6}")
     if shortcut not in ("A", "B"):
-        raise InputError(
-            f"CifarResNet: shortcut {shortcut!r}; expected 'A' (no weights) or 'B' (1x1 convolution)"
-        )
+        raise InputError(f"CifarResNet: shortcut {shortcut!r}; expected 'A' (no weights) or 'B' (1x1 convolution)")
     if min(in_channels, classes, width) < 1:
         raise InputError(
             f"CifarResNet: in_channels {in_channels}, classes {classes}, width {width}; expected 1 or more"

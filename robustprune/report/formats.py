@@ -76,9 +76,7 @@ def columns_of(frame: DataFrame) -> list[Column]:
     found.append(Column(title="MACs", show=_size("macs"), sort="macs"))
     found.append(Column(title="parameters", show=_size("params"), sort="params"))
     for batch in _batches(frame):
-        found.append(
-            Column(title=f"latency, batch {batch}", show=_latency(batch), sort=f"latency_ms {batch}")
-        )
+        found.append(Column(title=f"latency, batch {batch}", show=_latency(batch), sort=f"latency_ms {batch}"))
     found.append(Column(title="memory", show=_memory, sort="memory_bytes"))
     found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in names]
     for name in dict.fromkeys([names[0], names[-1]]):
@@ -111,9 +109,7 @@ def _pipe(shown: DataFrame) -> str:
     from tabulate import tabulate
 
     body = [[str(cell).replace("|", "\\|") for cell in row] for row in shown.to_numpy().tolist()]
-    align = [
-        "left" if name in ("model", "strategy", "recipe", "evidence") else "right" for name in shown.columns
-    ]
+    align = ["left" if name in ("model", "strategy", "recipe", "evidence") else "right" for name in shown.columns]
     return tabulate(body, list(shown.columns), tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
@@ -166,9 +162,7 @@ def _share(name: str) -> Cell:
     def show(row: Row) -> str:
         if _missing(row[name]):
             return NONE
-        mean, low, high, least, most = (
-            100 * row[f"{name}{end}"] for end in ("", " low", " high", " min", " max")
-        )
+        mean, low, high, least, most = (100 * row[f"{name}{end}"] for end in ("", " low", " high", " min", " max"))
         spread = f" ({least:.1f} to {most:.1f})" if row["seeds"] > 1 else ""
         return f"{mean:.1f} [{low:.1f}, {high:.1f}]{spread}"
 

@@ -130,9 +130,7 @@ def difference(group: Group, measure: str, confidence: float = 0.95) -> Paired |
     return paired_seeds(olds, news, confidence)
 
 
-def _parents(
-    members: Sequence[CaseResult], by_name: Mapping[str, CaseResult]
-) -> tuple[CaseResult, ...] | None:
+def _parents(members: Sequence[CaseResult], by_name: Mapping[str, CaseResult]) -> tuple[CaseResult, ...] | None:
     if all(case.parent is None for case in members):
         return None
     found = []

@@ -114,6 +114,4 @@ def _environment() -> Any:
     except ImportError:
         raise InputError("the HTML report needs jinja2: pip install 'robustprune[report]'") from None
     loader = PackageLoader("robustprune.report", "templates")
-    return Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def suite_pictures(
-    cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]] | None = None
-) -> list[Picture]:
+def suite_pictures(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]] | None = None) -> list[Picture]:
     """Draw what the cases have data for; a picture without data is left out.
 
     `curves` are robust accuracies over eps (name -> points); None takes them from attacks that ran at

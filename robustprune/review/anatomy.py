@@ -84,9 +84,7 @@ def anatomy(net: nn.Module, example: Tensor) -> Anatomy:
     removable = {kinds[block.name] for block in find_blocks(net, example)}
     return Anatomy(
         kinds=kinds,
-        leaves=frozenset(
-            name for name, module in modules.items() if not any(True for _ in module.children())
-        ),
+        leaves=frozenset(name for name, module in modules.items() if not any(True for _ in module.children())),
         sizes={name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()},
         tensors={
             name: (tuple(tensor.shape), _hash(tensor))
@@ -171,11 +169,7 @@ def _around(whole: Anatomy, prefix: str) -> tuple[Layer, ...]:
     """The modules of a wrapper beside the one that it wraps."""
     if not prefix:
         return ()
-    others = [
-        name
-        for name in whole.kinds
-        if name and not _below(name, [prefix]) and not prefix.startswith(f"{name}.")
-    ]
+    others = [name for name in whole.kinds if name and not _below(name, [prefix]) and not prefix.startswith(f"{name}.")]
     return _largest(others, whole)
 
 

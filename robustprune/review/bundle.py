@@ -40,9 +40,7 @@ SUMMARY, REPORT, PICTURES = "summary.md", "report.html", "pictures"
 def check_free(folder: Path) -> None:
     """Refuse a folder that holds something: evidence is not written over. Asked before measuring."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder}: exists already; evidence is not overwritten, give another --output or delete it"
-        )
+        raise InputError(f"{folder}: exists already; evidence is not overwritten, give another --output or delete it")
 
 
 def write_bundle(review: Review, folder: Path) -> str:

@@ -75,9 +75,7 @@ def _notes(case: CaseResult) -> Iterator[str]:
     yield "Robust accuracy is over all samples and an upper bound: a stronger attack can only lower it."
     yield "An adaptive attack against a stated defence was not made; it cannot be automated."
     passed = sum(check.status == "pass" for check in case.checks)
-    failed = [
-        f"{check.number} {check.name} ({check.evidence})" for check in case.checks if check.status == "fail"
-    ]
+    failed = [f"{check.number} {check.name} ({check.evidence})" for check in case.checks if check.status == "fail"]
     names = f": {'; '.join(failed)}" if failed else ""
     yield f"Evidence: {case.trust}; {passed} validity checks passed, {len(failed)} failed{names}."
     yield (

@@ -49,26 +49,20 @@ def at_data(data_dir: Path | None) -> None:
     os.environ["ROBUSTPRUNE_DATA"] = str(data_dir)
 
 
-data_dir_option = click.option(
-    "--data-dir", type=FOLDER, help="Folder of data and weights [ROBUSTPRUNE_DATA]."
-)
+data_dir_option = click.option("--data-dir", type=FOLDER, help="Folder of data and weights [ROBUSTPRUNE_DATA].")
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
 
 
 @click.command(
     cls=Recorded,
-    epilog=example(
-        "robustprune review cifar10-resnet20@new.th --parent cifar10-resnet56@old.th --data cifar10"
-    ),
+    epilog=example("robustprune review cifar10-resnet20@new.th --parent cifar10-resnet56@old.th --data cifar10"),
 )
 @click.argument("candidate")
 @click.option("--parent", required=True, metavar="SPEC[@FILE]", help="The model in service.")
 @click.option("--weights", type=Path, help="Weights of the candidate.")
 @click.option("--parent-weights", type=Path, help="Weights of the parent.")
 @click.option("--data", required=True, help="Name, .npz, .parquet, or a folder of pictures.")
-@click.option(
-    "--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all]."
-)
+@click.option("--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all].")
 @click.option("--seed", default=0, show_default=True, help="Which samples are drawn.")
 @click.option(
     "--tier",
@@ -80,9 +74,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 @click.option("--norm", type=click.Choice(["Linf", "L2"]), default="Linf", show_default=True)
 @click.option("--eps", multiple=True, help="Budget in [0,1] pixel units, repeatable [8/255; 0.5 for L2].")
 @click.option("--attack", "attacks", multiple=True, help="Only this attack, repeatable; see `list attacks`.")
-@click.option(
-    "--shipped", type=FILE, help="What goes into service, .onnx or TorchScript: compared with the candidate."
-)
+@click.option("--shipped", type=FILE, help="What goes into service, .onnx or TorchScript: compared with the candidate.")
 @click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
 @click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
 @policy_options
@@ -128,26 +120,18 @@ def verify(ctx: click.Context, bundle: Path, weights: Path | None) -> None:
     for problem in found.problems:
         click.echo(f"MISMATCH {problem}")
     if found.holds:
-        click.echo(
-            f"OK: {found.files} files and {found.findings} findings hold; the verdict is {found.verdict}"
-        )
+        click.echo(f"OK: {found.files} files and {found.findings} findings hold; the verdict is {found.verdict}")
     click.echo(f"manifest sha256 {found.seal}")
     ctx.exit(0 if found.holds else 1)
 
 
-@click.command(
-    cls=Recorded, epilog=example("robustprune stage suites/digits.py --criterion consensus --step 0.2")
-)
+@click.command(cls=Recorded, epilog=example("robustprune stage suites/digits.py --criterion consensus --step 0.2"))
 @click.argument("suite")
 @click.option("--model", help="Name of the model [the suite's only one].")
 @click.option("--criterion", help="Which strategy of the suite prunes [consensus, else the first].")
 @click.option("--step", default=0.1, show_default=True, help="Share of the removable MACs a stage adds.")
-@click.option(
-    "--most", default=1.0, show_default=True, help="Share of the removable MACs after which to stop."
-)
-@click.option(
-    "--output", type=FOLDER, help="Folder for the curve, the network and its bundle [<suite>-stages]."
-)
+@click.option("--most", default=1.0, show_default=True, help="Share of the removable MACs after which to stop.")
+@click.option("--output", type=FOLDER, help="Folder for the curve, the network and its bundle [<suite>-stages].")
 @click.option("--results", type=FOLDER, help="Folder of results [results].")
 @policy_options
 @device_option
@@ -169,17 +153,11 @@ def stage(ctx: click.Context, /, policy: Policy | None, data_dir: Path | None, *
     ctx.exit(code)
 
 
-@click.command(
-    epilog=example("robustprune export suites/digits.py consensus-7 --format onnx --output release")
-)
+@click.command(epilog=example("robustprune export suites/digits.py consensus-7 --format onnx --output release"))
 @click.argument("suite")
 @click.argument("case")
-@click.option(
-    "--format", "form", type=click.Choice(["safetensors", "onnx"]), default="safetensors", show_default=True
-)
-@click.option(
-    "--output", type=FOLDER, required=True, help="Folder for the network and its model card section."
-)
+@click.option("--format", "form", type=click.Choice(["safetensors", "onnx"]), default="safetensors", show_default=True)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the network and its model card section.")
 @click.option("--results", type=FOLDER, help="Folder of results [results].")
 @device_option
 @data_dir_option
@@ -214,11 +192,7 @@ def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Re
     budgets = fractions(options["eps"]) or ((8 / 255,) if norm == "Linf" else (0.5,))
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
     chosen = options["attacks"]
-    attacks = (
-        named_attacks(chosen, norm, budgets)
-        if chosen
-        else tier_attacks(tier, norm, budgets, len(data.classes))
-    )
+    attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
     return Request(
         candidate=open_candidate(options["candidate"], options["weights"], parent),
         parent=parent,

@@ -39,9 +39,7 @@ class Origin:
     weights: str
 
 
-def export_safetensors(
-    net: nn.Module, case: CaseResult, origin: Origin, path: Path, shape: tuple[int, ...]
-) -> None:
+def export_safetensors(net: nn.Module, case: CaseResult, origin: Origin, path: Path, shape: tuple[int, ...]) -> None:
     """Write weights and description; `shape` is that of one image (C, H, W)."""
     save_weights(net, path, {METADATA: json.dumps(architecture(case, origin, shape), sort_keys=True)})
 

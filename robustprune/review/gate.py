@@ -196,15 +196,11 @@ def with_structure(
 def with_parity(candidate: CaseResult, shipped: Parity | None) -> CaseResult:
     """Enter validity check 30 among the candidate's."""
     check = parity_check(shipped)
-    checks = sorted(
-        [*(one for one in candidate.checks if one.number != check.number), check], key=lambda c: c.number
-    )
+    checks = sorted([*(one for one in candidate.checks if one.number != check.number), check], key=lambda c: c.number)
     return dataclasses.replace(candidate, checks=checks, trust=trust(checks))
 
 
-def transfers(
-    nets: dict[str, nn.Module], keys: dict[str, str], sample: Split, bench: Bench
-) -> tuple[Outcomes, ...]:
+def transfers(nets: dict[str, nn.Module], keys: dict[str, str], sample: Split, bench: Bench) -> tuple[Outcomes, ...]:
     """Attack the candidate with images made on the parent, once for every threat model of the suite."""
     found: list[Outcomes] = []
     for chain in chains(bench.suite.attacks):

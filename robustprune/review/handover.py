@@ -58,23 +58,17 @@ def find_case(suite: Suite, name: str) -> Case:
     if len(found) == 1:
         return found[0]
     some = ", ".join(case.id for case in (found or suite.cases)[:5])
-    raise InputError(
-        f"case {name!r}: {len(found)} cases of {suite.name} have it in their names ({some}, ...)"
-    )
+    raise InputError(f"case {name!r}: {len(found)} cases of {suite.name} have it in their names ({some}, ...)")
 
 
-def write_network(
-    case: Case, result: CaseResult, form: str, folder: Path, bench: Bench
-) -> tuple[Path, Parity | None]:
+def write_network(case: Case, result: CaseResult, form: str, folder: Path, bench: Bench) -> tuple[Path, Parity | None]:
     """Write the network of a case. InputError for a finished artefact as safetensors: it is one."""
     subject = case_subject(case, bench)
     path = folder / f"{case.id.replace('/', '-').replace(' ', '-').replace(',', '')}.{form}"
     if form == "onnx":
         return path, export_onnx(subject.model, path, evaluation_sample(bench).x)
     if case.parent is not None:
-        raise InputError(
-            f"{case.id}: a finished artefact has its file already; expected a case that was pruned here"
-        )
+        raise InputError(f"{case.id}: a finished artefact has its file already; expected a case that was pruned here")
     origin = Origin(
         parent=case.model.name,
         factory=factory_text(case.model.build),

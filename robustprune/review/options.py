@@ -87,9 +87,7 @@ def numbers(text: str) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(
-            f"--blocking {text!r}: expected numbers of validity checks, such as 2,3,12, or none"
-        ) from None
+        raise InputError(f"--blocking {text!r}: expected numbers of validity checks, such as 2,3,12, or none") from None
 
 
 def fractions(texts: tuple[str, ...]) -> tuple[float, ...]:
@@ -106,9 +104,7 @@ def _fraction(text: str) -> float:
     try:
         value = float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError):
-        raise InputError(
-            f"--eps {text!r}: expected a number such as 8/255 or 0.03, in [0,1] pixel units"
-        ) from None
+        raise InputError(f"--eps {text!r}: expected a number such as 8/255 or 0.03, in [0,1] pixel units") from None
     if not 0 < value < float("inf"):
         raise InputError(f"--eps {text!r}: expected a number above 0, such as 8/255")
     return value

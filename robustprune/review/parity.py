@@ -70,9 +70,7 @@ def parity(net: nn.Module, file: Path, x: Tensor, batch_size: int = 128) -> Pari
     with evaluating(net), torch.no_grad():
         ours = torch.cat([net(part).float().cpu() for part in torch.split(x, batch_size)])
     if theirs.shape != ours.shape:
-        raise InputError(
-            f"{file}: gives shape {tuple(theirs.shape)}, the candidate gives {tuple(ours.shape)}"
-        )
+        raise InputError(f"{file}: gives shape {tuple(theirs.shape)}, the candidate gives {tuple(ours.shape)}")
     gap = float((theirs - ours).abs().max())
     same = (theirs.argmax(1) == ours.argmax(1)) & torch.isfinite(theirs).all(1)
     return Parity(
@@ -114,8 +112,7 @@ def open_shipped(file: Path) -> Callable[[Tensor], Tensor]:
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise InputError(
-            f"{file}: cannot be opened, expected .onnx or TorchScript "
-            f"({type(error).__name__}: {''.join(reason)})"
+            f"{file}: cannot be opened, expected .onnx or TorchScript ({type(error).__name__}: {''.join(reason)})"
         ) from error
 
 

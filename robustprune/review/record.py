@@ -113,9 +113,7 @@ def to_json(review: Review) -> dict[str, Any]:
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
         "costs": list(costs(review.candidate, review.parent)),
-        "curves": {
-            side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()
-        },
+        "curves": {side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()},
         "parity": asdict(review.parity) if review.parity else None,
         "checks": {
             side: [asdict(check) for check in case.checks]
@@ -124,9 +122,7 @@ def to_json(review: Review) -> dict[str, Any]:
     }
 
 
-def derived(
-    candidate: CaseResult, parent: CaseResult, policy: Policy, transfers: Sequence[Outcomes]
-) -> dict[str, Any]:
+def derived(candidate: CaseResult, parent: CaseResult, policy: Policy, transfers: Sequence[Outcomes]) -> dict[str, Any]:
     """Compute everything in verdict.json that follows from the outcomes and the policy."""
     verdict = judge(candidate, parent, policy)
     claims = [CLEAN, *([WORST] if candidate.outcomes and parent.outcomes else [])]

@@ -51,9 +51,7 @@ def run_rollout(
         found = roll_out(case, steps, bench, display)
     written = hand_over(found, folder, bench, command)
     first = exit_code([found.stages[0].verdict])
-    reasons = [
-        f"  {reason}" for reason in found.stages[-1].verdict.reasons if found.stages[-1] is not found.passed
-    ]
+    reasons = [f"  {reason}" for reason in found.stages[-1].verdict.reasons if found.stages[-1] is not found.passed]
     lines = [
         found.answer,
         "",

@@ -65,9 +65,7 @@ def shifts(candidate: CaseResult, parent: CaseResult, confidence: float = 0.95) 
     """Compare every claim that both networks have, sample by sample."""
     theirs = claims(parent)
     return tuple(
-        _shift(claim, theirs[claim], now, confidence)
-        for claim, now in claims(candidate).items()
-        if claim in theirs
+        _shift(claim, theirs[claim], now, confidence) for claim, now in claims(candidate).items() if claim in theirs
     )
 
 

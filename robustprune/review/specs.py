@@ -87,9 +87,7 @@ class Given:
         """
         net = self.load()
         if self.weights is None and weights_hash(net) != weights_hash(self.load()):
-            raise InputError(
-                f"{self.spec}: gives other weights each time it is called; give a weight file with it"
-            )
+            raise InputError(f"{self.spec}: gives other weights each time it is called; give a weight file with it")
         return digest([weights_hash(net), repr(net), sorted(_sources(net))])
 
 
@@ -197,9 +195,7 @@ def call(make: Callable[[], object], spec: str) -> nn.Module:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(
-            f"{spec}: failed when called without arguments: {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"{spec}: failed when called without arguments: {type(error).__name__}: {error}") from error
     if not isinstance(net, nn.Module):
         raise InputError(f"{spec}: gave {type(net).__name__}, expected a torch.nn.Module")
     return net

@@ -87,9 +87,7 @@ def choose_case(suite: Suite, model: str | None = None, criterion: str | None = 
     pruned = [case for case in suite.cases if case.strategy is not None]
     models = list(dict.fromkeys(case.model.name for case in pruned))
     if not models:
-        raise InputError(
-            f"suite {suite.name!r}: no case with a strategy; expected Strategy(criterion=..., remove=...)"
-        )
+        raise InputError(f"suite {suite.name!r}: no case with a strategy; expected Strategy(criterion=..., remove=...)")
     if model is None and len(models) > 1:
         raise InputError(f"suite {suite.name!r}: several models, give --model: {', '.join(models)}")
     pruned = [case for case in pruned if case.model.name == (model or models[0])]
@@ -131,9 +129,7 @@ def removable_costs(case: Case, bench: Bench) -> list[int]:
     """MACs of the blocks that may go, in the order in which the case's criterion gives them up."""
     assert case.strategy is not None
     strategy = replace(case.strategy, remove=1, step=None)
-    scores = case_subject(replace(case, strategy=strategy, recipe=None), bench).scores[
-        strategy.criterion.name
-    ]
+    scores = case_subject(replace(case, strategy=strategy, recipe=None), bench).scores[strategy.criterion.name]
     parent = parent_subject(case.model, bench).model
     blocks = find_blocks(parent, bench.example())
     count = most_removable(blocks, strategy.keep_per_stage, strategy.protect_first)
@@ -146,9 +142,7 @@ def removable_costs(case: Case, bench: Bench) -> list[int]:
 def roll_out(case: Case, steps: Sequence[Step], bench: Bench, listener: Listener) -> Rollout:
     """Measure stage after stage until one does not pass. InputError where there is no step to take."""
     if not steps:
-        raise InputError(
-            f"{case.model.name}: no block fits into the first stages; give a larger --step or --most"
-        )
+        raise InputError(f"{case.model.name}: no block fits into the first stages; give a larger --step or --most")
     parent = measure_case(Case(model=case.model), bench, listener)
     policy = bench.suite.policy
     stages: list[Stage] = []
@@ -173,9 +167,7 @@ def lossless(policy: Policy) -> Policy:
 def curve(found: Rollout) -> Iterator[dict[str, str]]:
     """The rows of the table: one stage each."""
     yield (
-        {"stage": "parent", "blocks": "0", "MACs saved": "0.0 %"}
-        | _accuracies(found.parent, None)
-        | {"verdict": "-"}
+        {"stage": "parent", "blocks": "0", "MACs saved": "0.0 %"} | _accuracies(found.parent, None) | {"verdict": "-"}
     )
     for stage in found.stages:
         yield {
@@ -187,9 +179,7 @@ def curve(found: Rollout) -> Iterator[dict[str, str]]:
         }
 
 
-def _stage(
-    case: Case, step: Step, parent: CaseResult, policy: Policy, bench: Bench, listener: Listener
-) -> Stage:
+def _stage(case: Case, step: Step, parent: CaseResult, policy: Policy, bench: Bench, listener: Listener) -> Stage:
     assert case.strategy is not None
     staged = replace(case, strategy=replace(case.strategy, remove=step.blocks))
     result = measure_case(staged, bench, listener)
@@ -209,18 +199,9 @@ def _fitting(costs: Sequence[int], budget: float) -> int:
 
 def _accuracies(result: CaseResult, verdict: Verdict | None) -> dict[str, str]:
     n = len(result.clean)
-    worst = (
-        next((f for f in verdict.findings if f.measure == "robust accuracy, worst case"), None)
-        if verdict
-        else None
-    )
+    worst = next((f for f in verdict.findings if f.measure == "robust accuracy, worst case"), None) if verdict else None
     change = "-"
-    if (
-        worst is not None
-        and worst.difference is not None
-        and worst.low is not None
-        and worst.high is not None
-    ):
+    if worst is not None and worst.difference is not None and worst.low is not None and worst.high is not None:
         change = f"{100 * worst.difference:+.1f} [{100 * worst.low:+.1f}, {100 * worst.high:+.1f}]"
     return {
         "clean": f"{100 * sum(result.clean) / n:.1f} %",

@@ -93,8 +93,7 @@ def broken_lines(review: Review) -> list[str]:
     for shift in shifts(review.candidate, review.parent, review.policy.confidence):
         if shift.broken or shift.fixed:
             broken, fixed = (
-                _positions(rows) if shift.claim in (CLEAN, WORST) else ""
-                for rows in (shift.broken, shift.fixed)
+                _positions(rows) if shift.claim in (CLEAN, WORST) else "" for rows in (shift.broken, shift.fixed)
             )
             lines.append(
                 f"{_claim(shift.claim)}: {len(shift.broken)} newly broken{broken}; "
@@ -124,9 +123,7 @@ def check_lines(review: Review) -> list[str]:
         counts = [sum(check.status == status for check in checks) for status in ("pass", "fail", "skipped")]
         lines.append(f"{side}: {counts[0]} pass, {counts[1]} fail, {counts[2]} skipped")
         lines += [_check(side, check) for check in checks if check.status == "fail"]
-    skipped = [
-        f"{check.number} {check.name}" for check in review.candidate.checks if check.status == "skipped"
-    ]
+    skipped = [f"{check.number} {check.name}" for check in review.candidate.checks if check.status == "skipped"]
     return lines + ([f"not measured on the candidate: {', '.join(skipped)}"] if skipped else [])
 
 
@@ -165,10 +162,7 @@ def to_text(review: Review) -> str:
     rows = table(review)
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     shown = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(pairs)
-        )
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     lines = [subject(review), "", *_indented(why), "", *shown]

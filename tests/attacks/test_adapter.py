@@ -220,9 +220,7 @@ def test_hazard_14_nothing_is_spent_on_samples_that_are_wrong(net):
 
 def test_hazard_14_a_batch_that_is_all_broken_ends(net):
     x, y = images(16), labelled(net, images(16))
-    outcome = evaluate(
-        net, x, y, [mine(lambda m: torchattacks.PGD(m, eps=1.0, steps=500), eps=1.0)]
-    ).outcomes[0]
+    outcome = evaluate(net, x, y, [mine(lambda m: torchattacks.PGD(m, eps=1.0, steps=500), eps=1.0)]).outcomes[0]
     assert outcome.status == "b" * 16
     assert outcome.forwards < 16 * 100
 

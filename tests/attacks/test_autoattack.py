@@ -29,9 +29,7 @@ def seeded(build, seed: int = 0) -> nn.Module:
 
 
 def small_net(classes: int = 6) -> nn.Module:
-    return seeded(
-        lambda: nn.Sequential(nn.Conv2d(2, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 36, classes))
-    )
+    return seeded(lambda: nn.Sequential(nn.Conv2d(2, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 36, classes)))
 
 
 def rugged_net() -> nn.Module:
@@ -69,9 +67,7 @@ class Stubborn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.passes += len(x)
-        return x.flatten(1) @ self.w * 1e-3 + 50 * F.one_hot(
-            torch.zeros(len(x), dtype=torch.int64), self.w.shape[1]
-        )
+        return x.flatten(1) @ self.w * 1e-3 + 50 * F.one_hot(torch.zeros(len(x), dtype=torch.int64), self.w.shape[1])
 
 
 def published_checkpoints(steps: int) -> list[int]:
@@ -87,9 +83,7 @@ def test_checkpoints_are_the_published_ones(steps):
     assert checkpoints(steps) == published_checkpoints(steps)
 
 
-def numpy_apgd(
-    gradient, start: np.ndarray, x: np.ndarray, eps: float, norm: str, steps: int
-) -> list[np.ndarray]:
+def numpy_apgd(gradient, start: np.ndarray, x: np.ndarray, eps: float, norm: str, steps: int) -> list[np.ndarray]:
     """Algorithm 1 for one image that stays right, with whole tables of losses; `gradient` gives loss too."""
 
     def project(z: np.ndarray) -> np.ndarray:
@@ -182,9 +176,7 @@ def test_linf_iterates_equal_those_of_torchattacks(targeted, monkeypatch):
     net, y = net.double(), torch.zeros(1, dtype=torch.int64)
     noise = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(9)).double()
     unit = (2 * noise - 1) / (2 * noise - 1).abs().amax()
-    given = {"norm": "Linf", "eps": EPS["Linf"], "steps": 100} | (
-        {"n_classes": 3} if targeted else {"loss": "ce"}
-    )
+    given = {"norm": "Linf", "eps": EPS["Linf"], "steps": 100} | ({"n_classes": 3} if targeted else {"loss": "ce"})
     ours, theirs = (TargetedAutoPGD, torchattacks.APGDT) if targeted else (AutoPGD, torchattacks.APGD)
     mine, other = Spy(net), Spy(net)
     attack = ours(mine, **given)
@@ -242,18 +234,14 @@ def test_dlr_closed_forms():
     y = torch.tensor([0, 1])
     assert dlr_loss(z, y).tolist() == pytest.approx([-(5 - 3) / (5 - 2), -(1 - 5) / (5 - 2)])
     target = torch.tensor([3, 0])
-    assert targeted_dlr_loss(z, y, target).tolist() == pytest.approx(
-        [-(5 - 2) / (5 - 1.5), -(1 - 5) / (5 - 1.5)]
-    )
+    assert targeted_dlr_loss(z, y, target).tolist() == pytest.approx([-(5 - 2) / (5 - 1.5), -(1 - 5) / (5 - 1.5)])
 
 
 def test_dlr_does_not_see_shift_and_scale():
     z = torch.randn(50, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = torch.arange(50) % 7
     torch.testing.assert_close(dlr_loss(z, y), dlr_loss(1e4 * z - 300, y))
-    torch.testing.assert_close(
-        targeted_dlr_loss(z, y, (y + 1) % 7), targeted_dlr_loss(1e4 * z - 300, y, (y + 1) % 7)
-    )
+    torch.testing.assert_close(targeted_dlr_loss(z, y, (y + 1) % 7), targeted_dlr_loss(1e4 * z - 300, y, (y + 1) % 7))
     assert bool(((dlr_loss(z, y) > 0) == (z.argmax(1) != y)).all())
 
 
@@ -262,9 +250,7 @@ def test_losses_agree_with_those_of_torchattacks():
     z = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
     y, target = torch.arange(20) % 6, (torch.arange(20) + 2) % 6
     torch.testing.assert_close(dlr_loss(z, y), torchattacks.APGD(net).dlr_loss(z, y))
-    torch.testing.assert_close(
-        targeted_dlr_loss(z, y, target), torchattacks.APGDT(net).dlr_loss_targeted(z, y, target)
-    )
+    torch.testing.assert_close(targeted_dlr_loss(z, y, target), torchattacks.APGDT(net).dlr_loss_targeted(z, y, target))
 
 
 @pytest.mark.parametrize(
@@ -453,8 +439,7 @@ def test_a_larger_budget_never_finds_less():
     net = small_net()
     x, y = images(net, 20)
     counts = [
-        evaluate(net, x, y, [APGD(eps=eps, steps=20)]).outcomes[0].status.count("b")
-        for eps in (0.0, 0.01, 0.03, 0.1)
+        evaluate(net, x, y, [APGD(eps=eps, steps=20)]).outcomes[0].status.count("b") for eps in (0.0, 0.01, 0.03, 0.1)
     ]
     assert counts[0] == 0
     assert counts == sorted(counts)

@@ -23,9 +23,7 @@ def robust(outcomes):
     return torch.tensor([outcome.robust for outcome in outcomes])
 
 
-@pytest.mark.parametrize(
-    "attack", [PGD(eps=0), FGSM(eps=0), PGD(eps=0, norm="L2"), CW(eps=0)], ids=lambda a: a.name
-)
+@pytest.mark.parametrize("attack", [PGD(eps=0), FGSM(eps=0), PGD(eps=0, norm="L2"), CW(eps=0)], ids=lambda a: a.name)
 def test_it_falls_with_eps_and_starts_at_clean(case, attack):
     net, x, y = case
     eps = EPS if attack.norm == "Linf" else [10 * e for e in EPS]
@@ -63,9 +61,7 @@ def test_broken_rests_on_a_perturbation_inside_that_eps(case):
 def test_it_costs_at_most_twice_its_dearest_point(case):
     net, x, y = case
     curve = robust_curve(net, x, y, PGD(eps=0), EPS)
-    dearest = max(
-        o.forwards + o.backwards for e in EPS[1:] for o in evaluate(net, x, y, [PGD(eps=e)]).outcomes
-    )
+    dearest = max(o.forwards + o.backwards for e in EPS[1:] for o in evaluate(net, x, y, [PGD(eps=e)]).outcomes)
     assert sum(o.forwards + o.backwards for o in curve) <= 2 * dearest
 
 

@@ -135,10 +135,7 @@ def test_hazard_5_the_library_does_see_them():
     y = labelled(net, x)
     whole = torchattacks.CW(net, c=1.0, steps=30, lr=0.05)(x, y)
     parts = torch.cat(
-        [
-            torchattacks.CW(net, c=1.0, steps=30, lr=0.05)(a, b)
-            for a, b in zip(x.split(1), y.split(1), strict=True)
-        ]
+        [torchattacks.CW(net, c=1.0, steps=30, lr=0.05)(a, b) for a, b in zip(x.split(1), y.split(1), strict=True)]
     )
     assert ((whole - parts).abs().flatten(1).amax(1) > 1e-3).any()
 

@@ -26,9 +26,7 @@ def test_norms_are_those_of_torch():
 
 def test_a_single_bit_changes_the_fingerprint():
     name = Fingerprint(64, torch.device("cpu"))
-    odd = Fingerprint(3, torch.device("cpu"))(
-        torch.tensor([[0.1, 0.2, 0.3], [0.1, 0.2, -0.3], [0.2, 0.1, 0.3]])
-    )
+    odd = Fingerprint(3, torch.device("cpu"))(torch.tensor([[0.1, 0.2, 0.3], [0.1, 0.2, -0.3], [0.2, 0.1, 0.3]]))
     assert odd.unique().numel() == 3
     x = images(1)
     others = x.repeat(64, 1, 1, 1)

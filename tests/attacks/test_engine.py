@@ -66,9 +66,7 @@ def test_threat_models_are_separate_chains(case):
     net, x, y = case
     big, small = evaluate(net, x, y, [FGSM(eps=2 * EPS), FGSM(eps=EPS)]).outcomes
     assert "p" not in big.status + small.status
-    assert (
-        all(not b or s for b, s in zip(big.robust, small.robust, strict=True)) or big.robust != small.robust
-    )
+    assert all(not b or s for b, s in zip(big.robust, small.robust, strict=True)) or big.robust != small.robust
 
 
 def test_cost_is_counted_in_samples(case):
@@ -111,9 +109,7 @@ def test_order_and_company_change_nothing(case):
 
 def test_seeds_decide_and_nothing_else(case):
     net, x, y = case
-    once, again, other = (
-        evaluate(net, x, y, [PGD(eps=EPS, steps=1)], seed=seed, keep=True) for seed in (3, 3, 4)
-    )
+    once, again, other = (evaluate(net, x, y, [PGD(eps=EPS, steps=1)], seed=seed, keep=True) for seed in (3, 3, 4))
     torch.manual_seed(99)
     assert torch.equal(once.adversarials[0], again.adversarials[0])
     assert once.outcomes[0].distance == pytest.approx(again.outcomes[0].distance, nan_ok=True, abs=0)
@@ -196,9 +192,7 @@ def test_shrinking_steps_do_not_end_a_run_too_early():
     assert evaluate(Valley(), x, y, [steps]).outcomes[0].status == "b"
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError("no more"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
-)
+@pytest.mark.parametrize("error", [MemoryError("no more"), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_out_of_memory_halves_the_batch_and_loses_nothing(case, error):
     net, x, y = case
 

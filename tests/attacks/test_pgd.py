@@ -137,8 +137,7 @@ def test_the_margin_loss_sees_where_cross_entropy_is_flat():
     net[1].weight.data *= 1e4
     net[1].bias.data *= 1e4
     ce, margin = (
-        evaluate(net, x, y, [PGD(eps=0.02, loss=loss, random_start=False)]).outcomes[0]
-        for loss in ("ce", "margin")
+        evaluate(net, x, y, [PGD(eps=0.02, loss=loss, random_start=False)]).outcomes[0] for loss in ("ce", "margin")
     )
     reach = (margins(net, x, y, 1) <= 0.02).sum()
     assert margin.status.count("b") == reach

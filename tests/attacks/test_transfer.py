@@ -52,9 +52,7 @@ def test_transfer_from_another_network_is_weaker_but_real(case):
     net, x, y = case
     other = SmallConv(seed=1)
     other.linear.load_state_dict(net.linear.state_dict())
-    white, moved = evaluate(
-        net, x, y, [PGD(eps=2 * EPS), Transfer(eps=2 * EPS)], parent=other, keep=True
-    ).outcomes
+    white, moved = evaluate(net, x, y, [PGD(eps=2 * EPS), Transfer(eps=2 * EPS)], parent=other, keep=True).outcomes
     assert 0 < broken(moved).sum() < broken(white).sum()
     assert "p" not in moved.status + white.status  # a column of its own
 

@@ -47,6 +47,4 @@ def test_ablation_loss_on_given_adversarial_inputs(ctx):
 
 def test_mean_loss_is_cross_entropy():
     logits, labels = 30 * torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 4
-    assert mean_loss(logits.double().numpy(), labels.numpy()) == pytest.approx(
-        cross_entropy(logits, labels).item()
-    )
+    assert mean_loss(logits.double().numpy(), labels.numpy()) == pytest.approx(cross_entropy(logits, labels).item())

@@ -91,9 +91,7 @@ def test_no_layer_before_the_removed_block_runs_twice(name, monkeypatch):
         net.eval()(ctx.x)
     order = list(runs)
     assert set(runs.values()) == {1}
-    places = {
-        b.name: [order.index(m) for m in ctx.modules[b.name].modules() if m in runs] for b in ctx.blocks
-    }
+    places = {b.name: [order.index(m) for m in ctx.modules[b.name].modules() if m in runs] for b in ctx.blocks}
     runs.clear()
     _ = ctx.logits
     for place, module in enumerate(order):
@@ -197,9 +195,7 @@ def test_in_place_networks_are_replayed_exactly():
             assert np.abs(expected - ctx.logits).max() > 0.01
     _ = ctx.influence, ScoringContext(net, blocks, ctx.x, ctx.y).influence, Taylor()(ctx)
     assert torch.equal(ctx.x, torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
-    np.testing.assert_array_equal(
-        ctx.features, ctx.logits, "a linear layer before the blocks is not penultimate"
-    )
+    np.testing.assert_array_equal(ctx.features, ctx.logits, "a linear layer before the blocks is not penultimate")
 
 
 def test_the_model_is_given_back():

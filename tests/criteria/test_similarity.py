@@ -76,9 +76,7 @@ def test_whitening_undoes_any_invertible_map_and_rotation_does_not(features):
     assert cka(x, x @ linear) > 0.01
 
 
-@pytest.mark.parametrize(
-    "distance", [procrustes, cca, half, permutation, lambda x, y: np.arccos(1 - cka(x, y))]
-)
+@pytest.mark.parametrize("distance", [procrustes, cca, half, permutation, lambda x, y: np.arccos(1 - cka(x, y))])
 def test_triangle_inequality(distance):
     rng = np.random.default_rng(11)
     for _ in range(60):

@@ -19,10 +19,7 @@ ALPHAS = [0.0, 0.7, 1.0, 2.0]
 def sample():
     rng = np.random.default_rng(4)
     labels = np.repeat(np.arange(3), [9, 12, 15])
-    x = (
-        rng.normal(size=(36, 4)) * rng.uniform(0.5, 2, size=(3, 4))[labels]
-        + 3 * rng.normal(size=(3, 4))[labels]
-    )
+    x = rng.normal(size=(36, 4)) * rng.uniform(0.5, 2, size=(3, 4))[labels] + 3 * rng.normal(size=(3, 4))[labels]
     return x, x @ rng.normal(size=(4, 4)) + rng.normal(size=(36, 4)), labels
 
 
@@ -118,9 +115,7 @@ def test_in_the_plane_no_angle_is_better(alpha):
 
     grid = [(a, s) for a in np.linspace(0, 2 * np.pi, 41) for s in (1, -1)]
     angle, sign = min(grid, key=lambda at: cost_slow(x, y, labels, alpha, turn(*at)))
-    best = minimize(
-        lambda a: cost_slow(x, y, labels, alpha, turn(a[0], sign)), [angle], method="Nelder-Mead"
-    ).fun
+    best = minimize(lambda a: cost_slow(x, y, labels, alpha, turn(a[0], sign)), [angle], method="Nelder-Mead").fun
     assert gaussian(x, y, labels, alpha) ** 2 == pytest.approx(best, rel=1e-3)
 
 
@@ -138,17 +133,14 @@ def test_one_dimension_in_closed_form():
     y = np.array([1.0, 3, 5, 9, 9.5, 10])[:, None]
     means, spreads = (2 - 3) ** 2 + (9 - 9.5) ** 2, (1 - 2) ** 2 + (2 - 0.5) ** 2
     for alpha in ALPHAS:
-        assert gaussian(x, y, labels, alpha) ** 2 == pytest.approx(
-            (alpha * means + (2 - alpha) * spreads) / 2
-        )
+        assert gaussian(x, y, labels, alpha) ** 2 == pytest.approx((alpha * means + (2 - alpha) * spreads) / 2)
 
 
 def test_more_neurons_than_samples(sample):
     """Zero padding and a rotation into 40 dimensions change nothing; covariances are then singular."""
     x, y, labels = sample
     wide = [
-        np.hstack([side, np.zeros((36, 36))]) @ ortho_group.rvs(40, random_state=s)
-        for s, side in enumerate((x, y))
+        np.hstack([side, np.zeros((36, 36))]) @ ortho_group.rvs(40, random_state=s) for s, side in enumerate((x, y))
     ]
     for alpha in ALPHAS:
         assert gaussian(*wide, labels, alpha) == pytest.approx(gaussian(x, y, labels, alpha), rel=1e-6)

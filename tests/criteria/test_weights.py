@@ -38,9 +38,7 @@ def test_random_is_fair(ctx):
         orders.append(min(scores, key=scores.get))
     counts = [orders.count(block.name) for block in ctx.blocks]
     expected = 300 / len(counts)
-    assert sum((count - expected) ** 2 / expected for count in counts) < 20, (
-        "chi-squared, 3 degrees of freedom"
-    )
+    assert sum((count - expected) ** 2 / expected for count in counts) < 20, "chi-squared, 3 degrees of freedom"
 
 
 def test_weight_norm_is_the_mean_of_all_convolution_weights(ctx):

@@ -66,9 +66,7 @@ def test_the_root_is_the_argument_then_the_variable_then_the_cache(monkeypatch):
 
 def test_digits_are_those_of_scikit_learn_split_without_overlap():
     digits, original = sources.digits(), load_digits()
-    known = {
-        tuple(image.ravel()): label for image, label in zip(original.images, original.target, strict=True)
-    }
+    known = {tuple(image.ravel()): label for image, label in zip(original.images, original.target, strict=True)}
     for part, size in ((digits.train, 1197), (digits.test, 600)):
         assert len(part) == size
         for image, label in zip(part.x, part.y, strict=True):
@@ -137,9 +135,7 @@ def test_official_cifar_is_read_only_if_its_sums_agree(tmp_path):
 
 def test_npz_of_both_layouts(tmp_path, pixels):
     labels = np.arange(20) % 2
-    np.savez(
-        tmp_path / "keras.npz", x_train=pixels, y_train=labels[:, None], x_test=pixels[:4], y_test=labels[:4]
-    )
+    np.savez(tmp_path / "keras.npz", x_train=pixels, y_train=labels[:, None], x_test=pixels[:4], y_test=labels[:4])
     keras = sources.npz(tmp_path / "keras.npz")
     assert torch.equal(keras.train.x, as_images(pixels))
     assert keras.test.y.tolist() == [0, 1, 0, 1]

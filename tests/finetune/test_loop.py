@@ -41,9 +41,7 @@ def blobs(n=60, seed=0):
 
 
 def recipe(**changes):
-    return Recipe(
-        **{"name": "r", "epochs": 2, "lr": 0.05, "batch_size": 16, "schedule": "constant", **changes}
-    )
+    return Recipe(**{"name": "r", "epochs": 2, "lr": 0.05, "batch_size": 16, "schedule": "constant", **changes})
 
 
 def weights(model):
@@ -68,9 +66,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     trained = []
     for seed in (1, 1, 2):
         model = small(dropout=0.5)
-        finetune(
-            model, blobs(), recipe(augment="crop-flip", adversarial=Adversarial(eps=0.05, steps=2)), seed
-        )
+        finetune(model, blobs(), recipe(augment="crop-flip", adversarial=Adversarial(eps=0.05, steps=2)), seed)
         trained.append(weights(model))
     assert torch.equal(trained[0], trained[1])
     assert not torch.equal(trained[0], trained[2])
@@ -110,9 +106,7 @@ def test_several_epochs_of_full_batches_agree_with_torch_sgd_and_its_schedule():
     data, model = blobs(12), small(norm=False)
     reference = copy.deepcopy(model)
     finetune(model, data, recipe(epochs=5, batch_size=12, schedule="cosine"), seed=0)
-    optimizer = torch.optim.SGD(
-        reference.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4
-    )
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5)
     for _ in range(5):
         optimizer.zero_grad()

@@ -33,9 +33,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(field, value):
         Recipe(**{"name": "r", "epochs": 1, "lr": 0.1, field: value})
 
 
-@pytest.mark.parametrize(
-    "settings", [{"eps": 0.0}, {"eps": 8}, {"eps": 0.1, "steps": 0}, {"eps": 0.1, "alpha": -1}]
-)
+@pytest.mark.parametrize("settings", [{"eps": 0.0}, {"eps": 8}, {"eps": 0.1, "steps": 0}, {"eps": 0.1, "alpha": -1}])
 def test_adversarial_settings_that_cannot_work_are_refused(settings):
     with pytest.raises(InputError, match="adversarial training: "):
         Adversarial(**settings)

@@ -201,9 +201,7 @@ def small_net(*middle):
 
 
 def plain_cnn():
-    return small_net(
-        *[nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()) for _ in range(3)]
-    )
+    return small_net(*[nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()) for _ in range(3)])
 
 
 def pre_activation(inplace=False):

@@ -72,9 +72,7 @@ def test_any_size_and_channels(example):
     assert len(find_blocks(CifarResNet(14, "B", in_channels=1, width=2), example)) == 4
 
 
-@pytest.mark.parametrize(
-    "model", [plain_cnn(), densenet121(), small_net(SqueezeExcitation()), nn.Linear(4, 4)]
-)
+@pytest.mark.parametrize("model", [plain_cnn(), densenet121(), small_net(SqueezeExcitation()), nn.Linear(4, 4)])
 def test_nothing_without_skip_paths(model):
     x = torch.rand(2, 4) if isinstance(model, nn.Linear) else images(2, 3, 32, 32)
     assert find_blocks(model.eval(), x) == []

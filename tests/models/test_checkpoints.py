@@ -66,9 +66,7 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
         load_weights(network(), tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"best_prec1": 91.7, "state_dict": s}, lambda s: {"model": s}]
-)
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"best_prec1": 91.7, "state_dict": s}, lambda s: {"model": s}])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_torch_files_with_and_without_wrapping(tmp_path, wrap, prefix):
     source, target = network(1), network(2)

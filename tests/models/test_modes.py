@@ -6,9 +6,7 @@ from robustprune.models import evaluating, frozen
 
 
 def network():
-    model = nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(8, 3)
-    ).train()
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(8, 3)).train()
     model[1].eval()
     model[4].bias.requires_grad_(False)
     return model
@@ -45,10 +43,7 @@ def test_train_and_eval_of_the_owner_are_not_called():
 def test_frozen_leaves_gradients_exactly():
     model = network()
     model(torch.rand(2, 1, 4, 4)).sum().backward()
-    before = [
-        (weights.grad, None if weights.grad is None else weights.grad.clone())
-        for weights in model.parameters()
-    ]
+    before = [(weights.grad, None if weights.grad is None else weights.grad.clone()) for weights in model.parameters()]
     x = torch.rand(2, 1, 4, 4, requires_grad=True)
     with frozen(model):
         assert not any(weights.requires_grad for weights in model.parameters())

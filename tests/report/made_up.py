@@ -116,9 +116,7 @@ def _one(
     kept = np.array(clean) & (hardness + rng.normal(0, 0.05, len(clean)) < 0.7 - loss)
     fgsm, pgd = kept.tolist(), (kept & (hardness < 0.55 - loss)).tolist()
     cw = (kept & (hardness < 0.5 - loss)).tolist()
-    chain = "".join(
-        "p" if a == "b" else b for a, b in zip(statuses(clean, fgsm), statuses(clean, pgd), strict=True)
-    )
+    chain = "".join("p" if a == "b" else b for a, b in zip(statuses(clean, fgsm), statuses(clean, pgd), strict=True))
     removed = sorted(np.random.default_rng(len(strategy) + seed).permutation(BLOCKS[1:])[:budget].tolist())
     pruned = strategy not in ("parent", "dense, fine-tuned")
     scores = {name: dict(zip(BLOCKS, rng.random(9).tolist(), strict=True)) for name in CRITERIA}
@@ -137,9 +135,7 @@ def _one(
         parent=None if strategy == "parent" else f"{model}/parent",
         removed=removed if pruned else [],
         scores=scores if pruned else {},
-        similarity={
-            b: 1 - 0.05 * i * (strategy != "parent") for i, b in enumerate(BLOCKS) if b not in removed
-        },
+        similarity={b: 1 - 0.05 * i * (strategy != "parent") for i, b in enumerate(BLOCKS) if b not in removed},
         cost=cost(9 - budget),
         checks=[
             Check(
@@ -149,9 +145,7 @@ def _one(
                 evidence="0 of 64 survive",
                 blocking=True,
             ),
-            Check(
-                number=16, name="white box beats black box", status="skipped", evidence="Square did not run"
-            ),
+            Check(number=16, name="white box beats black box", status="skipped", evidence="Square did not run"),
         ],
         environment={"commit": "0123abc", "torch": "2.14.1", "device": "cpu", "threads": 1},
     )

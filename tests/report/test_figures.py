@@ -97,9 +97,7 @@ def test_agreement_is_the_rank_correlation_averaged_over_cases():
 
 def test_class_bars_carry_tangos_interval():
     parent = made_up.case([True] * 40)
-    child = made_up.case(
-        [i % 4 != 2 or i > 20 for i in range(40)], case="child"
-    )  # birds 2, 6, 10, 14, 18 lost
+    child = made_up.case([i % 4 != 2 or i > 20 for i in range(40)], case="child")  # birds 2, 6, 10, 14, 18 lost
     axes = figures.class_change(child, parent, "clean").axes[0]
     ticks = [label.get_text() for label in axes.get_yticklabels()]
     assert ticks[-1] == "bird (n = 10)"

@@ -168,9 +168,7 @@ def opened(browser, page, tmp_path):
     tab.noticed = []
     tab.on("console", lambda message: tab.noticed.append(message.text))
     tab.on("pageerror", lambda error: tab.noticed.append(str(error)))
-    tab.on(
-        "request", lambda request: tab.noticed.append(request.url) if request.url != file.as_uri() else None
-    )
+    tab.on("request", lambda request: tab.noticed.append(request.url) if request.url != file.as_uri() else None)
     tab.goto(file.as_uri())
     yield tab
     tab.close()

@@ -140,9 +140,7 @@ def test_rows_are_tidy_and_numeric():
     assert (one["unit"], one["n"], one["k"], one["value"]) == ("share", 10, 4, 0.4)
     assert (one["fixed"], one["broken"], one["difference"]) == (1, 3, -0.2)
     quartiles = frame[(frame["case"] == "net/cka") & (frame["measure"] == "latency, batch 1")].iloc[0]
-    assert (quartiles["low"], quartiles["value"], quartiles["high"]) == pytest.approx(
-        (0.9 * 3.2, 3.2, 1.2 * 3.2)
-    )
+    assert (quartiles["low"], quartiles["value"], quartiles["high"]) == pytest.approx((0.9 * 3.2, 3.2, 1.2 * 3.2))
     assert pd.api.types.is_float_dtype(frame["difference"])
     assert rows([]).empty
 
@@ -193,9 +191,7 @@ def test_latex_escapes_and_balances():
 
 
 def test_notes_tell_what_is_missing_and_which_checks_failed():
-    bare = made_up.case(
-        [True] * 4, checks=made_up.checks(c9="fail"), environment={"data": "digits, all 4 of the test"}
-    )
+    bare = made_up.case([True] * 4, checks=made_up.checks(c9="fail"), environment={"data": "digits, all 4 of the test"})
     text = " ".join(notes([bare]))
     assert "No attack ran" in text
     assert "Check 9 (check 9) failed in 1 case, such as net/parent: seen." in text
@@ -220,9 +216,7 @@ def contest_cases():
             outcome = made_up.outcome("PGD-20", "b" * lost + "r" * (60 - lost))
             name = f"{strategy}-{len(removed)}"
             found.append(
-                made_up.case(
-                    [True] * 60, [outcome], case=name, strategy=strategy, parent=parent.case, removed=mine
-                )
+                made_up.case([True] * 60, [outcome], case=name, strategy=strategy, parent=parent.case, removed=mine)
             )
     return found
 

@@ -133,9 +133,7 @@ def test_one_outcome_that_was_changed_with_its_hash_is_seen_in_the_findings(copy
     edit_cases(copy, flip)
     write_manifest(copy)
     problems = verify(copy).problems
-    assert any(
-        problem.startswith("findings, robust accuracy, PGD-5, Linf 12.75/255: ") for problem in problems
-    )
+    assert any(problem.startswith("findings, robust accuracy, PGD-5, Linf 12.75/255: ") for problem in problems)
     assert not any(problem.startswith("verdict:") for problem in problems)  # one sample does not turn it
 
 
@@ -181,22 +179,16 @@ def test_added_and_missing_files_are_named(copy):
 
 def test_a_manifest_that_points_outside_is_not_followed(copy):
     edit(copy, "manifest.json", lambda said: said["files"].update({"../../etc": {"sha256": "0"}}))
-    assert any(
-        "lists ../../etc, which lies outside the bundle" in problem for problem in verify(copy).problems
-    )
+    assert any("lists ../../etc, which lies outside the bundle" in problem for problem in verify(copy).problems)
 
 
-@pytest.mark.parametrize(
-    "content", [b"{", b"[]", b'{"schema": 99, "files": {}}', b'{"schema": 1, "files": [1]}']
-)
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"schema": 99, "files": {}}', b'{"schema": 1, "files": [1]}'])
 def test_a_manifest_that_cannot_be_read_is_a_mismatch(copy, content):
     (copy / "manifest.json").write_bytes(content)
     assert "manifest.json: cannot be read as a manifest of schema 1" in verify(copy).problems
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"junk", gzip.compress(b"{}"), gzip.compress(b'{"schema": 1, "cases": []}')]
-)
+@pytest.mark.parametrize("content", [b"", b"junk", gzip.compress(b"{}"), gzip.compress(b'{"schema": 1, "cases": []}')])
 def test_outcomes_that_cannot_be_read_are_a_mismatch_and_no_crash(copy, content):
     (copy / "cases.json.gz").write_bytes(content)
     write_manifest(copy)

@@ -43,10 +43,7 @@ def test_an_identical_copy_passes(copy):
 def test_a_copy_with_noise_in_its_weights_fails_and_says_what_broke(noisy):
     assert noisy.verdict.verdict == "FAIL"
     assert noisy.exit_code == 1
-    assert any(
-        finding.measure == "clean accuracy" and finding.verdict == "FAIL"
-        for finding in noisy.verdict.findings
-    )
+    assert any(finding.measure == "clean accuracy" and finding.verdict == "FAIL" for finding in noisy.verdict.findings)
     text = to_text(noisy)
     assert "clean accuracy: " in text
     assert "newly broken (" in text
@@ -179,9 +176,7 @@ def test_two_published_files_of_resnet_56_and_20_are_described_rightly(tmp_path:
     monkeypatch.setattr("robustprune.runner.gather", lambda *_: [])  # evidence has tests of its own
     data = cifar10()
     example = data.test.x[:1]
-    files = {
-        depth: next((Path(REAL) / "checkpoints").glob(f"cifar10_resnet{depth}-*.th")) for depth in (56, 20)
-    }
+    files = {depth: next((Path(REAL) / "checkpoints").glob(f"cifar10_resnet{depth}-*.th")) for depth in (56, 20)}
     (tmp_path / "resnets.py").write_text(
         "from robustprune.models import cifar10_resnet\n"
         "def deep():\n    return cifar10_resnet(56)\n"

@@ -16,9 +16,7 @@ def verdict(*findings):
         for index, (decision, size) in enumerate(findings)
     )
     order = ("UNTRUSTED", "FAIL", "INCONCLUSIVE", "PASS")
-    return Verdict(
-        case="c", parent="p", verdict=min((f.verdict for f in made), key=order.index), findings=made
-    )
+    return Verdict(case="c", parent="p", verdict=min((f.verdict for f in made), key=order.index), findings=made)
 
 
 @pytest.mark.parametrize(

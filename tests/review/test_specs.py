@@ -45,12 +45,8 @@ def test_a_spec_without_a_name_is_refused(text):
 def test_a_factory_of_a_file_and_of_a_package_give_networks():
     assert type(factory(f"{NETS}:small")()).__name__ == "CifarResNet"
     assert type(factory("torch.nn:Identity")()) is torch.nn.Identity
-    assert (
-        sum(1 for name in factory("cifar10-resnet20")().state_dict() if name.endswith("conv1.weight")) == 10
-    )
-    with pytest.raises(
-        InputError, match=r"expected package\.module:factory, file\.py:factory, or one of cifar10-"
-    ):
+    assert sum(1 for name in factory("cifar10-resnet20")().state_dict() if name.endswith("conv1.weight")) == 10
+    with pytest.raises(InputError, match=r"expected package\.module:factory, file\.py:factory, or one of cifar10-"):
         factory("resnet-of-nobody")
 
 
@@ -83,9 +79,7 @@ def test_a_file_that_raises_on_import_says_what_it_raised(tmp_path: Path):
 
 def test_weights_are_found_in_the_data_folder(desk, monkeypatch):
     monkeypatch.setenv("ROBUSTPRUNE_DATA", str(desk.folder))
-    assert (
-        open_parent(f"{NETS}:small@noisy.safetensors", None, X).weights == desk.folder / "noisy.safetensors"
-    )
+    assert open_parent(f"{NETS}:small@noisy.safetensors", None, X).weights == desk.folder / "noisy.safetensors"
     with pytest.raises(MissingData, match="no such weight file"):
         open_parent(f"{NETS}:small@elsewhere.pt", None, X)
 

@@ -93,9 +93,7 @@ def made(right, macs, name):
 def roll(monkeypatch, drops):
     """A roll-out on made-up results: stage i breaks `drops[i]` of 1000 samples."""
     found = {0: made([True] * 1000, 100, "net/parent")}
-    found |= {
-        i: made([j >= drop for j in range(1000)], 100 - 10 * i, f"net/{i}") for i, drop in enumerate(drops, 1)
-    }
+    found |= {i: made([j >= drop for j in range(1000)], 100 - 10 * i, f"net/{i}") for i, drop in enumerate(drops, 1)}
     asked = []
 
     def measure(case, bench, listener):

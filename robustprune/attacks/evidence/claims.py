@@ -45,9 +45,7 @@ def threat_model_complete(ctx: EvidenceContext) -> Seen:
         return skipped("no outcomes were given")
     lacks = [f"{one.attack}: {missing}" for one in ctx.outcomes if (missing := _unstated(one))]
     threats = ", ".join(dict.fromkeys(one.threat for one in ctx.outcomes))
-    return holds(
-        not lacks, f"{threats}; " + ("; ".join(lacks) if lacks else "knowledge and budget of each recorded")
-    )
+    return holds(not lacks, f"{threats}; " + ("; ".join(lacks) if lacks else "knowledge and budget of each recorded"))
 
 
 @check(19, "more than one loss")
@@ -56,13 +54,9 @@ def more_than_one_loss(ctx: EvidenceContext) -> Seen:
     ran = [one for one in ctx.outcomes if not one.error]
     if not ran:
         return skipped("no outcomes were given")
-    entropy = [
-        one.attack for one in ran if one.settings.get("loss") == "ce" or one.attack.startswith(CROSS_ENTROPY)
-    ]
+    entropy = [one.attack for one in ran if one.settings.get("loss") == "ce" or one.attack.startswith(CROSS_ENTROPY)]
     margins = [
-        one.attack
-        for one in ran
-        if one.settings.get("loss") in ("margin", "dlr") or one.attack.startswith(MARGINS)
+        one.attack for one in ran if one.settings.get("loss") in ("margin", "dlr") or one.attack.startswith(MARGINS)
     ]
     seen = f"cross-entropy: {', '.join(entropy) or 'none'}; margin: {', '.join(margins) or 'none'}"
     return holds(bool(entropy and margins), seen)
@@ -92,12 +86,8 @@ def data_hygiene(ctx: EvidenceContext) -> Seen:
     mine = set(ctx.sample_hashes)
     shared = {use: len(mine & set(hashes)) for use, hashes in ctx.used_hashes.items()}
     twice = len(ctx.sample_hashes) - len(mine)
-    seen = ", ".join(
-        f"{use}: {count} of {len(set(ctx.used_hashes[use]))} shared" for use, count in shared.items()
-    )
-    return holds(
-        not any(shared.values()), f"{len(mine)} samples ({twice} repeated); {seen or 'no other use'}"
-    )
+    seen = ", ".join(f"{use}: {count} of {len(set(ctx.used_hashes[use]))} shared" for use, count in shared.items())
+    return holds(not any(shared.values()), f"{len(mine)} samples ({twice} repeated); {seen or 'no other use'}")
 
 
 @check(28, "complete", blocking=True)
@@ -125,9 +115,7 @@ def provenance(ctx: EvidenceContext) -> Seen:
     settings = {key: value for one in ctx.outcomes for key, value in one.settings.items()}
     known = {**settings, **ctx.provenance}
     lacks = [what for what, keys in RECORDED.items() if not any(known.get(key) for key in keys)]
-    return holds(
-        not lacks, f"not recorded: {', '.join(lacks)}" if lacks else f"recorded: {', '.join(RECORDED)}"
-    )
+    return holds(not lacks, f"not recorded: {', '.join(lacks)}" if lacks else f"recorded: {', '.join(RECORDED)}")
 
 
 @check(30, "artefact parity")
@@ -166,6 +154,5 @@ def _counts_errors(one: Outcomes, clean: Sequence[bool], n: int) -> bool:
     if len(one.status) != n or len(clean) != n:
         return False
     return all(
-        (letter == CLEAN_ERROR) != right or letter == FAILED
-        for letter, right in zip(one.status, clean, strict=True)
+        (letter == CLEAN_ERROR) != right or letter == FAILED for letter, right in zip(one.status, clean, strict=True)
     )

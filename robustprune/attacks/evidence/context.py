@@ -120,9 +120,7 @@ class EvidenceContext:
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y) or not len(self.x):
-            raise InputError(
-                f"evidence: {len(self.x)} images and {len(self.y)} labels; expected as many, at least one"
-            )
+            raise InputError(f"evidence: {len(self.x)} images and {len(self.y)} labels; expected as many, at least one")
 
     def resized(self, sizes: Sizes) -> EvidenceContext:
         """Return the same context with other sizes and nothing remembered."""
@@ -159,9 +157,7 @@ class EvidenceContext:
             return dearest.norm, dearest.eps
         if self.outcomes:
             return self.outcomes[-1].norm, self.outcomes[-1].eps
-        raise InputError(
-            "evidence: give `attacks` or `outcomes`; without them there is no threat model to check"
-        )
+        raise InputError("evidence: give `attacks` or `outcomes`; without them there is no threat model to check")
 
     @property
     def reference(self) -> PGD:
@@ -171,9 +167,7 @@ class EvidenceContext:
         look at convergence and effort are about a single run.
         """
         norm, eps = self.threat
-        mine = [
-            a for a in self.attacks if isinstance(a, PGD) and not a.alone and (a.norm, a.eps) == (norm, eps)
-        ]
+        mine = [a for a in self.attacks if isinstance(a, PGD) and not a.alone and (a.norm, a.eps) == (norm, eps)]
         if not mine:
             return PGD(eps=eps, norm=norm, steps=20)
         return max(mine, key=lambda a: (a.effort, a.loss == "margin")).change(restarts=1)

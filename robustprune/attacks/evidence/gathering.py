@@ -17,9 +17,7 @@ LONGEST = 300
 """Characters of a foreign error message that are kept."""
 
 
-def gather(
-    ctx: EvidenceContext, tier: Tier = "quick", tick: Callable[[int, int], None] | None = None
-) -> list[Check]:
+def gather(ctx: EvidenceContext, tier: Tier = "quick", tick: Callable[[int, int], None] | None = None) -> list[Check]:
     """Make all checks of `tier` ("quick", "standard" or "full"), in order of their numbers; thirty come back.
 
     A check of a higher tier is 'skipped'. One that cannot be carried out counts as failed, with the reason: a

@@ -36,9 +36,7 @@ def gradients_exist(ctx: EvidenceContext) -> Seen:
     n, none = len(x), (ce.missing & raw.missing) | ~torch.isfinite(ce.length) | ~torch.isfinite(raw.length)
     flat = ce.missing & ~none
     false = (_rise(ctx.model, x, y, raw.grad) <= 0) & ~none
-    seen = (
-        f"none or not finite for both losses: {share(int(none.sum()), n)}; none for the cross-entropy alone: "
-    )
+    seen = f"none or not finite for both losses: {share(int(none.sum()), n)}; none for the cross-entropy alone: "
     seen += f"{share(int(flat.sum()), n)}; margin does not rise along it: {share(int(false.sum()), n)}"
     shares = (int(none.sum()) / n, int(flat.sum()) / n, int(false.sum()) / n)
     return _judged(ctx, shares, seen)
@@ -100,9 +98,7 @@ def _right(ctx: EvidenceContext) -> tuple[Tensor, Tensor]:
 def _rise(model: nn.Module, x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
     """Return by how much the margin rises (n,) after a short step along its gradient."""
     length = grad.flatten(1).norm(dim=1).clamp(min=1e-30).reshape(-1, *[1] * (x.ndim - 1))
-    before, after = (
-        margin(logits_of(model, point), y.cpu()) for point in (x, x + PROBE_STEP * grad / length)
-    )
+    before, after = (margin(logits_of(model, point), y.cpu()) for point in (x, x + PROBE_STEP * grad / length))
     return after - before
 
 

@@ -31,9 +31,7 @@ def input_domain(ctx: EvidenceContext) -> Seen:
     image."""
     low, high = float(ctx.x.min()), float(ctx.x.max())
     if not (low >= 0 and high <= 1):
-        return holds(
-            False, f"images lie in {low:.4g}..{high:.4g}, expected 0..1: normalisation belongs in the model"
-        )
+        return holds(False, f"images lie in {low:.4g}..{high:.4g}, expected 0..1: normalisation belongs in the model")
     inside = [module for module in ctx.model.modules() if isinstance(module, Normalize)]
     if len(inside) > 1:
         return holds(False, f"{len(inside)} Normalize layers: the images are normalised more than once")
@@ -96,9 +94,7 @@ def deterministic(ctx: EvidenceContext) -> Seen:
     if len(right) == 1 and gap <= RANDOM_GAP:
         return holds(True, seen)
     averaged = any(one.settings.get("eot", 1) > 1 for one in ctx.outcomes)
-    return holds(
-        averaged, f"{seen}: random; " + ("an attack with EOT ran" if averaged else "EOT is required")
-    )
+    return holds(averaged, f"{seen}: random; " + ("an attack with EOT ran" if averaged else "EOT is required"))
 
 
 @check(6, "logits, not probabilities", blocking=True)
@@ -109,12 +105,8 @@ def logits_not_probabilities(ctx: EvidenceContext) -> Seen:
         return holds(False, "outputs are not all finite")
     inside = float(out.min()) >= -PROBABILITY_GAP and float(out.max()) <= 1 + PROBABILITY_GAP
     ones = bool(((out.sum(1) - 1).abs() <= PROBABILITY_GAP).all())
-    seen = (
-        f"outputs {float(out.min()):.3g}..{float(out.max()):.3g}, rows sum to {float(out.sum(1).mean()):.4g}"
-    )
-    return holds(
-        not (inside and ones), seen + (": probabilities; leave the softmax out" if inside and ones else "")
-    )
+    seen = f"outputs {float(out.min()):.3g}..{float(out.max()):.3g}, rows sum to {float(out.sum(1).mean()):.4g}"
+    return holds(not (inside and ones), seen + (": probabilities; leave the softmax out" if inside and ones else ""))
 
 
 @check(7, "no optimisation at inference", blocking=True)
@@ -124,9 +116,7 @@ def no_optimisation(ctx: EvidenceContext) -> Seen:
     with evaluating(ctx.model), torch.enable_grad(), counting_autograd() as called:
         ctx.model(x.clone().requires_grad_())
     names = ", ".join(sorted(set(called)))
-    return holds(
-        not called, f"backward passes inside forward: {len(called)}" + (f" ({names})" if called else "")
-    )
+    return holds(not called, f"backward passes inside forward: {len(called)}" + (f" ({names})" if called else ""))
 
 
 def _without(model: nn.Module, layer: Normalize) -> nn.Module:

@@ -41,9 +41,7 @@ class Gradients:
         return ~(self.length > 0) | ~torch.isfinite(self.length)
 
 
-def gradients(
-    model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batch_size: int = 128
-) -> Gradients:
+def gradients(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batch_size: int = 128) -> Gradients:
     """Return the input gradients of 'ce' or 'margin' (largest other logit minus the true one) at `x`.
 
     A network that cuts the graph (detached, or computed without gradients) gives zeros and says so in `cut`.

@@ -56,9 +56,7 @@ def converged(ctx: EvidenceContext) -> Seen:
     if not left:
         return holds(True, f"{ctx.reference.name} leaves nothing robust in the subset of {len(path.status)}")
     moves = sum(late_movement(losses, steps) for losses in left) / len(left)
-    return holds(
-        moves <= MOVES, f"{ctx.reference.name}: mean movement {moves:.3f} over {len(left)} paths that resist"
-    )
+    return holds(moves <= MOVES, f"{ctx.reference.name}: mean movement {moves:.3f} over {len(left)} paths that resist")
 
 
 @check(12, "unbounded attack wins", blocking=True)
@@ -122,9 +120,7 @@ def beats_black_box(ctx: EvidenceContext) -> Seen:
     ran = [one for one in ctx.of_threat if one.attack.startswith("Square") and not one.error]
     if ran and len(ctx.of_threat) > len(ran):
         broken, n = sum(one.status.count(BROKEN) for one in ran), len(ctx.x)
-        return holds(
-            broken <= allowed(n, FIFTH_POINT), f"Square, after the others, breaks {share(broken, n)}"
-        )
+        return holds(broken <= allowed(n, FIFTH_POINT), f"Square, after the others, breaks {share(broken, n)}")
     broken, seen = newly_broken(ctx, Square(eps=eps, norm=norm, queries=ctx.sizes.queries))
     return holds(broken <= allowed(len(ctx.chosen), FIFTH_POINT), seen)
 

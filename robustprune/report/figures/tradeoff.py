@@ -57,9 +57,7 @@ def pareto(
     front = pareto_front(points)
     if len(front) > 1:
         xs, ys = zip(*front, strict=True)
-        axes.step(
-            xs, ys, where="post", color=INK, linewidth=1.1, linestyle="--", zorder=1, label="Pareto front"
-        )
+        axes.step(xs, ys, where="post", color=INK, linewidth=1.1, linestyle="--", zorder=1, label="Pareto front")
     legend(axes)
     return figure
 

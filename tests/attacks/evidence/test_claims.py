@@ -14,9 +14,7 @@ from robustprune.results import Outcomes
 NAN = math.nan
 
 
-def ran(
-    status: str, attack: str = "PGD-20", settings: dict | None = None, eps: float = 8 / 255, **more
-) -> Outcomes:
+def ran(status: str, attack: str = "PGD-20", settings: dict | None = None, eps: float = 8 / 255, **more) -> Outcomes:
     n = len(status)
     distance = [eps / 2 if letter == "b" else NAN for letter in status]
     given = {"steps": 20, "loss": "ce"} if settings is None else settings
@@ -150,13 +148,9 @@ def test_class_floor():
 
 
 def test_data_hygiene():
-    ctx = about(
-        [ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["d", "e"]}
-    )
+    ctx = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["d", "e"]})
     assert claims.data_hygiene(ctx).status == "pass"
-    ctx = about(
-        [ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["b", "e"]}
-    )
+    ctx = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["b", "e"]})
     seen = claims.data_hygiene(ctx)
     assert (seen.number, seen.status, seen.blocking) == (27, "fail", True)
     assert "fine-tuning: 1 of 2 shared" in seen.evidence
@@ -179,10 +173,7 @@ def test_provenance_names_what_is_missing():
     seen = claims.provenance(about([ran("rb")], provenance=record))
     assert (seen.number, seen.status) == (29, "fail")
     assert "precision" in seen.evidence
-    assert (
-        claims.provenance(about([ran("rb", settings={"precision": "float32"})], provenance=record)).status
-        == "pass"
-    )
+    assert claims.provenance(about([ran("rb", settings={"precision": "float32"})], provenance=record)).status == "pass"
     assert claims.provenance(about([ran("rb")])).status == "skipped"
 
 

@@ -122,9 +122,7 @@ def test_random_network_needs_eot_for_5(cnn, data):
     assert checks.deterministic(with_eot).status == "pass"
 
 
-@pytest.mark.parametrize(
-    "head", [lambda z: z.softmax(1), lambda z: z.sigmoid() / z.sigmoid().sum(1, keepdim=True)]
-)
+@pytest.mark.parametrize("head", [lambda z: z.softmax(1), lambda z: z.sigmoid() / z.sigmoid().sum(1, keepdim=True)])
 def test_probabilities_fail_6(head, cnn, data):
     seen = checks.logits_not_probabilities(bare_context(Around(cnn, after=head), data))
     assert (seen.number, seen.status, seen.blocking) == (6, "fail", True)
@@ -132,9 +130,7 @@ def test_probabilities_fail_6(head, cnn, data):
 
 def test_log_probabilities_are_logits(cnn, data):
     assert (
-        checks.logits_not_probabilities(
-            bare_context(Around(cnn, after=lambda z: z.log_softmax(1)), data)
-        ).status
+        checks.logits_not_probabilities(bare_context(Around(cnn, after=lambda z: z.log_softmax(1)), data)).status
         == "pass"
     )
 

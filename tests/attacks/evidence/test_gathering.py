@@ -169,9 +169,7 @@ def test_bad_input_is_refused(linear, data):
 
 
 @pytest.mark.skipif("ROBUSTPRUNE_DATA" not in os.environ, reason="ROBUSTPRUNE_DATA is not set")
-@pytest.mark.parametrize(
-    ("file", "eps"), [("cifar10_robust_resnet4b.pth", 8), ("cifar10_resnet20-12fca82f.th", 1)]
-)
+@pytest.mark.parametrize(("file", "eps"), [("cifar10_robust_resnet4b.pth", 8), ("cifar10_resnet20-12fca82f.th", 1)])
 def test_published_networks_are_trusted(file, eps):
     import numpy as np
 

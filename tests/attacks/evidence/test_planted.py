@@ -129,6 +129,4 @@ def test_planted_network_has_the_classes_that_are_asked_for():
     logits = Planted(torch.ones(64) / 64, "linear", 1.0, 7)(x)
     assert logits.shape == (3, 7)
     assert float(logits[:, 2:].max()) < float(logits[:, :2].min())
-    assert math.isclose(
-        float(logits[0, 1] - logits[0, 0]), float((x[0] - 0.5).mean()), rel_tol=1e-4, abs_tol=1e-6
-    )
+    assert math.isclose(float(logits[0, 1] - logits[0, 0]), float((x[0] - 0.5).mean()), rel_tol=1e-4, abs_tol=1e-6)

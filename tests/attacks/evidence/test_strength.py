@@ -74,10 +74,7 @@ def test_images_that_break_the_rules_fail_3(spoil, linear, data):
     given = {"attacks": [PGD(eps=EPS)], "outcomes": [outcome("r" * 100, [float("nan")] * 100)]}
     kept = bare_context(linear, data, adversarials=[(data.x + EPS).clamp(0, 1)], **given)
     assert soundness.budget_kept(kept).status == "pass"
-    assert (
-        soundness.budget_kept(bare_context(linear, data, adversarials=[spoil(data.x)], **given)).status
-        == "fail"
-    )
+    assert soundness.budget_kept(bare_context(linear, data, adversarials=[spoil(data.x)], **given)).status == "fail"
 
 
 def test_l2_budget_is_measured_in_l2(linear, data):
@@ -147,9 +144,7 @@ def test_robustness_that_rises_with_eps_fails_13(linear, data):
         def forward(self, x: Tensor) -> Tensor:
             far, which = (x.flatten(1)[:, None] - data.x.flatten(1)[None]).abs().amax(2).min(1)
             sure = torch.where(far > 2.5 / 255, far.new_tensor(1.0), 1 - 255 * far)
-            return sure[:, None] * F.one_hot(data.y[which], 10) + 0.1 * F.one_hot(
-                (data.y[which] + 1) % 10, 10
-            )
+            return sure[:, None] * F.one_hot(data.y[which], 10) + 0.1 * F.one_hot((data.y[which] + 1) % 10, 10)
 
     ctx = replace(bare_context(Alarm(linear), data), sizes=replace(SIZES["quick"], sweep=(0, 2, 16)))
     seen = strength.sweep_falls(ctx)
@@ -159,9 +154,7 @@ def test_robustness_that_rises_with_eps_fails_13(linear, data):
 def test_random_network_differs_at_eps_0(cnn, data):
     net = Around(cnn, before=lambda x: F.dropout(x, 0.4, training=True))
     sizes = replace(SIZES["quick"], sweep=(0, 1))
-    seen = {
-        strength.sweep_falls(replace(bare_context(net, data), seed=s, sizes=sizes)).status for s in range(3)
-    }
+    seen = {strength.sweep_falls(replace(bare_context(net, data), seed=s, sizes=sizes)).status for s in range(3)}
     assert "fail" in seen
 
 
@@ -184,9 +177,7 @@ def test_square_in_the_chain_is_evidence_enough(cnn, data):
     few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
     ctx = context(cnn, few, attacks=(PGD(eps=EPS), Square(eps=EPS, queries=20)))
     assert "Square, after the others" in strength.beats_black_box(ctx).evidence
-    masked = context(
-        Around(cnn, before=quantised), few, attacks=(PGD(eps=40 / 255), Square(eps=40 / 255, queries=50))
-    )
+    masked = context(Around(cnn, before=quantised), few, attacks=(PGD(eps=40 / 255), Square(eps=40 / 255, queries=50)))
     assert strength.beats_black_box(masked).status == "fail"
 
 
