@@ -94,7 +94,17 @@ def rendered(cases: Sequence[CaseResult], form: str, policy: Policy | None = Non
 
         verdicts = judge_all(cases, policy)
         return render(cases[0].suite, cases, verdicts=verdicts, policy=policy, pictures=suite_pictures(cases))
-    return {"md": to_markdown, "csv": to_csv, "tex": to_latex}[form](comparison(cases))
+    text = {"md": to_markdown, "csv": to_csv, "tex": to_latex}[form](comparison(cases))
+    return text + contest(cases) if form == "md" else text
+
+
+def contest(cases: Sequence[CaseResult]) -> str:
+    """What the numbers say about consensus beside every single criterion at the same budget, a sentence each."""
+    from robustprune.report.table import strategies
+
+    findings = strategies(cases)["finding"].tolist()
+    lines = ["", "Consensus beside the other criteria:", "", *(f"- {finding}" for finding in findings), ""]
+    return "\n".join(lines) if findings else ""
 
 
 def latest(place: Shelf, suite: Suite) -> list[CaseResult]:
@@ -130,7 +140,7 @@ def suite_files(folder: Path) -> list[Path]:
 
 
 def defines_suite(file: Path) -> bool:
-    """True for a file with a module-level `SUITE = ...`, or one that does not parse and may have it. Imports nothing."""
+    """True for a file with a module-level `SUITE = ...`, or one that may have it but does not parse. No import."""
     try:
         text = file.read_text()
         if "SUITE" not in text:
