@@ -102,7 +102,8 @@ def contest(cases: Sequence[CaseResult]) -> str:
     """What the numbers say about consensus beside every single criterion at the same budget, a sentence each."""
     from robustprune.report.table import strategies
 
-    findings = strategies(cases)["finding"].tolist()
+    frame = strategies(cases)
+    findings = [] if frame.empty else frame["finding"].tolist()
     lines = ["", "Consensus beside the other criteria:", "", *(f"- {finding}" for finding in findings), ""]
     return "\n".join(lines) if findings else ""
 

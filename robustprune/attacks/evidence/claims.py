@@ -112,7 +112,7 @@ def provenance(ctx: EvidenceContext) -> Seen:
     """Hashes of weights and samples, versions, device and precision are recorded."""
     if ctx.provenance is None:
         return skipped("no record of where the number was made was given")
-    settings = {key: value for one in ctx.outcomes for key, value in one.settings.items()}
+    settings = {key: value for one in ctx.outcomes for key, value in {**one.settings, **one.notes}.items()}
     known = {**settings, **ctx.provenance}
     lacks = [what for what, keys in RECORDED.items() if not any(known.get(key) for key in keys)]
     return holds(not lacks, f"not recorded: {', '.join(lacks)}" if lacks else f"recorded: {', '.join(RECORDED)}")

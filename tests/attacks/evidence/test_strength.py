@@ -125,7 +125,7 @@ def test_watched_path_tells_samples_apart(clean):
 
 
 def test_masked_gradients_fail_12_16_and_18_or_15(cnn, data):
-    ctx = context(Around(cnn, before=quantised), data)
+    ctx = context(Around(cnn, before=quantised), data, sizes=replace(SIZES["quick"], queries=150))
     assert strength.unbounded_wins(ctx).blocking
     assert strength.unbounded_wins(ctx).status == "fail"
     assert strength.beats_black_box(ctx).status == "fail"
