@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import NETS
+from review_desk import NETS
 from safetensors import safe_open
 
 from robustprune.data import digits

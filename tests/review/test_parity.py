@@ -93,7 +93,7 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 
 def test_a_shipped_file_that_differs_makes_the_review_untrusted(desk, noisy, tmp_path):
     """The candidate is fine; the file beside it is the noisy copy."""
-    from conftest import NETS
+    from review_desk import NETS
 
     from robustprune.review.specs import open_parent
 

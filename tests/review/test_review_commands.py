@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import NETS
+from review_desk import NETS
 
 from robustprune import workspace
 from robustprune.cli import Verbs

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ATTACKS, NETS, POLICY, Silent
+from review_desk import ATTACKS, NETS, POLICY, Silent
 
 from robustprune.attacks import FGSM
 from robustprune.data import Data, Split, cifar10, digits

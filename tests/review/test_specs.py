@@ -9,7 +9,7 @@ from pathlib import Path
 import planted_models
 import pytest
 import torch
-from conftest import NETS
+from review_desk import NETS
 
 from robustprune.errors import InputError, MissingData
 from robustprune.models import save_weights

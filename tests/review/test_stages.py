@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Silent
+from review_desk import Silent
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import made_up

@@ -1,0 +1,69 @@
+"""A small network, trained once on digits, its planted successors, and one store for all reviews."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from robustprune.attacks import PGD
+from robustprune.attacks.evidence import Sizes
+from robustprune.data import digits
+from robustprune.policy import Policy
+from robustprune.review.gate import Request, review
+from robustprune.review.specs import open_candidate, open_parent
+from robustprune.store import Store
+
+NETS = str(Path(__file__).parent / "planted_models.py")
+ATTACKS = (PGD(eps=0.05, steps=5), PGD(eps=0.05, steps=5, loss="margin"))
+POLICY = Policy(max_clean_drop=0.01, max_robust_drop=0.02, max_class_drop=None)
+
+
+LITTLE = Sizes(
+    samples=16,
+    directions=2,
+    sweep=(0, 4),
+    unbounded_steps=60,
+    longer=2,
+    restarts=1,
+    queries=60,
+    single=2,
+)
+"""Evidence at a glance: the checks have tests of their own."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def stage(self, case, stage, done, total):
+        pass
+
+    def finished(self, case):
+        pass
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The files of a reviewer, and a way to review them."""
+
+    folder: Path
+
+    def review(self, candidate, weights="parent.safetensors", **settings):
+        data = digits()
+        parent = open_parent(f"{NETS}:small", self.folder / "parent.safetensors", data.test.x[:1])
+        weights = weights and self.folder / weights
+        request = Request(
+            candidate=open_candidate(candidate, weights, parent),
+            parent=parent,
+            **{
+                "data": data,
+                "attacks": ATTACKS,
+                "policy": POLICY,
+                "batches": (1,),
+                "timing_seconds": 0.01,
+                **settings,
+            },
+        )
+        return review(request, Store(folder=self.folder / "store"), Silent())
