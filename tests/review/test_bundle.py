@@ -188,7 +188,12 @@ def test_a_manifest_that_cannot_be_read_is_a_mismatch(copy, content):
     assert "manifest.json: cannot be read as a manifest of schema 1" in verify(copy).problems
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", gzip.compress(b"{}"), gzip.compress(b'{"schema": 1, "cases": []}')])
+@pytest.mark.parametrize("content", [b"{}", b'{"schema": 1, "cases": []}'])
+def test_outcomes_of_another_kind_are_a_mismatch_and_no_crash(copy, content):
+    test_outcomes_that_cannot_be_read_are_a_mismatch_and_no_crash(copy, gzip.compress(content))
+
+
+@pytest.mark.parametrize("content", [b"", b"junk"])
 def test_outcomes_that_cannot_be_read_are_a_mismatch_and_no_crash(copy, content):
     (copy / "cases.json.gz").write_bytes(content)
     write_manifest(copy)
