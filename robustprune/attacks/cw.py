@@ -88,6 +88,7 @@ class CWSteps(torchattacks.CW):
     """torchattacks' CW, cut open; Adam with one step count a sample."""
 
     runs: int = 1
+    retries: int = 0
     steady: int = 0
     sweep: Tensor = torch.ones(1)
 

@@ -155,9 +155,7 @@ class Session:
             earlier = self.broken.setdefault(attack.threat, earlier)
         row = (self.clean & ~earlier).nonzero().flatten()
         self.advance(len(self.x) - len(row))
-        found = Found.nothing(self.x[row])
-        if len(row):
-            found = attack.run(self.target, self.x[row], self.y[row], self.seed)
+        found = self.carried_out(attack, row)
         spent = self.target.passes.since(before)
         status = self.letters(row, found, earlier)
         outcome = Outcomes(
@@ -177,6 +175,19 @@ class Session:
         if not attack.alone:
             self.broken[attack.threat] = earlier | torch.tensor([letter == BROKEN for letter in status])
         return outcome, self.images(row, found)
+
+    def carried_out(self, attack: Attack, row: Tensor) -> Found:
+        """Run the attack on the samples `row`; one that falls over as a whole has failed on all of them."""
+        found = Found.nothing(self.x[row], self.target.keep)
+        if not len(row):
+            return found
+        try:
+            return attack.run(self.target, self.x[row], self.y[row], self.seed)
+        except InputError:
+            raise
+        except Exception as error:
+            found.fail(torch.arange(len(row)), error)
+        return found
 
     def letters(self, row: Tensor, found: Found, earlier: Tensor) -> str:
         """Return one letter a sample (results.py)."""

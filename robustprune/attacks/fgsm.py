@@ -46,6 +46,7 @@ class FGSMSteps(torchattacks.FGSM):
 
     steps: int = 1
     runs: int = 1
+    retries: int = 0
     steady: int = 0
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:

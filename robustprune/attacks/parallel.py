@@ -3,47 +3,34 @@ one batch.
 
 A small network spends much of a pass in waiting for its slowest thread, layer by layer (and all of them
 wait when another program wants a core). So the samples are dealt out to as many workers as there are
-threads, each with its own copy of the network and its own batch. The deal is fixed in advance and not by
-who is free, so that the same seed gives the same batches, and with them the same outcomes to the last bit.
-The original model is asked by one worker at a time: it may be one that keeps state.
+threads, each with its own batch and its own exact copies of the network and of the original that judges (so
+that a network which keeps state is not disturbed). The deal is fixed in advance and not by who is free, so
+that the same seed gives the same batches, and with them the same outcomes to the last bit.
 """
 
 from __future__ import annotations
 
 import copy
 import queue
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustprune.attacks.base import Found, Passes
 from robustprune.attacks.precision import InBfloat16
 from robustprune.attacks.target import Counted, Target
 
+FEWEST = 4
+"""A worker gets this many samples or more."""
 SMALLEST_BATCH = 16
 """A worker's batch is not made smaller than this: the passes would cost more a sample."""
 LARGEST_NETWORK = 256 * 2**20
 """Bytes of all copies together; beyond, one batch keeps all threads busy anyway."""
 
 Work = Callable[[Target, Tensor], Found]
-
-
-class OneAtATime(nn.Module):
-    """A network that several threads may call, and that one at a time gets."""
-
-    def __init__(self, net: nn.Module, lock: threading.Lock) -> None:
-        super().__init__()
-        self.net, self.lock = net, lock
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of `x`, after whoever is in front."""
-        with self.lock:
-            logits: Tensor = self.net(x)
-        return logits
 
 
 def in_parallel(target: Target, keys: Tensor, work: Work) -> Found:
@@ -72,24 +59,24 @@ def workers(target: Target, samples: int) -> int:
     if target.device.type != "cpu":
         return 1
     size = sum(p.numel() * p.element_size() for p in target.model.parameters())
-    most = min(torch.get_num_threads(), target.batch_size // SMALLEST_BATCH, samples // SMALLEST_BATCH)
+    most = min(torch.get_num_threads(), target.batch_size // SMALLEST_BATCH, samples // FEWEST)
     return max(1, min(most, LARGEST_NETWORK // max(size, 1)))
 
 
 def fork(target: Target, count: int) -> list[Target]:
-    """Return `count` targets that share nothing but the original model; [] where the network cannot be
+    """Return `count` targets that share nothing; [] where the network cannot be
     copied.
     """
     if count < 2:
         return []
-    lock, made = threading.Lock(), []
+    made = []
     for _ in range(count):
         passes = Passes()
         try:
-            net = copy.deepcopy(target.model.net)
+            net, original = copy.deepcopy(target.model.net), copy.deepcopy(target.judge.net)
         except Exception:
             return []
-        judge = Counted(OneAtATime(target.judge.net, lock), passes, target.device)
+        judge = Counted(original, passes, target.device)
         model = Counted(net, passes, target.device).eval()
         low = Counted(InBfloat16(net, target.device), passes, target.device).eval() if target.low else None
         size = target.batch_size // count
@@ -122,14 +109,12 @@ def run_all(target: Target, copies: list[Target], shares: list[Tensor], work: Wo
 
 def wait_for(futures: list[Future[Found]], news: queue.SimpleQueue[int], tick: Callable[[int], None]) -> None:
     """Pass news on until all futures are done; the first exception of a worker ends the wait."""
-    while True:
-        over = all(future.done() for future in futures)
-        try:
-            while True:
-                tick(news.get(timeout=0 if over else 0.1))
-        except queue.Empty:
-            pass
-        if over or any(future.done() and future.exception() for future in futures):
+    for future in futures:
+        future.add_done_callback(lambda done: news.put(0))
+    while not all(future.done() for future in futures) or not news.empty():
+        if decided := news.get():
+            tick(decided)
+        if any(future.done() and future.exception() for future in futures):
             return
 
 

@@ -20,7 +20,10 @@ def size(state: State) -> int:
 
 def take(state: State, index: Tensor | slice) -> State:
     """Return the samples `index` (numbers, a mask or a slice) of a state."""
-    return {name: value[index] for name, value in state.items()}
+    if isinstance(index, slice) or not state:
+        return {name: value[index] for name, value in state.items()}
+    chosen = index.nonzero().flatten() if index.dtype == torch.bool else index
+    return {name: value.index_select(0, chosen) for name, value in state.items()}
 
 
 def join(states: Sequence[State]) -> State:

@@ -7,16 +7,17 @@ restart and its own optimiser state, so what happens to it does not depend on wh
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from robustprune.attacks.base import Attack, Found
 from robustprune.attacks.distance import keys
+from robustprune.attacks.first_success import FirstSuccess
 from robustprune.attacks.losses import cross_entropy, margin
 from robustprune.attacks.parallel import in_parallel
-from robustprune.attacks.sorting import attack_stepwise
+from robustprune.attacks.smallest_success import SmallestSuccess
 from robustprune.attacks.state import State
 from robustprune.attacks.target import Target
 
@@ -32,6 +33,8 @@ class Stepper(Protocol):
     """The step (from 0) since which all steps are made by one rule; an iterate that comes back circles."""
     runs: int
     """How often a sample that resists is started anew: restarts, or values of c."""
+    retries: int
+    """How many runs more a sample gets that resisted but came near in one of them."""
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
         """Put the first iterate (and further state) of run `state['run']` into `state`, which holds x and
@@ -70,3 +73,21 @@ class SteppedAttack(Attack):
     def share(self, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
         """Attack one worker's share of the samples."""
         return attack_stepwise(self, target, x, y, seed)
+
+
+def attack_stepwise(attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
+    """Attack `x` (m, C, H, W): where a low-precision copy is at hand, first with that, the survivors in
+    float32.
+    """
+    if attack.minimises:
+        return SmallestSuccess(attack, target, x, y, seed, guide=target.model).run()
+    if target.low is None:
+        return FirstSuccess(attack, target, x, y, seed, guide=target.model).run()
+    early = replace(target, tick=lambda decided: None)
+    found = FirstSuccess(attack, early, x, y, seed, guide=target.low, hasty=True).run()
+    target.batch_size = early.batch_size
+    left = (~found.success).nonzero().flatten()
+    target.tick(len(x) - len(left))
+    if len(left):
+        found.merge(left, FirstSuccess(attack, target, x[left], y[left], seed, guide=target.model).run())
+    return found

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from robustprune.attacks.base import Found
+from robustprune.attacks.first_success import FirstSuccess
 from robustprune.attacks.fold import SAMPLES, attack_copy
 from robustprune.attacks.pgd import PGD
-from robustprune.attacks.sorting import FirstSuccess
 from robustprune.attacks.target import Counted, Target
 from robustprune.errors import InputError
 

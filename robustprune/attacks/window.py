@@ -3,7 +3,7 @@
 What leaves the batch as a success is collected and judged by the original model in full batches; what the
 original does not confirm goes on where it was. Memory that runs out halves the batch, and nothing is lost,
 since all state is per sample. Which samples leave, and when, is for the two kinds of attack to say
-(sorting.py).
+(first_success.py, smallest_success.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Window(ABC):
 
     `guide` gives the gradients: the target's copy, or its low-precision copy. With `foreign` it is another
     network (transfer), and the target's copy is asked about every iterate. `hasty`: one run of a quarter of
-    the steps. `reach` is the largest norm the judge accepts.
+    the steps. `reach` is the largest norm the judge accepts. `open` (m,) counts the runs of
+    a sample that are under way side by side, `closed` (m,) says which samples are done.
     """
 
     def __init__(
@@ -49,9 +50,12 @@ class Window(ABC):
         self.stepper = attack.stepper(guide)
         self.steps = max(1, self.stepper.steps // 4) if hasty else self.stepper.steps
         self.runs = 1 if hasty else self.stepper.runs
+        self.retries = 0 if hasty else self.stepper.retries
         self.found = Found.nothing(x, target.keep)
         self.keys = keys(x)
         self.reach = attack.eps
+        self.open = torch.ones(len(x), dtype=torch.int64)
+        self.closed = torch.zeros(len(x), dtype=torch.bool)
         self.fresh = 0
         self.active: State = {}
         self.parked: list[State] = []
@@ -86,7 +90,7 @@ class Window(ABC):
             queue.append(batch)
         else:
             self.found.fail(batch["row"], reason)
-            self.target.tick(size(batch))
+            self.close(batch["row"])
 
     def refill(self) -> bool:
         """Fill the free places, first with samples that wait in the middle of their attack; whether any is
@@ -152,13 +156,20 @@ class Window(ABC):
         again, done = take(state, more), take(state, ~more)
         if size(again):
             self.parked.append(self.begin(again["row"], again["run"] + 1, again["spent"]))
-        self.decide(done)
+        self.book(done)
+        self.close(done["row"])
 
-    def decide(self, state: State) -> None:
-        """Nothing more is done with these samples."""
-        if size(state):
-            self.found.steps[state["row"].cpu()] = state["spent"].cpu()
-            self.target.tick(size(state))
+    def book(self, state: State) -> None:
+        """Write down the steps spent on these samples."""
+        self.found.steps.index_add_(0, state["row"].cpu(), state["spent"].cpu())
+
+    def close(self, row: Tensor) -> None:
+        """Nothing more is done with the samples `row` (k,), whatever else of them is still under way."""
+        row = row.cpu().unique()
+        news = int((~self.closed[row]).sum())
+        self.closed[row] = True
+        if news:
+            self.target.tick(news)
 
     @abstractmethod
     def prepare(self, state: State) -> None:

@@ -60,8 +60,11 @@ def test_broken_rests_on_a_perturbation_inside_that_eps(case):
 
 def test_it_costs_at_most_twice_its_dearest_point(case):
     net, x, y = case
-    curve = robust_curve(net, x, y, PGD(eps=0), EPS)
-    dearest = max(o.forwards + o.backwards for e in EPS[1:] for o in evaluate(net, x, y, [PGD(eps=e)]).outcomes)
+    attack = PGD(eps=0, retries=0)
+    curve = robust_curve(net, x, y, attack, EPS)
+    dearest = max(
+        o.forwards + o.backwards for e in EPS[1:] for o in evaluate(net, x, y, [attack.change(eps=e)]).outcomes
+    )
     assert sum(o.forwards + o.backwards for o in curve) <= 2 * dearest
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from robustprune.attacks import CW, FGSM, PGD, Noise, TorchAttack, evaluate
 from robustprune.attacks import engine as engine_module
-from robustprune.attacks.sorting import FirstSuccess
+from robustprune.attacks.first_success import FirstSuccess
 from robustprune.errors import InputError
 
 EPS = 4 / 255
@@ -234,6 +234,20 @@ def test_a_network_without_a_gradient_fails_and_is_not_robust(case):
     assert "no gradient reaches the input" in outcome.error
 
 
+@dataclass(frozen=True, kw_only=True)
+class FallsOver(PGD):
+    def run(self, target, x, y, seed):
+        raise OSError("disk full")
+
+
+def test_an_attack_that_falls_over_has_failed_and_the_others_go_on(case):
+    net, x, y = case
+    fallen, fgsm = evaluate(net, x, y, [FallsOver(eps=EPS, steps=30), FGSM(eps=EPS)], keep=True).outcomes
+    assert set(fallen.status) == {"f", "p", "e"}
+    assert fallen.error == "OSError: disk full"
+    assert {"b", "r"} <= set(fgsm.status)
+
+
 def test_samples_that_cannot_even_be_classified_have_failed(case):
     net, x, y = case
 
@@ -338,9 +352,8 @@ def test_an_attack_that_leaves_its_ball_breaks_nothing():
 
 @pytest.mark.parametrize(("steady", "circles"), [(0, [True, True, False]), (2, [False, True, False])])
 def test_an_iterate_counts_as_back_only_where_the_steps_are_alike(steady, circles):
-    window = SimpleNamespace(stepper=SimpleNamespace(steady=steady))
-    state = {
-        "history": torch.tensor([[7, 8, 9, 0], [5, 6, 7, 0], [4, 5, 6, 0]]),
-        "step": torch.tensor([3, 3, 3]),
-    }
-    assert FirstSuccess.came_back(window, state, torch.tensor([[7], [7], [7]])).tolist() == circles
+    code = SimpleNamespace(stepper=SimpleNamespace(steady=steady), circles=True, fingerprint=lambda adv: adv[:, 0])
+    state = {"history": torch.tensor([[7, 8, 9, 0], [5, 6, 7, 0], [4, 5, 6, 0]]), "step": torch.tensor([3, 3, 3])}
+    now, then = torch.tensor([[7], [7], [7]]), torch.tensor([[1], [1], [1]])
+    assert FirstSuccess.came_back(code, state | {"adv": now}, then).tolist() == circles
+    assert FirstSuccess.came_back(code, state | {"adv": now}, now).all()

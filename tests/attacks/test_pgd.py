@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchattacks
 from attack_nets import SmallConv, images, labelled, linear_case, margins
+from torch import nn
 
 from robustprune.attacks import FGSM, PGD, evaluate
 from robustprune.attacks.distance import keys, norms
@@ -132,6 +133,33 @@ def test_a_restart_begins_where_the_first_run_failed():
     assert max(thrice.steps) == 16
 
 
+class TwoPeaks(nn.Module):
+    """Left of 0.5 the loss leads up to a false peak, right of it to a true one; the start decides."""
+
+    def __init__(self, false_peak):
+        super().__init__()
+        self.false_peak = false_peak
+
+    def forward(self, x):
+        x = x.flatten(1)
+        other = torch.maximum(self.false_peak - 8 * (x - 0.4).abs(), 1.05 - 8 * (x - 0.6).abs())
+        return torch.cat([torch.ones_like(other), other], 1)
+
+
+@pytest.mark.parametrize(("false_peak", "near"), [(0.99, True), (0.7, False)])
+def test_near_misses_are_tried_again_and_only_those(false_peak, near):
+    x = torch.linspace(0.49, 0.51, 41).view(41, 1, 1, 1)
+    y = torch.zeros(41, dtype=torch.long)
+    attack = PGD(eps=0.15, steps=120, alpha=0.001)
+    plain, again = (evaluate(TwoPeaks(false_peak), x, y, [attack.change(retries=r)]).outcomes[0] for r in (0, 3))
+    assert 5 < sum(plain.robust) < 36
+    if near:
+        assert sum(again.robust) <= sum(plain.robust) - 5
+    else:
+        assert again.steps == plain.steps
+        assert again.status == plain.status
+
+
 def test_the_margin_loss_sees_where_cross_entropy_is_flat():
     net, x, y = linear_case(60)
     net[1].weight.data *= 1e4
@@ -155,11 +183,12 @@ def test_names_sort_and_record():
         "restarts": 5,
         "loss": "ce",
         "random_start": True,
+        "retries": 3,
     }
     assert PGD(eps=0.5, norm="L2", steps=10).lengths == pytest.approx([0.125] * 10)
     lengths = PGD(eps=1.0, steps=20).lengths
-    assert lengths[0] == 1.0
-    assert lengths[-1] == pytest.approx(0.1)
+    assert lengths == sorted(lengths, reverse=True)
+    assert (lengths[0], lengths[-1]) == (1.0, 0.02)
 
 
 @pytest.mark.parametrize(
