@@ -140,8 +140,9 @@ def examined(case: Case, subject: Subject, parent: Subject, sample: Split, bench
     clean, outcomes = attacked(subject, parent, sample, bench)
     _, parent_outcomes = attacked(parent, parent, sample, bench)
     checks: list[Check] = []
+    seeds = len({other.seed for other in bench.suite.cases if other.kind == case.kind})
+    used = _used(case, bench)
     for chain in chains(bench.suite.attacks):
-        seeds = len({other.seed for other in bench.suite.cases if other.kind == case.kind})
         settings = {
             **_on(subject, parent, bench),
             "sample": sample.hash,
@@ -149,10 +150,10 @@ def examined(case: Case, subject: Subject, parent: Subject, sample: Split, bench
             "tier": bench.suite.tier,
             "seeds": seeds,
             "margin": bench.suite.policy.max_robust_drop,
-            "used": (case.recipe, case.strategy, bench.data.train.hash),
+            "used": {use: split.hash for use, split in used.items()},
         }
 
-        def make(key: str, chain: Sequence[Attack] = chain, seeds: int = seeds) -> dict[str, Any]:
+        def make(key: str, chain: Sequence[Attack] = chain) -> dict[str, Any]:
             bench.tick(f"check {chain[0].threat}", 0, 1)
             ctx = EvidenceContext(
                 model=subject.model,
@@ -168,7 +169,7 @@ def examined(case: Case, subject: Subject, parent: Subject, sample: Split, bench
                 classes=bench.data.classes,
                 weights_before=subject.weights,
                 sample_hashes=sample.hashes(),
-                used_hashes=_used(case, bench),
+                used_hashes={use: split.hashes() for use, split in used.items()},
                 provenance=_provenance(subject, sample, bench),
             )
             return {"checks": [dataclasses.asdict(check) for check in gather(ctx, bench.suite.tier)]}
@@ -252,13 +253,13 @@ def _worst(outcomes: Sequence[Outcomes]) -> list[bool]:
     return [all(column) for column in zip(*(outcome.robust for outcome in outcomes), strict=True)]
 
 
-def _used(case: Case, bench: Bench) -> dict[str, list[str]]:
-    """Hashes of the images that a case learned from, by use; the evaluation must share none of them."""
+def _used(case: Case, bench: Bench) -> dict[str, Split]:
+    """The images that a case learned from, by use; the evaluation must share none of them."""
     used = {}
     if case.strategy is not None:
-        used["scoring"] = scoring_sample(bench.data, case.strategy, case.seed).hashes()
+        used["scoring"] = scoring_sample(bench.data, case.strategy, case.seed)
     if case.recipe is not None or case.model.recipe is not None:
-        used["training"] = bench.data.train.hashes()
+        used["training"] = bench.data.train
     return used
 
 

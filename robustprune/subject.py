@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.criteria import Criterion, ScoringContext, cka
-from robustprune.data import Data, data_root
+from robustprune.data import Data, Split, data_root
 from robustprune.errors import InputError, MissingData
 from robustprune.finetune import Recipe, finetune
 from robustprune.models import (
@@ -120,14 +119,59 @@ def parent_subject(model: Model, bench: Bench) -> Subject:
 
 
 def case_subject(case: Case, bench: Bench) -> Subject:
-    """The network of a case: the parent itself, its fine-tuned control, a pruned net, or a finished artefact."""
+    """The network of a case: the parent itself, its fine-tuned control, a pruned net, or a finished artefact.
+
+    Strategies that chose the same blocks share one fine-tuned network: it is trained, attacked and checked once.
+    """
     start = parent_subject(case.model, bench)
     if case.strategy is None and case.recipe is None:
         return start
+    choice = _choice(case, start, bench)
+    settings = {
+        "start": start.identity,
+        "pruned": choice["weights"],
+        "removed": choice["removed"],
+        "recipe": case.recipe,
+        "seed": case.seed,
+        "data": bench.data.train.hash,
+        "code": code_version("models", "data", "prune", "finetune", "subject"),
+        "device": bench.device.type,
+    }
+
+    def make(key: str) -> dict[str, Any]:
+        net = remove(start.model, choice["removed"], bench.example())
+        if choice["file"]:
+            load_weights(net, bench.store.path("chosen", choice["file"], ".safetensors"))
+        _train(net, case.recipe, case.seed, bench, "fine-tune", teacher=start.model)
+        save_weights(net, bench.store.path("pruned", key, ".safetensors"))
+        similarity = layer_similarity(start.model, net, bench)
+        return {"weights": weights_hash(net), "file": key, "similarity": similarity}
+
+    record = bench.store.once("pruned", settings, make)
+
+    def build() -> nn.Module:
+        net = remove(start.model, choice["removed"], bench.example())
+        return load_weights(net, bench.store.path("pruned", record["file"], ".safetensors")).to(bench.device)
+
+    return Subject(
+        weights=record["weights"],
+        factory=case.model.build,
+        removed=tuple(choice["removed"]),
+        scores=choice["scores"],
+        similarity=record["similarity"],
+        build=build,
+    )
+
+
+def _choice(case: Case, start: Subject, bench: Bench) -> dict[str, Any]:
+    """Which blocks a strategy removes, in the order of the network, and by which scores; kept in the store.
+
+    `weights` is the hash of what is left before the last fine-tuning. Where the strategy fine-tunes between removals
+    these weights are no longer the parent's, and `file` is the key of their file.
+    """
     settings = {
         "start": start.identity,
         "strategy": case.strategy,
-        "recipe": case.recipe,
         "seed": case.seed,
         "data": bench.data.train.hash,
         "code": code_version("models", "data", "criteria", "consensus", "prune", "finetune", "subject"),
@@ -135,33 +179,14 @@ def case_subject(case: Case, bench: Bench) -> Subject:
     }
 
     def make(key: str) -> dict[str, Any]:
-        began = time.perf_counter()
-        net, removed, scores = _pruned(case, start, bench)
-        _train(net, case.recipe, case.seed, bench, "fine-tune", teacher=start.model)
-        save_weights(net, bench.store.path("pruned", key, ".safetensors"))
-        return {
-            "weights": weights_hash(net),
-            "file": key,
-            "removed": removed,
-            "scores": scores,
-            "similarity": layer_similarity(start.model, net, bench),
-            "seconds": time.perf_counter() - began,
-        }
+        net, gone, scores = _pruned(case, start, bench)
+        order = [name for name in _block_names(start.model, bench) if name in gone]
+        trained = case.strategy is not None and case.strategy.step is not None
+        if trained:
+            save_weights(net, bench.store.path("chosen", key, ".safetensors"))
+        return {"removed": order, "scores": scores, "weights": weights_hash(net), "file": key if trained else None}
 
-    record = bench.store.once("pruned", settings, make)
-
-    def build() -> nn.Module:
-        net = remove(start.model, record["removed"], bench.example())
-        return load_weights(net, bench.store.path("pruned", record["file"], ".safetensors")).to(bench.device)
-
-    return Subject(
-        weights=record["weights"],
-        factory=case.model.build,
-        removed=tuple(record["removed"]),
-        scores=record["scores"],
-        similarity=record["similarity"],
-        build=build,
-    )
+    return bench.store.once("chosen", settings, make)
 
 
 def locate(model: Model, suite: Suite) -> Path:
@@ -240,7 +265,7 @@ def _scores(
     return bench.store.once("scores", settings, make)
 
 
-def scoring_sample(data: Data, strategy: Strategy, seed: int) -> Any:
+def scoring_sample(data: Data, strategy: Strategy, seed: int) -> Split:
     """The class-balanced training images that a strategy looks at."""
     return data.train.balanced(min(strategy.samples, len(data.train)), seed=seed)
 

@@ -99,13 +99,11 @@ def rendered(cases: Sequence[CaseResult], form: str, policy: Policy | None = Non
 
 
 def contest(cases: Sequence[CaseResult]) -> str:
-    """What the numbers say about consensus beside every single criterion at the same budget, a sentence each."""
+    """What the numbers say about consensus beside every other criterion at the same budget, as Markdown."""
+    from robustprune.report.standing import to_markdown
     from robustprune.report.table import strategies
 
-    frame = strategies(cases)
-    findings = [] if frame.empty else frame["finding"].tolist()
-    lines = ["", "Consensus beside the other criteria:", "", *(f"- {finding}" for finding in findings), ""]
-    return "\n".join(lines) if findings else ""
+    return to_markdown(strategies(cases))
 
 
 def latest(place: Shelf, suite: Suite) -> list[CaseResult]:

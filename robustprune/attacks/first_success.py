@@ -1,8 +1,10 @@
 """Attacks with a budget: a sample leaves the batch at its first success inside it.
 
 It also leaves where an iterate comes back: steps of one length are deterministic, so from there on it would go round in
-a circle (arXiv 2503.19347). A sample that resisted but came near to breaking is started again a few times: two PGDs of
-equal length that differ in the start alone disagree on such samples, and on hardly any other.
+a circle (arXiv 2503.19347). A sample that resisted the first run is started again as often as the attack asks, and a
+few times more if it came near to breaking: two PGDs of equal length that differ in the start alone disagree on such
+samples, and on hardly any other. All these starts are made side by side, since a step costs on few samples as much as
+on many.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ class FirstSuccess(Window):
     """Whether runs are under way whose sample has been broken in the meantime."""
 
     @cached_property
-    def near(self) -> Tensor:
-        """Which samples (m, bool) came near to breaking in one of their runs."""
-        return torch.zeros(len(self.x), dtype=torch.bool)
+    def open(self) -> Tensor:
+        """How many runs (m, int) of each sample are planned or under way."""
+        return torch.ones(len(self.x), dtype=torch.int64)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -65,12 +67,12 @@ class FirstSuccess(Window):
         return super().refill()
 
     def needed(self, state: State) -> State:
-        """Return the part of a state whose samples are not broken yet."""
+        """Return the part of a state whose samples are not done yet."""
         if not size(state):
             return state
-        broken = self.found.success[state["row"].cpu()].to(state["row"].device)
-        self.book(take(state, broken))
-        return take(state, ~broken)
+        done = self.closed[state["row"].cpu()].to(state["row"].device)
+        self.book(take(state, done))
+        return take(state, ~done)
 
     def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
         """Send adversarial iterates to the judge; stop after the last step or where an iterate comes back."""
@@ -108,30 +110,15 @@ class FirstSuccess(Window):
         return still | before
 
     def end_run(self, state: State) -> None:
-        """Begin the next run; after the last, all retries at once of the samples that came near in one."""
-        retry = state["run"] >= self.runs
-        self.end_retry(take(state, retry))
-        state = take(state, ~retry)
-        row = state["row"].cpu()
+        """Plan all other runs of a sample that resisted its first; it is done when the last has failed."""
+        self.book(state)
         near = state["nearest"] <= (NEAR * state["first"]).clamp(max=NEARLY_EVEN)
-        self.near[row] |= near.cpu()
-        again = self.near[row].to(near.device) & (state["run"] + 1 == self.runs) & (self.retries > 0)
-        self.begin_retries(take(state, again))
-        super().end_run(take(state, ~again))
-
-    def begin_retries(self, state: State) -> None:
-        """Begin all retries of these samples, side by side: on few samples a step costs as much as on many."""
-        self.book(state)
-        self.open[state["row"].cpu()] = self.retries
-        for number in range(self.retries if size(state) else 0):
-            none = torch.zeros_like(state["run"])
-            self.parked.append(self.begin(state["row"], none + self.runs + number, none))
-
-    def end_retry(self, state: State) -> None:
-        """A sample is done when the last of its retries has failed."""
-        row = state["row"].cpu()
-        self.book(state)
-        self.open.index_add_(0, row, torch.full_like(row, -1))
+        row, first = state["row"].cpu(), state["run"].cpu() == 0
+        more = first * (self.runs - 1 + self.retries * near.cpu())
+        self.open.index_add_(0, row, more - 1)
+        for run in range(1, self.runs + self.retries):
+            again = row[more >= run]
+            self.planned.append((again, torch.full_like(again, run)))
         self.close(row[self.open[row] == 0])
 
     def accept(self, batch: State) -> None:

@@ -65,7 +65,8 @@ class SmallestSuccess(Window):
         first = batch["slack"] == 0
         again = take(batch, first)
         if size(again):
-            state = self.begin(again["row"], again["run"], again["spent"])
+            self.book(again)
+            state = self.begin(again["row"].cpu(), again["run"].cpu())
             state["slack"] = torch.full_like(state["slack"], SLACK)
             self.parked.append(state)
         self.end_run(take(batch, ~first))

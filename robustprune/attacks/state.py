@@ -9,8 +9,7 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 """Tensors whose first dimension is the samples in the batch: 'row' (the sample's number), 'x', 'y', the
-iterate 'adv', 'run' (the restart, or value of c), 'step' (steps taken in this run), 'spent' (in all runs),
-and what the attack adds."""
+iterate 'adv', 'run' (the restart, or value of c), 'step' (steps taken in this run) and what the attack adds."""
 
 
 def size(state: State) -> int:

@@ -29,8 +29,8 @@ class Window(ABC):
 
     `guide` gives the gradients: the target's copy, or its low-precision copy. With `foreign` it is another
     network (transfer), and the target's copy is asked about every iterate. `hasty`: one run of a quarter of
-    the steps. `reach` is the largest norm the judge accepts. `open` (m,) counts the runs of
-    a sample that are under way side by side, `closed` (m,) says which samples are done.
+    the steps. `reach` is the largest norm the judge accepts. `planned` holds the runs that wait to be begun,
+    as (sample numbers, run numbers); `closed` (m,) says which samples are done.
     """
 
     def __init__(
@@ -54,9 +54,8 @@ class Window(ABC):
         self.found = Found.nothing(x, target.keep)
         self.keys = keys(x)
         self.reach = attack.eps
-        self.open = torch.ones(len(x), dtype=torch.int64)
         self.closed = torch.zeros(len(x), dtype=torch.bool)
-        self.fresh = 0
+        self.planned = [(torch.arange(len(x)), torch.zeros(len(x), dtype=torch.int64))]
         self.active: State = {}
         self.parked: list[State] = []
         self.leaving: list[State] = []
@@ -93,8 +92,8 @@ class Window(ABC):
             self.close(batch["row"])
 
     def refill(self) -> bool:
-        """Fill the free places, first with samples that wait in the middle of their attack; whether any is
-        taken.
+        """Fill the free places, first with samples that wait in the middle of a run, then with new runs; whether
+        any is taken.
         """
         room = self.target.batch_size - size(self.active)
         parts = [self.active]
@@ -104,20 +103,22 @@ class Window(ABC):
             if size(waiting) > room:
                 self.parked.append(take(waiting, slice(room, None)))
             room -= size(parts[-1])
-        if room > 0 and self.fresh < len(self.x):
-            row = torch.arange(self.fresh, min(self.fresh + room, len(self.x)))
-            self.fresh += len(row)
-            parts.append(self.begin(row, torch.zeros_like(row), torch.zeros_like(row)))
+        while room > 0 and self.planned:
+            row, run = self.planned.pop(0)
+            wanted = ~self.closed[row]
+            row, run = row[wanted], run[wanted]
+            if len(row):
+                parts.append(self.begin(row[:room], run[:room]))
+            if len(row) > room:
+                self.planned.insert(0, (row[room:], run[room:]))
+            room -= len(row)
         self.active = join(parts)
         return size(self.active) > 0
 
-    def begin(self, row: Tensor, run: Tensor, spent: Tensor) -> State:
-        """Return the state of the samples `row` (k,) before the first step of their runs `run`, `spent`
-        steps in all.
-        """
-        device, row = self.target.device, row.cpu()
-        state = {"row": row, "run": run, "spent": spent, "step": torch.zeros_like(row)}
-        state |= {"x": self.x[row], "y": self.y[row]}
+    def begin(self, row: Tensor, run: Tensor) -> State:
+        """Return the state of the samples `row` (k,) before the first step of their runs `run`."""
+        device = self.target.device
+        state = {"row": row, "run": run, "step": torch.zeros_like(row), "x": self.x[row], "y": self.y[row]}
         state = {name: value.to(device) for name, value in state.items()}
         self.stepper.start(state, self.keys[row], self.seed)
         self.prepare(state)
@@ -130,7 +131,7 @@ class Window(ABC):
         grad = input_gradient(self.stepper.objective(logits, batch).sum(), adv)
         with torch.no_grad():
             logits = self.target.model(adv) if self.foreign else logits.detach()
-            state = batch | {"step": batch["step"] + 1, "spent": batch["spent"] + 1}
+            state = batch | {"step": batch["step"] + 1}
             self.stepper.advance(state, grad.nan_to_num_(0.0))
             self.sort(state, adv.detach(), logits)
 
@@ -149,19 +150,16 @@ class Window(ABC):
             self.leaving.append(take(state | {"candidate": candidate, "final": final}, where))
 
     def end_run(self, state: State) -> None:
-        """Begin the next run (restart, or value of c) of the samples of `state`; those without one have
-        resisted.
-        """
-        more = state["run"] + 1 < self.runs
-        again, done = take(state, more), take(state, ~more)
-        if size(again):
-            self.parked.append(self.begin(again["row"], again["run"] + 1, again["spent"]))
-        self.book(done)
-        self.close(done["row"])
+        """Plan the next run (value of c) of the samples of `state`; those without one have resisted."""
+        self.book(state)
+        row, run = state["row"].cpu(), state["run"].cpu() + 1
+        more = run < self.runs
+        self.planned.append((row[more], run[more]))
+        self.close(row[~more])
 
     def book(self, state: State) -> None:
-        """Write down the steps spent on these samples."""
-        self.found.steps.index_add_(0, state["row"].cpu(), state["spent"].cpu())
+        """Write down the steps spent in a run that is over."""
+        self.found.steps.index_add_(0, state["row"].cpu(), state["step"].cpu())
 
     def close(self, row: Tensor) -> None:
         """Nothing more is done with the samples `row` (k,), whatever else of them is still under way."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class Split:
         """Return 16 hexadecimal digits of each image's sha256 (pixels only: a relabelled copy is a copy)."""
         return [hashlib.sha256(image).hexdigest()[:16] for image in self.x.detach().cpu().contiguous().numpy()]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The sha256 of shape, images and labels, 64 hexadecimal digits."""
         state = hashlib.sha256(str(tuple(self.x.shape)).encode())

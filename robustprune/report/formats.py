@@ -18,6 +18,8 @@ Row = Mapping[str, Any]
 Cell = Callable[[Row], str]
 
 NONE = "-"
+LEFT = ("model", "strategy", "recipe", "beside", "robustness", "evidence")
+"""Columns of words; numbers are aligned to the right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,10 @@ def to_markdown(frame: DataFrame) -> str:
 
     A frame without `attrs` (read back from CSV, say) gives the tables without the notes.
     """
-    parts = [_pipe(display(frame))]
+    parts = [pipe(display(frame))]
     changes = differences(frame)
     if len(names_of(frame)) > 3 and not changes.empty:
-        parts += ["Difference to the parent in points, attack by attack:", _pipe(changes)]
+        parts += ["Difference to the parent in points, attack by attack:", pipe(changes)]
     found = frame.attrs.get("notes", [])
     parts += ["\n".join(f"- {note}" for note in found)] if found else []
     return "\n\n".join(parts) + "\n"
@@ -105,11 +107,12 @@ def names_of(frame: DataFrame) -> list[str]:
     return [column.removesuffix(" p holm") for column in frame.columns if column.endswith(" p holm")]
 
 
-def _pipe(shown: DataFrame) -> str:
+def pipe(shown: DataFrame) -> str:
+    """Write a table of text as Markdown."""
     from tabulate import tabulate
 
     body = [[str(cell).replace("|", "\\|") for cell in row] for row in shown.to_numpy().tolist()]
-    align = ["left" if name in ("model", "strategy", "recipe", "evidence") else "right" for name in shown.columns]
+    align = ["left" if name in LEFT else "right" for name in shown.columns]
     return tabulate(body, list(shown.columns), tablefmt="pipe", colalign=align, disable_numparse=True)
 
 

@@ -72,7 +72,7 @@ def render(
         policy=views.policy_rows(policy) if policy else [],
         facts=dict(facts or {}),
         table=views.table_view(frame),
-        findings=views.findings(strategies(cases)),
+        contest=views.contest_view(strategies(cases)),
         pictures=[_picture(picture, number) for number, picture in enumerate(pictures, 1)],
         sections=[views.section_view(one.title, one.paragraphs, one.table) for one in sections],
         checks=views.check_rows(cases),

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robustprune.policy import Policy
-from robustprune.report.formats import columns_of, names_of, records
+from robustprune.report.formats import LEFT, columns_of, names_of, records
 from robustprune.report.notes import plural
+from robustprune.report.standing import standing, tally
 from robustprune.results import CaseResult
 from robustprune.verdict import Decision, Finding, Verdict, summary
 
@@ -121,9 +122,17 @@ def section_view(title: str, paragraphs: Sequence[str], table: DataFrame | None)
     return view
 
 
-def findings(contests: DataFrame) -> list[View]:
-    """List the sentences on strategies, the measure that matters first."""
-    return [{"text": typeset(row["finding"]), "result": row["result"]} for row in records(contests)]
+def contest_view(contests: DataFrame) -> View | None:
+    """Prepare the pairs of strategies: a sentence and a table; None where nothing is compared."""
+    sentence, table = tally(contests), standing(contests)
+    if not sentence:
+        return None
+    heads = [{"title": name, "numeric": name not in LEFT} for name in table.columns]
+    rows = [
+        [_cell(text, text if name in LEFT else _leading(text)) for name, text in row.items()] for row in records(table)
+    ]
+    table_view = {"heads": heads, "rows": [{"cells": cells, "parent": False} for cells in rows]}
+    return {"title": "Which strategy keeps more?", "paragraphs": [sentence], "table": table_view}
 
 
 def check_rows(cases: Sequence[CaseResult]) -> list[View]:
@@ -183,6 +192,12 @@ def typeset(text: str) -> str:
     '4.0 → 3.0, −1.0 points, PGD-20'
     """
     return re.sub(r"(?<![\w.])-(?=\d)", "\u2212", text.replace("->", "→"))
+
+
+def _leading(text: str) -> float | None:
+    """Return the number that a cell begins with, "+1.2 [-0.3, +2.7]" say; None where there is none."""
+    number = re.match(r"(?:< )?([-+]?[0-9.]+)", text)
+    return float(number[1]) if number else None
 
 
 def _whole(value: object) -> View:

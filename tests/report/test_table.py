@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from robustprune.errors import InputError
+from robustprune.report.standing import standing, tally
 from robustprune.report.table import (
     comparison,
     display,
@@ -255,3 +256,16 @@ def test_reports_never_import_torch():
 
     code = "import sys; import robustprune.report.table, robustprune.policy; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_standing_counts_the_pairs_and_shows_each_once():
+    contests = strategies(contest_cases())
+    assert tally(contests).endswith(
+        "2 pairs at the same budget: more robust in 1, same blocks, nothing to compare in 1."
+    )
+    first, last = standing(contests).to_dict("records")
+    low, high = tango(20, 0, 60)
+    assert first["worst case, points"] == f"+33.3 [{100 * low:+.1f}, {100 * high:+.1f}]"
+    assert (first["beside"], first["p, worst case"], first["robustness"]) == ("cka", "< 0.001", "more robust")
+    assert (last["worst case, points"], last["p, clean"]) == ("-", "-")
+    assert tally(strategies([PARENT, CKA])) == ""

@@ -44,7 +44,7 @@ SIZES: dict[Tier, Sizes] = {
         unbounded_steps=200,
         longer=1,
         restarts=5,
-        queries=50,
+        queries=100,
         single=2,
     ),
     "standard": Sizes(
@@ -163,14 +163,14 @@ class EvidenceContext:
     def reference(self) -> PGD:
         """The white-box attack that the checks try: the dearest PGD of this threat model, or PGD-20.
 
-        Of two as dear the one on the margin, which saturates less. With one start, because the checks that
-        look at convergence and effort are about a single run.
+        Of two as dear the one on the margin, which saturates less. With one start and no retries, because the
+        checks that look at convergence and effort are about a single run.
         """
         norm, eps = self.threat
         mine = [a for a in self.attacks if isinstance(a, PGD) and not a.alone and (a.norm, a.eps) == (norm, eps)]
         if not mine:
-            return PGD(eps=eps, norm=norm, steps=20)
-        return max(mine, key=lambda a: (a.effort, a.loss == "margin")).change(restarts=1)
+            return PGD(eps=eps, norm=norm, steps=20, retries=0)
+        return max(mine, key=lambda a: (a.effort, a.loss == "margin")).change(restarts=1, retries=0)
 
     @property
     def of_threat(self) -> list[Outcomes]:

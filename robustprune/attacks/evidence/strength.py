@@ -103,7 +103,7 @@ def iterative_beats_single(ctx: EvidenceContext) -> Seen:
     return holds(sum(many) <= sum(one) + allowed(len(one), HALF_POINT), seen)
 
 
-@check(15, "more effort changes nothing", tier="standard")
+@check(15, "more effort changes nothing")
 def more_effort(ctx: EvidenceContext) -> Seen:
     """Ten times the steps, or five starts, on what is left robust lower it by a point or less (or one
     sample)."""
@@ -132,7 +132,7 @@ def beats_transfer(ctx: EvidenceContext) -> Seen:
     if ctx.parent is None:
         return skipped("no parent was given to transfer from")
     reference = ctx.reference
-    moved = Transfer(eps=reference.eps, norm=reference.norm, steps=reference.steps, loss=reference.loss)
+    moved = Transfer(eps=reference.eps, norm=reference.norm, steps=reference.steps, loss=reference.loss, retries=0)
     theirs, ours = alone(ctx, moved), alone(ctx, reference)
     seen = f"robust to images made on the parent {robust_share(theirs)}, "
     seen += f"to {reference.name} {robust_share(ours)}"

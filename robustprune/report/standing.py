@@ -1,0 +1,71 @@
+"""The contests of contest.py as a reader wants them: a sentence that counts, and one row for each pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from robustprune.report.formats import NONE, Row, pipe, records
+from robustprune.report.groups import CLEAN, WORST
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TITLE = "Consensus beside the other criteria"
+READINGS = {
+    "better": "more robust",
+    "worse": "less robust",
+    "no difference shown": "no difference shown",
+    "same blocks": "same blocks, nothing to compare",
+}
+
+
+def tally(contests: DataFrame) -> str:
+    """Count how the contests (`contest.strategies`) ended on worst-case robust accuracy; "" where there are none."""
+    ends = [row["result"] for row in records(contests) if row["measure"] == WORST]
+    if not ends:
+        return ""
+    parts = [f"{reading} in {ends.count(end)}" for end, reading in READINGS.items() if end in ends]
+    return f"{TITLE}, on worst-case robust accuracy, {len(ends)} pairs at the same budget: {', '.join(parts)}."
+
+
+def standing(contests: DataFrame) -> DataFrame:
+    """Return one row of text a pair: differences in points with interval and Holm-adjusted p, and what that says."""
+    from pandas import DataFrame
+
+    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    for row in records(contests):
+        pair = tuple(row[name] for name in ("model", "recipe", "removed", "strategy", "other"))
+        cells = found.setdefault(pair, _head(row))
+        cells[f"{row['measure']}, points"] = _points(row)
+        cells[f"p, {row['measure']}"] = NONE if row["same_blocks"] else _p(row["p_holm"])
+        if row["measure"] == WORST:
+            cells["robustness"] = READINGS[row["result"]]
+    names = ["model", "blocks removed", "strategy", "beside"]
+    names += [column for measure in (WORST, CLEAN) for column in (f"{measure}, points", f"p, {measure}")]
+    return DataFrame(list(found.values()), columns=[*names, "robustness"]).fillna(NONE)
+
+
+def to_markdown(contests: DataFrame) -> str:
+    """Write the sentence and the table as Markdown; "" where nothing is compared."""
+    sentence = tally(contests)
+    reading = "Points are strategy minus the one beside it, on the same samples and seeds; p is adjusted (Holm)."
+    return f"\n{sentence} {reading}\n\n{pipe(standing(contests))}\n" if sentence else ""
+
+
+def _head(row: Row) -> dict[str, str]:
+    return {
+        "model": row["model"],
+        "blocks removed": str(row["removed"]),
+        "strategy": row["strategy"],
+        "beside": row["other"],
+    }
+
+
+def _points(row: Row) -> str:
+    if row["same_blocks"]:
+        return NONE
+    return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
