@@ -67,3 +67,23 @@ def test_commands_name_verbs_and_files_that_exist():
         verb, file = line
         assert verb in main.commands
         assert not file or file == "suites/mine.py" or file == "my_models.py" or (README.parent / file).is_file()
+
+
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """Every Markdown table of a text, a row as column -> cell."""
+    found = []
+    for lines in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        head, _, *body = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines.splitlines()]
+        found.append([dict(zip(head, cells, strict=True)) for cells in body])
+    return found
+
+
+@pytest.mark.parametrize("suite", ["digits", "fashion_mnist", "cifar10_resnet56"])
+def test_numbers_are_those_of_the_approved_tables(suite):
+    """Every table that names a suite's file shows rows of that file, cell for cell."""
+    approved = [row for table in tables((README.parent / "results" / suite / "table.md").read_text()) for row in table]
+    section = re.split(r"\n(?=#+ |`\w+` \()", README.read_text())
+    shown = [row for part in section if f"results/{suite}/table.md" in part for table in tables(part) for row in table]
+    assert len(shown) >= 4
+    for row in shown:
+        assert any(row.items() <= other.items() for other in approved), row

@@ -23,8 +23,10 @@ DATASETS: Mapping[str, Callable[[], Data]] = {
 """Name -> loader that needs no argument; the first line of its docstring says what it is."""
 
 
-def load_data(name_or_path: str | Path) -> Data:
+def load_data(name_or_path: str | Path, test_share: float = 0.5) -> Data:
     """Load a data set by its name in DATASETS, or from a path: npz, parquet, or a folder of pictures.
+
+    A path that holds a single set is split, `test_share` of it for testing; 1: all of it (`holdout`).
 
     >>> load_data("digits").name
     'digits'
@@ -36,9 +38,9 @@ def load_data(name_or_path: str | Path) -> Data:
         raise InputError(f"data {str(path)!r}: neither a path nor one of {', '.join(DATASETS)}")
     for suffix, loader in ((".npz", npz), (".parquet", parquet)):
         if path.suffix == suffix or (path.is_dir() and any(path.glob(f"*{suffix}"))):
-            return loader(path)
+            return loader(path, test_share=test_share)
     if path.is_dir():
-        return image_folder(path)
+        return image_folder(path, test_share=test_share)
     raise InputError(f"{path}: expected .npz, .parquet, or a folder of pictures in class folders")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustprune.data.base import Data, Split, holdout
+from robustprune.data.base import Data, Split, holdout, sizes
 from robustprune.data.convert import to_images, to_labels
 from robustprune.errors import InputError, MissingData
 
@@ -59,5 +59,5 @@ def _split(arrays: Arrays, path: Path, suffix: str = "") -> Split:
 def _data(place: Path, arrays: Arrays, train: Split, test: Split) -> Data:
     count = 1 + max(int(train.y.max()), int(test.y.max()))
     classes = tuple(str(name) for name in arrays.get("classes", np.arange(count)))
-    source = f"{place.name}: {len(train)} training and {len(test)} test images"
+    source = f"{place.name}: {sizes(train, test)}"
     return Data(place.stem, classes, train, test, source)

@@ -116,13 +116,16 @@ def balanced_indices(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np
 def holdout(whole: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Split into training and test samples: every class gives `share` of its members to the test, at random.
 
-    Copies of one image all go to the training side, so that the two share no image. Raises InputError where a
-    class is too small to be on both sides.
+    Copies of one image all go to the training side, so that the two share no image. With a share of 1 every sample
+    is on both sides: for a review, which measures and learns nothing. Raises InputError where a class is too small
+    to be on both sides.
     """
     from sklearn.model_selection import train_test_split
 
+    if share == 1:
+        return whole, whole
     if not 0 < share < 1:
-        raise InputError(f"test share {share}: expected a number between 0 and 1")
+        raise InputError(f"test share {share}: expected a number above 0, up to 1")
     positions = np.arange(len(whole))
     try:
         train, test = train_test_split(positions, test_size=share, random_state=seed, stratify=whole.y.numpy())
@@ -132,6 +135,13 @@ def holdout(whole: Split, share: float, seed: int) -> tuple[Split, Split]:
     learned = {hashes[i] for i in train}
     copies = [i for i in test if hashes[i] in learned]
     return whole.take(np.sort([*train, *copies])), whole.take(np.sort(np.setdiff1d(test, copies)))
+
+
+def sizes(train: Split, test: Split) -> str:
+    """Say how many images there are to learn from and to measure on."""
+    if train is test:
+        return f"{len(test)} images, all of them measured on"
+    return f"{len(train)} training and {len(test)} test images"
 
 
 def count_shared(a: Split, b: Split) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robustprune.data.base import Data, Split, balanced_indices, holdout
+from robustprune.data.base import Data, Split, balanced_indices, holdout, sizes
 from robustprune.data.convert import decode, stack, to_images, to_labels
 from robustprune.errors import InputError, MissingData
 
@@ -41,7 +41,7 @@ def image_folder(
     else:
         classes, whole = _read(root, size, limit, seed)
         part, rest = holdout(whole, test_share, seed)
-    source = f"pictures in {root.name}: {len(part)} training and {len(rest)} test images"
+    source = f"pictures in {root.name}: {sizes(part, rest)}"
     return Data(root.name, classes, part, rest, source)
 
 

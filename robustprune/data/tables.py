@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robustprune.data.base import Data, Split, balanced_indices, holdout
+from robustprune.data.base import Data, Split, balanced_indices, holdout, sizes
 from robustprune.data.convert import decode, stack, to_images, to_labels
 from robustprune.errors import InputError, MissingData
 
@@ -47,7 +47,7 @@ def parquet(
         part, rest = holdout(whole, test_share, seed)
     if not classes:
         classes = tuple(str(label) for label in range(1 + max(int(part.y.max()), int(rest.y.max()))))
-    source = f"parquet {place.name}: {len(part)} training and {len(rest)} test images"
+    source = f"parquet {place.name}: {sizes(part, rest)}"
     return Data(place.stem, classes, part, rest, source)
 
 

@@ -187,7 +187,7 @@ def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Re
     from robustprune.review.gate import Request
     from robustprune.review.specs import open_candidate, open_parent
 
-    data = load_data(options["data"])
+    data = load_data(options["data"], test_share=1)
     norm, tier = options["norm"], options["tier"]
     budgets = fractions(options["eps"]) or ((8 / 255,) if norm == "Linf" else (0.5,))
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])

@@ -145,6 +145,15 @@ def test_npz_of_both_layouts(tmp_path, pixels):
     assert set(plain.train.hashes() + plain.test.hashes()) == set(keras.train.hashes())
 
 
+def test_a_review_measures_on_every_image_of_a_single_set(tmp_path, pixels):
+    np.savez(tmp_path / "test.npz", x=pixels, y=np.arange(20) % 2)
+    found = sources.load_data(tmp_path / "test.npz", test_share=1)
+    assert torch.equal(found.test.x, as_images(pixels))
+    assert found.source == "test.npz: 20 images, all of them measured on"
+    with pytest.raises(InputError, match="test share 0: expected a number above 0, up to 1"):
+        sources.load_data(tmp_path / "test.npz", test_share=0)
+
+
 def test_npz_of_a_folder_with_two_files(tmp_path, pixels):
     for part, rows in (("train", slice(12)), ("test", slice(12, 20))):
         np.savez(tmp_path / f"{part}.npz", x=pixels[rows], y=np.arange(20)[rows] % 2)
