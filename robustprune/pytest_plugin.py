@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LONG_MINUTES = 10.0
 LEFT_OUT = pytest.StashKey[list[str]]()
+FINDINGS = pytest.StashKey["Findings"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,11 +35,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--suite-device", default="cpu", metavar="DEVICE", help="cpu, cuda, mps")
     group.addoption("--suite-results", type=Path, metavar="DIR", help="folder of approved results")
     group.addoption("--suite-data", metavar="DIR", help="folder of data and weights [ROBUSTPRUNE_DATA]")
+    group.addoption("--suite-summary", type=Path, metavar="FILE", help="write a Markdown summary, for a CI job to post")
+    group.addoption("--inconclusive-fails", action="store_true", help="what the samples are too few to say fails")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Point the loaders at the data folder that was given."""
+    """Point the loaders at the data folder that was given; listen to what the tests find."""
     config.stash[LEFT_OUT] = []
+    config.stash[FINDINGS] = Findings()
+    config.pluginmanager.register(config.stash[FINDINGS])
     if config.getoption("--suite-data") is not None:
         os.environ["ROBUSTPRUNE_DATA"] = config.getoption("--suite-data")
 
@@ -51,9 +56,32 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which suites were left out."""
-    for line in config.stash[LEFT_OUT]:
+    """Say which suites were left out and what could not be said; write the summary."""
+    from robustprune.regression import summary
+    from robustprune.store import write_whole
+
+    facts, left_out = config.stash[FINDINGS].facts, config.stash[LEFT_OUT]
+    for one in facts:
+        if one["verdict"] == "INCONCLUSIVE":
+            line = f"{one['case']}, {one['claim']}: {one['difference']}, {one['samples needed']} samples needed"
+            terminalreporter.write_line(f"INCONCLUSIVE: {line}")
+    for line in left_out:
         terminalreporter.write_line(f"left out: {line}")
+    if config.getoption("--suite-summary") is not None:
+        write_whole(config.getoption("--suite-summary"), summary(facts, left_out).encode())
+
+
+class Findings:
+    """What became of each claim, also where the tests ran in other processes (pytest-xdist)."""
+
+    def __init__(self) -> None:
+        self.facts: list[dict[str, str]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what the test of a claim found."""
+        found = dict(report.user_properties)
+        if report.when == "call" and {"verdict", "case", "claim"} <= found.keys():
+            self.facts.append({name: str(value) for name, value in found.items()})
 
 
 class SuiteFile(pytest.File):
@@ -131,7 +159,9 @@ class ClaimTest(pytest.Item):
             pytest.skip(f"{self.case} was never approved; `robustprune approve {file.path}` makes it the baseline")
         together = len(file.measured) * len(claims(now))
         found = change(now, before, self.claim, file.suite.policy, together)
-        if found.verdict == "FAIL":
+        self.user_properties += list(found.facts.items())
+        strict = self.config.getoption("--inconclusive-fails")
+        if found.verdict == "FAIL" or (found.verdict == "INCONCLUSIVE" and strict):
             raise Weaker(str(found))
         if found.verdict == "INCONCLUSIVE":
             pytest.skip(str(found))
@@ -155,4 +185,4 @@ class ClaimTest(pytest.Item):
 
 
 class Weaker(Exception):
-    """A case is weaker than what was approved."""
+    """A case is weaker than what was approved, or may be where that is not accepted."""

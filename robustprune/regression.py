@@ -8,7 +8,8 @@ policy's margin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from robustprune.errors import InputError
@@ -46,6 +47,21 @@ class Change:
             shown = ", ".join(map(str, self.newly_broken[:12])) + ", ..." * (len(self.newly_broken) > 12)
             line += f"; {len(self.newly_broken)} samples newly broken: {shown}; {len(self.newly_fixed)} newly fixed"
         return line + (f"; about {self.needed} samples would settle it" if self.needed else "")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The same in pieces of text: what a JUnit file and a summary show."""
+        return {
+            "verdict": self.verdict,
+            "case": self.case,
+            "claim": self.claim,
+            "before": f"{self.before:.1%}",
+            "now": f"{self.now:.1%}",
+            "difference": f"{self.difference:+.1%} [{self.low:+.1%}, {self.high:+.1%}]",
+            "n": str(self.n),
+            "newly broken": ", ".join(map(str, self.newly_broken)) or "none",
+            "samples needed": str(self.needed or "-"),
+        }
 
 
 def claims(case: CaseResult) -> dict[str, list[bool]]:
@@ -91,6 +107,28 @@ def changes(now: Sequence[CaseResult], before: Sequence[CaseResult], policy: Pol
     old = {case.case: case for case in before}
     pairs = [(case, old[case.case], claim) for case in now if case.case in old for claim in claims(case)]
     return [change(case, base, claim, policy, len(pairs)) for case, base, claim in pairs]
+
+
+def summary(facts: Sequence[Mapping[str, str]], left_out: Sequence[str] = ()) -> str:
+    """Write what became of all claims (`Change.facts`) as Markdown, for a CI job to post; what passed is counted only.
+
+    >>> print(summary([{"verdict": "PASS"}], ["cifar10: no data"]))
+    ### robustprune: 1 PASS
+    <BLANKLINE>
+    - left out: cifar10: no data
+    <BLANKLINE>
+    """
+    tally = Counter(one["verdict"] for one in facts)
+    counts = ", ".join(f"{tally[verdict]} {verdict}" for verdict in ("FAIL", "INCONCLUSIVE", "PASS") if tally[verdict])
+    parts = [f"### robustprune: {counts or 'nothing compared'}"]
+    open_ = sorted((one for one in facts if one["verdict"] != "PASS"), key=lambda one: one["verdict"])
+    if open_:
+        rows = [list(one.values()) for one in open_]
+        lines = [list(open_[0]), ["---"] * len(open_[0]), *rows]
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in lines))
+    if left_out:
+        parts.append("\n".join(f"- left out: {line}" for line in left_out))
+    return "\n\n".join(parts) + "\n"
 
 
 def environment_differences(now: Sequence[CaseResult], before: Sequence[CaseResult]) -> list[str]:

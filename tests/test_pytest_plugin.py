@@ -40,12 +40,30 @@ def test_a_weaker_case_fails_and_says_what_broke(approved, pytester):
     better["status"] = "r" * len(better["status"])
     try:
         file.write_bytes(gzip.compress(json.dumps(content).encode()))
-        result = run(approved, pytester, "--junitxml=out.xml")
+        result = run(approved, pytester, "--junitxml=out.xml", "--suite-summary=out.md")
     finally:
         file.write_bytes(before)
     assert result.ret == 1
+    summary = (pytester.path / "out.md").read_text()
+    assert summary.startswith("### robustprune: 1 FAIL, 1 INCONCLUSIVE, 10 PASS")
+    assert "| FAIL | net/cka-2/ft/seed0 | PGD-3, Linf 12.75/255 | 100.0% |" in summary
     result.stdout.fnmatch_lines(["*net/cka-2/ft/seed0, PGD-3*FAIL, 100.0% before,*samples newly broken: *"])
     assert "newly broken" in Path(pytester.path / "out.xml").read_text()
+
+
+def test_what_cannot_be_said_is_shown_and_fails_where_that_is_asked_for(approved, pytester):
+    file = approved / "results/tiny/cases.json.gz"
+    before = file.read_bytes()
+    content = json.loads(gzip.decompress(before))
+    clean = content["cases"][0]["clean"]
+    clean[clean.index(False)] = True
+    try:
+        file.write_bytes(gzip.compress(json.dumps(content).encode()))
+        result = run(approved, pytester, "--inconclusive-fails")
+    finally:
+        file.write_bytes(before)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: net/parent, clean: -2.5% *samples needed"])
 
 
 def test_what_was_never_approved_is_skipped_with_the_reason(approved, pytester, tmp_path):

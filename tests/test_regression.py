@@ -5,7 +5,7 @@ from test_results import CASE, FGSM
 
 from robustprune.errors import InputError
 from robustprune.policy import Policy
-from robustprune.regression import change, changes, claims, environment_differences
+from robustprune.regression import change, changes, claims, environment_differences, summary
 
 N = 400
 POLICY = Policy(max_clean_drop=0.02, max_robust_drop=0.05)
@@ -69,3 +69,12 @@ def test_only_common_cases_are_compared():
 def test_differences_of_machines_are_named():
     here, there = (replace(CASE, environment={"torch": v, "device": "cpu"}) for v in ("2.14", "2.13"))
     assert environment_differences([here], [there]) == ["torch differs: 2.13 before, 2.14 now"]
+
+
+def test_the_summary_counts_what_passed_and_shows_the_rest():
+    found = [change(case(k), case(300), "worst case", POLICY).facts for k in (300, 200)]
+    text = summary(found, ["long costs about 50 minutes"])
+    assert text.startswith("### robustprune: 1 FAIL, 1 PASS\n")
+    assert f"| FAIL | {CASE.case} | worst case | 75.0% | 50.0% | -25.0% [" in text
+    assert text.count("| worst case |") == 1
+    assert text.endswith("- left out: long costs about 50 minutes\n")
