@@ -1,4 +1,4 @@
-"""CIFAR-10: the published ResNet-56, 15 of its 27 blocks removed by five criteria. About 20 minutes on two cores.
+"""CIFAR-10: the published ResNet-56, 15 of its 27 blocks removed by five criteria. About 15 minutes on two cores.
 
 Weights and images come from the data folder: `checkpoints/cifar10_resnet56-4bfd9763.th`, and full CIFAR-10 where it is,
 else the two npz subsets. The training images were seen by the parent, so they serve for scoring and fine-tuning only.
@@ -33,6 +33,6 @@ SUITE = Suite(
     attacks=(FGSM(eps=EPS), PGD(eps=EPS, steps=20), PGD(eps=EPS, steps=20, loss="margin")),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.07, max_class_drop=None),
     samples=200,
-    minutes=20,
+    minutes=15,
     timing_seconds=1.0,
 )

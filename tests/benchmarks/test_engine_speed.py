@@ -62,8 +62,8 @@ class Setting:
 
 
 SETTINGS = [
-    Setting(network="resnet56", eps=1 / 255, steps=20, times=5.0, over_bare=1.15),
-    Setting(network="resnet4b", eps=8 / 255, steps=50, times=3.0, over_bare=2.0),
+    Setting(network="resnet56", eps=1 / 255, steps=20, times=3.0, over_bare=1.15),
+    Setting(network="resnet4b", eps=8 / 255, steps=50, times=2.5, over_bare=1.75),
 ]
 
 
