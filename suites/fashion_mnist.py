@@ -1,5 +1,5 @@
-"""Fashion-MNIST: a ResNet-20, two of its 9 blocks removed by five criteria. About 7 minutes on two cores; stated as 12, so
-that an everyday `pytest suites/` leaves it out.
+"""Fashion-MNIST: a ResNet-20, two of its 9 blocks removed by five criteria. About 7 minutes on two cores; stated as 12,
+so that an everyday `pytest suites/` leaves it out.
 
 The parent was trained here and lies beside this file; `python suites/fashion_mnist.py` trains it anew. Data: found in
 the data folder or where Debian's package puts it; `fashion_mnist(download=True)` gets it through torchvision.
