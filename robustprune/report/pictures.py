@@ -49,9 +49,10 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
 
 
 def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:
-    models = dict.fromkeys(case.model for case in cases)
+    families = _families(cases)
+    models = dict.fromkeys(families)
     for model in models:
-        some = [case for case in cases if case.model == model]
+        some = [case for case, family in zip(cases, families, strict=True) if family == model]
         names = f", {model}" if len(models) > 1 else ""
         yield from _drawn(
             figures.removed_blocks,
@@ -74,6 +75,12 @@ def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:
             "Matrix of rank correlations between the criteria's scores",
             "Criteria that agree are one voice, not many, in a consensus.",
         )
+
+
+def _families(cases: Sequence[CaseResult]) -> list[str]:
+    """Name the model that each case comes from: its parent's, which a finished artefact does not bear itself."""
+    models = {case.case: case.model for case in cases}
+    return [models.get(case.parent or case.case, case.model) for case in cases]
 
 
 def _drawn(

@@ -204,7 +204,6 @@ def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Re
         tier=tier,
         device=options["device"],
         shipped=options["shipped"],
-        with_curves=tier != "quick",
         command=command,
     )
 

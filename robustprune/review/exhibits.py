@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from robustprune.attacks import PGD, Attack, evaluate
+from robustprune.attacks import PGD, Attack, evaluate, robust_curve
 from robustprune.data import Split
 from robustprune.models import evaluating
 from robustprune.report.figures import Point, Sample
@@ -24,6 +24,7 @@ SWEEP = (0.25, 0.5, 1.0, 2.0)
 """Multiples of the suite's eps at which the curves over eps are measured."""
 
 SWEEP_SAMPLES, SWEEP_STEPS = 256, 20
+"""PGD on at most so many samples. A larger eps goes on where the smaller one left off (`robust_curve`)."""
 
 
 def newly_broken(candidate: CaseResult, parent: CaseResult, most: int = SHOWN) -> list[tuple[int, int]]:
@@ -57,17 +58,18 @@ def gallery(
 def curves(
     nets: Mapping[str, nn.Module], keys: Mapping[str, str], sample: Split, bench: Bench
 ) -> dict[str, tuple[Point, ...]]:
-    """Robust accuracy over multiples of the suite's first eps: PGD on at most 256 samples; eps 0 is clean."""
+    """Robust accuracy over multiples of the suite's first eps; eps 0 is clean accuracy."""
     n = min(SWEEP_SAMPLES, len(sample))
     some = sample if n == len(sample) else sample.balanced(n, seed=0)
     first = bench.suite.attacks[0]
-    attacks = [PGD(eps=first.eps * factor, norm=first.norm, steps=SWEEP_STEPS) for factor in SWEEP]
+    attack = PGD(eps=first.eps, norm=first.norm, steps=SWEEP_STEPS)
+    budgets = [0.0, *(first.eps * factor for factor in SWEEP)]
     found = {}
     for name, net in nets.items():
         settings = {
             "network": keys[name],
             "sample": some.hash,
-            "attacks": attacks,
+            "attack": (attack, budgets),
             "code": code_version("attacks", "models", "data"),
             "device": bench.device.type,
         }
@@ -75,9 +77,8 @@ def curves(
         def make(key: str, net: nn.Module = net) -> dict[str, Any]:
             x, y = some.x.to(bench.device), some.y.to(bench.device)
             with one_thread(bench.device):
-                done = evaluate(net, x, y, attacks, device=bench.device)
-            held = [(outcome.eps, sum(outcome.robust)) for outcome in done.outcomes]
-            return {"points": [(0.0, sum(done.clean)), *held]}
+                found = robust_curve(net, x, y, attack, budgets, device=bench.device)
+            return {"points": [(outcome.eps, sum(outcome.robust)) for outcome in found]}
 
         points = bench.store.once("curve", settings, make)["points"]
         found[name] = tuple(Point(eps=eps, k=k, n=n) for eps, k in points)

@@ -57,7 +57,6 @@ class Request:
     shipped: Path | None = None
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
-    with_curves: bool = False
     command: str = ""
 
 
@@ -88,7 +87,7 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
         facts=_facts(request, sample),
         transfers=transfers(nets, keys, sample, bench),
         shipped=shipped,
-        exhibits=exhibits(candidate, parent, nets, keys, sample, bench, request.with_curves),
+        exhibits=exhibits(candidate, parent, nets, keys, sample, bench),
     )
 
 
@@ -99,11 +98,10 @@ def exhibits(
     keys: dict[str, str],
     sample: Split,
     bench: Bench,
-    with_curves: bool,
 ) -> Exhibits:
     """Make what the pictures show beside the outcomes."""
     shown = gallery(candidate, parent, nets["candidate"], sample, bench)
-    return Exhibits(gallery=shown, curves=curves(nets, keys, sample, bench) if with_curves else {})
+    return Exhibits(gallery=shown, curves=curves(nets, keys, sample, bench))
 
 
 def compose(

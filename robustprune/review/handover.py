@@ -114,7 +114,7 @@ def case_review(
         changes=changes,
         facts=facts,
         transfers=transfers(nets, keys, sample, bench),
-        exhibits=exhibits(result, parent, nets, keys, sample, bench, with_curves=bench.suite.tier != "quick"),
+        exhibits=exhibits(result, parent, nets, keys, sample, bench),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from robustprune.errors import InputError
 from robustprune.report import figures
 from robustprune.report.figures.style import INK
+from robustprune.report.pictures import suite_pictures
 from robustprune.statistics import tango
 
 CASES = made_up.whole_suite(n=60, seeds=(0, 1))
@@ -169,3 +170,20 @@ def test_colours_can_be_read_on_white_and_on_black():
 def test_nothing_to_draw_is_said(call):
     with pytest.raises(InputError):
         call()
+
+
+def test_a_finished_artefact_is_drawn_beside_the_parent_that_it_replaces():
+    """It bears a model name of its own; blocks and similarities are still those of its parent."""
+    parent = made_up.case([True] * 20)
+    child = made_up.case(
+        [True] * 20,
+        case="new/finished artefact",
+        model="new",
+        strategy="finished artefact",
+        parent=parent.case,
+        removed=["layer1.1"],
+        similarity={"layer1.0": 0.9, "layer1.2": 0.8},
+    )
+    titles = [picture.title for picture in suite_pictures([parent, child])]
+    assert "Which blocks went" in titles
+    assert "What was lost of the parent's representation" in titles

@@ -10,21 +10,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from planted_models import small
-from review_desk import LITTLE, NETS, Desk
+from review_desk import NETS, Desk, little_evidence
 
-from robustprune.attacks.evidence import SIZES
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
 from robustprune.models import save_weights
 from robustprune.prune import remove
 
 
-@pytest.fixture(scope="session", autouse=True)
-def little_evidence():
-    """Spend little on evidence in this folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "quick", LITTLE)
-        patch.setattr("robustprune.review.gate.TRANSFER_STEPS", 5)
+@pytest.fixture(scope="module", autouse=True)
+def _little_evidence():
+    with little_evidence():
         yield
 
 

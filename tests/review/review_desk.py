@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from robustprune.attacks import PGD
-from robustprune.attacks.evidence import Sizes
+from robustprune.attacks.evidence import SIZES, Sizes
 from robustprune.data import digits
 from robustprune.policy import Policy
 from robustprune.review.gate import Request, review
@@ -32,6 +36,17 @@ LITTLE = Sizes(
     single=2,
 )
 """Evidence at a glance: the checks have tests of their own."""
+
+
+@contextmanager
+def little_evidence() -> Iterator[None]:
+    """Spend little on evidence, transfer and curves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "quick", LITTLE)
+        patch.setattr("robustprune.review.gate.TRANSFER_STEPS", 5)
+        patch.setattr("robustprune.review.exhibits.SWEEP_SAMPLES", 100)
+        patch.setattr("robustprune.review.exhibits.SWEEP_STEPS", 5)
+        yield
 
 
 class Silent:
@@ -66,4 +81,5 @@ class Desk:
                 **settings,
             },
         )
-        return review(request, Store(folder=self.folder / "store"), Silent())
+        with little_evidence():
+            return review(request, Store(folder=self.folder / "store"), Silent())

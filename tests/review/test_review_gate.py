@@ -113,12 +113,9 @@ def test_the_seed_draws_other_samples(desk):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_curves_over_eps_fall_from_clean_accuracy(desk, noisy, monkeypatch):
-    monkeypatch.setattr("robustprune.review.exhibits.SWEEP_SAMPLES", 100)
-    monkeypatch.setattr("robustprune.review.exhibits.SWEEP_STEPS", 5)
-    found = desk.review(f"{NETS}:small", "noisy.safetensors", with_curves=True)
-    for side, case in (("parent", found.parent), ("candidate", found.candidate)):
-        points = found.exhibits.curves[side]
+def test_curves_over_eps_fall_from_clean_accuracy(noisy):
+    for side, case in (("parent", noisy.parent), ("candidate", noisy.candidate)):
+        points = noisy.exhibits.curves[side]
         assert [point.eps for point in points] == pytest.approx([0, 0.0125, 0.025, 0.05, 0.1])
         shares = [point.k / point.n for point in points]
         assert shares == sorted(shares, reverse=True)
