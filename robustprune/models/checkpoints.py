@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.errors import InputError, MissingData
+from robustprune.store import write_whole
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts put the weights in their files."""
@@ -60,7 +60,7 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mappi
     if not all(isinstance(part, str) for pair in facts.items() for part in pair):
         raise InputError(f"metadata of {where}: expected text to text, got {facts}")
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-    _write(where, safetensors.torch.save(tensors, facts))
+    write_whole(where, safetensors.torch.save(tensors, facts))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -173,16 +173,3 @@ def _check_numbers(present: Mapping[str, Tensor], weights: Mapping[str, Tensor],
 def _some(names: Sequence[Any], count: int = 3) -> str:
     shown = ", ".join(str(name) for name in names[:count])
     return f"{shown}, ..." if len(names) > count else shown or "none"
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

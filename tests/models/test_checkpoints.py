@@ -179,10 +179,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     save_weights(network(1), file)
     before = file_hash(file)
 
-    def fails(descriptor):
+    def fails(source, target):
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "fsync", fails)
+    monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(OSError, match="disk full"):
         save_weights(network(2), file)
     assert (file_hash(file), os.listdir(tmp_path)) == (before, ["w.safetensors"])
