@@ -13,7 +13,6 @@ from robustprune.data import Split
 from robustprune.models import evaluating
 from robustprune.report.figures import Point, Sample
 from robustprune.results import BROKEN, CaseResult
-from robustprune.runner import one_thread
 from robustprune.store import code_version
 from robustprune.subject import Bench
 
@@ -76,9 +75,8 @@ def curves(
 
         def make(key: str, net: nn.Module = net) -> dict[str, Any]:
             x, y = some.x.to(bench.device), some.y.to(bench.device)
-            with one_thread(bench.device):
-                found = robust_curve(net, x, y, attack, budgets, device=bench.device)
-            return {"points": [(outcome.eps, sum(outcome.robust)) for outcome in found]}
+            done = robust_curve(net, x, y, attack, budgets, device=bench.device)
+            return {"points": [(outcome.eps, sum(outcome.robust)) for outcome in done]}
 
         points = bench.store.once("curve", settings, make)["points"]
         found[name] = tuple(Point(eps=eps, k=k, n=n) for eps, k in points)
@@ -90,9 +88,8 @@ def _shown(
 ) -> Iterator[Sample]:
     """The samples that `attack` breaks, with their perturbations; one that it does not break is left out."""
     some = sample.take(rows)
-    with one_thread(bench.device):
-        x, y = some.x.to(bench.device), some.y.to(bench.device)
-        done = evaluate(net, x, y, [attack], device=bench.device, keep=True)
+    x, y = some.x.to(bench.device), some.y.to(bench.device)
+    done = evaluate(net, x, y, [attack], device=bench.device, keep=True)
     images, status = done.adversarials[0], done.outcomes[0].status
     if images is None:
         return

@@ -33,7 +33,7 @@ from robustprune.review.exhibits import curves, gallery
 from robustprune.review.parity import Parity, parity, parity_check
 from robustprune.review.record import Exhibits, Facts, Review
 from robustprune.review.specs import Given
-from robustprune.runner import chains, evaluation_sample, one_thread, prepare_case, run_case
+from robustprune.runner import chains, evaluation_sample, run_case
 from robustprune.store import Store, code_version
 from robustprune.subject import Bench, Listener, layer_similarity, listening
 from robustprune.suite import Case, Model, Suite
@@ -213,8 +213,7 @@ def transfers(nets: dict[str, nn.Module], keys: dict[str, str], sample: Split, b
 
         def make(key: str, attack: Attack = attack) -> dict[str, Any]:
             x, y = sample.x.to(bench.device), sample.y.to(bench.device)
-            with one_thread(bench.device):
-                done = evaluate(nets["candidate"], x, y, [attack], device=bench.device, parent=nets["parent"])
+            done = evaluate(nets["candidate"], x, y, [attack], device=bench.device, parent=nets["parent"])
             return outcomes_record(done.outcomes[0])
 
         found.append(outcomes_from(bench.store.once("transfer", settings, make)))
@@ -222,11 +221,8 @@ def transfers(nets: dict[str, nn.Module], keys: dict[str, str], sample: Split, b
 
 
 def measure_case(case: Case, bench: Bench, listener: Listener) -> CaseResult:
-    """Measure one case as `run_suite` does: attacks on one thread, then the cost."""
-    here = listening(bench, case, listener)
-    with one_thread(here.device):
-        prepare_case(case, here)
-    result = run_case(case, here)
+    """Measure one case on all threads; the machine is ours, since a review has two cases only."""
+    result = run_case(case, listening(bench, case, listener))
     listener.finished(case.id)
     return result
 

@@ -24,8 +24,8 @@ from robustprune.policy import Policy, judge
 from robustprune.prune import choose, most_removable, remove
 from robustprune.report.notes import plural
 from robustprune.results import CaseResult
-from robustprune.review.gate import measure_case
-from robustprune.subject import Bench, Listener, case_subject, parent_subject
+from robustprune.runner import one_thread, prepare_case, run_case
+from robustprune.subject import Bench, Listener, case_subject, listening, parent_subject
 from robustprune.suite import Case, Suite
 from robustprune.verdict import Verdict
 
@@ -153,6 +153,16 @@ def roll_out(case: Case, steps: Sequence[Step], bench: Bench, listener: Listener
     found = Rollout(parent=parent, stages=tuple(stages), final=None)
     best = found.passed
     return replace(found, final=judge(best.result, parent, policy) if best else None)
+
+
+def measure_case(case: Case, bench: Bench, listener: Listener) -> CaseResult:
+    """Measure one case as `run` does: attacks on one thread, then the cost. What `run` has measured is found."""
+    here = listening(bench, case, listener)
+    with one_thread(here.device):
+        prepare_case(case, here)
+    result = run_case(case, here)
+    listener.finished(case.id)
+    return result
 
 
 def lossless(policy: Policy) -> Policy:
