@@ -38,6 +38,11 @@ class Noise(Attack):
         return f"noise x{self.draws}"
 
     @property
+    def alone(self) -> bool:
+        """It stands outside the chain: a control says nothing about what an attack before it has left."""
+        return True
+
+    @property
     def effort(self) -> float:
         """Forward passes only, each about half of a pass forward and backward."""
         return self.draws / 2

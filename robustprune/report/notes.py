@@ -46,7 +46,7 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
         "withstand every attack of the table.",
         "Attacks of one threat model (norm and eps) run cheapest first, each on what those before left "
         "standing. A sample once broken stays broken, so a later column of the same threat model can only be "
-        "lower.",
+        "lower. Random noise and images made on the parent stand outside this order.",
     ]
 
 

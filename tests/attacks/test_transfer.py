@@ -80,3 +80,13 @@ def test_without_a_parent_there_is_no_transfer(case):
     net, x, y = case
     with pytest.raises(InputError, match=r"evaluate\(\.\.\., parent=network\)"):
         evaluate(net, x, y, [Transfer(eps=EPS)])
+
+
+def test_noise_is_a_control_beside_the_chain():
+    net, x, y = linear_case(60)
+    eps = float(margins(net, x, y, 1).median())
+    alone = evaluate(net, x, y, [Noise(eps=eps)]).outcomes[0]
+    noise, pgd = evaluate(net, x, y, [Noise(eps=eps), PGD(eps=eps, steps=5)]).outcomes
+    assert noise.status == alone.status
+    assert "p" not in pgd.status
+    assert sum(pgd.robust) < sum(noise.robust)

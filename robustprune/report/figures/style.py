@@ -25,6 +25,10 @@ INK = "#767c86"
 
 PALETTE = ("#0f7fc4", "#d55e00", "#009e73", "#c4669b", "#b58900", "#7d6fd1", "#4a9fb5", "#a0522d")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+FINE = 300
+"""Dots an inch for the layout: on a coarse grid letters are narrower than they will be drawn, and labels are cut."""
+LINE, MARK = 84, 8
+"""Letters that a line of a legend holds, and how many a marker takes."""
 WIDTH = 5.8
 """Inches; small, so that the text is still readable when a phone scales the picture down."""
 
@@ -35,7 +39,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("figures need matplotlib: pip install 'robustprune[report]'") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=FINE)
     figure.patch.set_alpha(0)
     return figure
 
@@ -66,10 +70,11 @@ def dress(axes: Axes, grid: bool = True) -> None:
         axes.grid(True, color=INK, alpha=0.22, linewidth=0.6)
 
 
-def legend(axes: Axes, columns: int = 3) -> None:
-    """Put a legend without a frame beneath the axes."""
+def legend(axes: Axes) -> None:
+    """Put a legend without a frame beneath the axes, in up to three columns as long as the names fit."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
+        columns = max(1, min(3, LINE // (max(map(len, labels)) + MARK)))
         box = axes.figure.legend(
             handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5
         )
