@@ -76,12 +76,19 @@ def _name(thing: Any) -> str:
 
 def _source_digest(thing: Any) -> str:
     """Digest the source, and for a closure or lambda also what it closes over."""
-    try:
-        source = inspect.getsource(thing)
-    except (OSError, TypeError):
-        source = _name(thing)
+    thing = getattr(thing, "__func__", thing)
+    source = _source(thing) if inspect.isfunction(thing) or inspect.isclass(thing) else _name(thing)
     cells = [describe(cell.cell_contents) for cell in getattr(thing, "__closure__", None) or ()]
     return hashlib.sha256(f"{source}{cells}".encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=4096)
+def _source(thing: Any) -> str:
+    """Read the source of a function or class, once: Python parses its whole file each time."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):
+        return _name(thing)
 
 
 @functools.cache
