@@ -77,7 +77,8 @@ def _name(thing: Any) -> str:
 def _source_digest(thing: Any) -> str:
     """Digest the source, and for a closure or lambda also what it closes over."""
     thing = getattr(thing, "__func__", thing)
-    source = _source(thing) if inspect.isfunction(thing) or inspect.isclass(thing) else _name(thing)
+    known: Any = thing if inspect.isfunction(thing) or inspect.isclass(thing) else None
+    source = _source(known) if known else _name(thing)
     cells = [describe(cell.cell_contents) for cell in getattr(thing, "__closure__", None) or ()]
     return hashlib.sha256(f"{source}{cells}".encode()).hexdigest()[:16]
 

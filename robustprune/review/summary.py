@@ -73,6 +73,8 @@ def cost_rows(review: Review) -> list[tuple[str, str, str, str]]:
         before, now = (_amount(cost["measure"], cost[side]) for side in ("before", "now"))
         ratio = cost["ratio"]
         change = "-" if ratio is None else f"x {ratio:.3f} ({100 * (ratio - 1):+.2f} %)"
+        if ratio is not None and cost["measure"].startswith("latency"):
+            change += " timed in turn"
         rows.append((cost["measure"], before, now, change))
     return rows
 
