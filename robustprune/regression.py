@@ -118,14 +118,16 @@ def summary(facts: Sequence[Mapping[str, str]], left_out: Sequence[str] = ()) ->
     - left out: cifar10: no data
     <BLANKLINE>
     """
+    from pandas import DataFrame
+
+    from robustprune.report.formats import pipe
+
     tally = Counter(one["verdict"] for one in facts)
     counts = ", ".join(f"{tally[verdict]} {verdict}" for verdict in ("FAIL", "INCONCLUSIVE", "PASS") if tally[verdict])
     parts = [f"### robustprune: {counts or 'nothing compared'}"]
     open_ = sorted((one for one in facts if one["verdict"] != "PASS"), key=lambda one: one["verdict"])
     if open_:
-        rows = [list(one.values()) for one in open_]
-        lines = [list(open_[0]), ["---"] * len(open_[0]), *rows]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in lines))
+        parts.append(pipe(DataFrame(open_)))
     if left_out:
         parts.append("\n".join(f"- left out: {line}" for line in left_out))
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Digits: 8 x 8 images that come with scikit-learn, so nothing is downloaded. Under 4 minutes cold on two cores.
+"""Digits: 8 x 8 images that come with scikit-learn, so nothing is downloaded. About 4 minutes cold on two cores.
 
 A residual net of 9 blocks, trained once the usual way and once adversarially, is pruned by five criteria at two
 budgets, fine-tuned and attacked. Digits have 17 grey levels, so a perturbation of 16/255 is one level.

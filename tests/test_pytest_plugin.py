@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_weaker_case_fails_and_says_what_broke(approved, pytester):
     assert result.ret == 1
     summary = (pytester.path / "out.md").read_text()
     assert summary.startswith("### robustprune: 1 FAIL, 1 INCONCLUSIVE, 10 PASS")
-    assert "| FAIL | net/cka-2/ft/seed0 | PGD-3, Linf 12.75/255 | 100.0% |" in summary
+    assert "| FAIL | net/cka-2/ft/seed0 | PGD-3, Linf 12.75/255 | 100.0% |" in re.sub(" +", " ", summary)
     result.stdout.fnmatch_lines(["*net/cka-2/ft/seed0, PGD-3*FAIL, 100.0% before,*samples newly broken: *"])
     assert "newly broken" in Path(pytester.path / "out.xml").read_text()
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,6 @@ def test_the_summary_counts_what_passed_and_shows_the_rest():
     found = [change(case(k), case(300), "worst case", POLICY).facts for k in (300, 200)]
     text = summary(found, ["long costs about 50 minutes"])
     assert text.startswith("### robustprune: 1 FAIL, 1 PASS\n")
-    assert f"| FAIL | {CASE.case} | worst case | 75.0% | 50.0% | -25.0% [" in text
-    assert text.count("| worst case |") == 1
+    assert f"| FAIL | {CASE.case} | worst case | 75.0% | 50.0% | -25.0% [" in re.sub(" +", " ", text)
+    assert text.count("worst case") == 1
     assert text.endswith("- left out: long costs about 50 minutes\n")

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +7,12 @@ from suite_files import write_tiny
 
 from robustprune import workspace
 from robustprune.errors import InputError
+from robustprune.models import weights_hash
 from robustprune.results import to_record
 from robustprune.runner import chains, open_bench, run_case, run_suite
 from robustprune.store import Store
 from robustprune.subject import case_subject, parent_subject
-from robustprune.suite import Model, load_suite
+from robustprune.suite import Model, Strategy, load_suite
 
 
 class Silent:
@@ -84,6 +85,47 @@ def test_the_stored_network_is_really_smaller_and_comes_back_the_same(finished):
     with torch.no_grad():
         right = (subject.model(x.x).argmax(1) == x.y).tolist()
     assert right == next(r.clean for r in results if r.case == case.id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Last:
+    """Removes the last blocks first; another name, another object, the same choice."""
+
+    name: str
+
+    def __call__(self, ctx):
+        return {block.name: -float(place) for place, block in enumerate(ctx.blocks)}
+
+
+def small_bench(finished, folder):
+    suite, _, _ = finished
+    return open_bench(suite, Store(folder=folder), "cpu"), next(case for case in suite.cases if case.strategy)
+
+
+def test_strategies_that_chose_the_same_blocks_share_one_network(finished, tmp_path):
+    bench, case = small_bench(finished, tmp_path)
+    subjects = [
+        case_subject(replace(case, strategy=Strategy(criterion=Last(name=name), remove=2)), bench) for name in "ab"
+    ]
+    other = case_subject(replace(case, strategy=Strategy(criterion=Last(name="a"), remove=1)), bench)
+    assert subjects[0].identity == subjects[1].identity != other.identity
+    assert subjects[0].scores != subjects[1].scores
+    assert len(list((tmp_path / "pruned").glob("*.safetensors"))) == 2
+
+
+def test_blocks_that_go_one_at_a_time_are_fine_tuned_in_between(finished, tmp_path):
+    bench, case = small_bench(finished, tmp_path)
+    between = replace(case.recipe, name="between")
+    steps = Strategy(criterion=Last(name="last"), remove=2, step=1, between=between)
+    slow, fast = (
+        case_subject(replace(case, strategy=strategy), bench)
+        for strategy in (steps, Strategy(criterion=Last(name="last"), remove=2))
+    )
+    assert slow.removed == fast.removed
+    assert len(slow.removed) == 2
+    assert slow.weights != fast.weights
+    again = case_subject(replace(case, strategy=steps), replace(bench, store=replace(bench.store, readonly=True)))
+    assert weights_hash(again.model) == slow.weights
 
 
 def test_attacks_are_grouped_by_threat_model(finished):

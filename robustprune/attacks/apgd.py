@@ -17,6 +17,7 @@ Under Linf and from the same start the iterates equal those of torchattacks (a t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -118,7 +119,7 @@ class _Run:
         return (self.x + delta / (length + TINY) * length.clamp(max=self.eps)).clamp(0, 1)
 
 
-class _SingleRun:
+class _SingleRun(ABC):
     """Replaces `attack_single_run` of torchattacks' APGD and APGDT."""
 
     model: nn.Module
@@ -190,8 +191,9 @@ class _SingleRun:
         gap = (gap / (logits.abs().amax(1) + TINY)).nan_to_num(nan=torch.inf)
         return loss.detach(), (total / self.eot_iter).nan_to_num(), gap
 
+    @abstractmethod
     def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-        raise NotImplementedError
+        """Return (m,) what is maximised, from logits (m, classes)."""
 
     def _random_start(self, x: Tensor) -> Tensor:
         """Return a random point on the surface of every sample's ball, cut to [0,1]."""

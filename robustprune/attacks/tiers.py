@@ -7,7 +7,8 @@
 | full | standard; CW under L2; PGD-200 margin from 10 starts; APGD-CE, APGD-DLR from 5 | 7,433 |
 
 A pass is one forward and backward; a forward alone counts a third (a half for noise). A sample that breaks
-costs far less, since each attack sees only the survivors of those before. AutoAttack is the published
+costs far less, since each attack sees only the survivors of those before; one that resists narrowly costs
+each PGD up to three runs more (`retries`). AutoAttack is the published
 standard set (`autoattack_standard`) with its published budgets. The quick tier has two losses because one is
 no evidence (check 19); it is meant for development, and for gates that run every day.
 """

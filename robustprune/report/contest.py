@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robustprune.report.groups import CLEAN, WORST, Group, group, right
-from robustprune.report.notes import plural
 from robustprune.results import CaseResult
 from robustprune.statistics import Paired, holm, paired_seeds
 
@@ -39,7 +38,7 @@ def strategies(cases: Sequence[CaseResult], ours: str = "consensus", confidence:
     """Compare every strategy whose name holds `ours` with all others: worst-case robust and clean accuracy.
 
     Columns: model, recipe, removed, strategy, other, measure, seeds, n, difference, low, high, p, p_holm,
-    same_blocks, result (better, worse, no difference shown, same blocks) and finding, a sentence. An empty
+    same_blocks and result (better, worse, no difference shown, same blocks). An empty
     frame if there is nothing to compare.
     """
     from pandas import DataFrame
@@ -103,27 +102,4 @@ def _row(contest: Contest, p: float, confidence: float) -> dict[str, Any]:
         "p_holm": p,
         "same_blocks": contest.same_blocks,
         "result": result,
-        "finding": _sentence(contest, result, p, confidence),
     }
-
-
-def _sentence(contest: Contest, result: str, p: float, confidence: float) -> str:
-    pair, ours, theirs = contest.pair, contest.ours.first.strategy, contest.theirs.first.strategy
-    blocks = plural(contest.ours.removed, "block")
-    where = f"{contest.ours.first.model}, {blocks} removed"
-    what = "clean accuracy" if contest.measure == CLEAN else "worst-case robust accuracy"
-    if result == "same blocks":
-        return f"{where}: {ours} and {theirs} chose the same blocks, so there is nothing to compare."
-    seeds = plural(len(contest.seeds), "seed")
-    ends = f"{100 * confidence:g} % interval {100 * pair.low:+.1f} to {100 * pair.high:+.1f}"
-    numbers = f"({ends}, n = {pair.n:,}, {seeds}, Holm-adjusted p {_p(p)})"
-    gap = f"{abs(100 * pair.difference):.1f} points"
-    if result == "no difference shown":
-        sign = f"{100 * pair.difference:+.1f} points"
-        return f"{where}: no difference in {what} shown between {ours} and {theirs}: {sign} {numbers}."
-    word = "more" if result == "better" else "less"
-    return f"{where}: {ours} keeps {gap} {word} {what} than {theirs} {numbers}."
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

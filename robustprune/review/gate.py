@@ -74,8 +74,8 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
         check_fits(net, bench, side)
     sample = evaluation_sample(bench)
     shipped = parity(nets["candidate"], request.shipped, sample.x) if request.shipped else None
-    parent = measure_case(parent_case, bench, listener)
-    candidate = measure_case(candidate_case, bench, listener)
+    parent = measure_on_all_threads(parent_case, bench, listener)
+    candidate = measure_on_all_threads(candidate_case, bench, listener)
     changes = changed(nets["parent"], nets["candidate"], bench)
     candidate = with_structure(candidate, parent, nets["parent"], nets["candidate"], bench)
     keys = {"parent": request.parent.fingerprint, "candidate": request.candidate.fingerprint}
@@ -220,7 +220,7 @@ def transfers(nets: dict[str, nn.Module], keys: dict[str, str], sample: Split, b
     return tuple(found)
 
 
-def measure_case(case: Case, bench: Bench, listener: Listener) -> CaseResult:
+def measure_on_all_threads(case: Case, bench: Bench, listener: Listener) -> CaseResult:
     """Measure one case on all threads; the machine is ours, since a review has two cases only."""
     result = run_case(case, listening(bench, case, listener))
     listener.finished(case.id)

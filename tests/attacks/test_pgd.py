@@ -160,6 +160,20 @@ def test_near_misses_are_tried_again_and_only_those(false_peak, near):
         assert again.status == plain.status
 
 
+def test_restarts_end_for_a_sample_that_one_of_them_has_broken():
+    """Each start finds the true peak about every other time, so four leave about a sixteenth of the samples."""
+    x = torch.linspace(0.49, 0.51, 41).view(41, 1, 1, 1)
+    attack = PGD(eps=0.15, steps=120, alpha=0.001, retries=0)
+    y = torch.zeros(41, dtype=torch.long)
+    once, often = (evaluate(TwoPeaks(0.7), x, y, [attack.change(restarts=n)]).outcomes[0] for n in (1, 4))
+    left = {place for place, letter in enumerate(once.status) if letter == "r"}
+    still = {place for place, letter in enumerate(often.status) if letter == "r"}
+    assert still < left
+    assert len(still) <= 8
+    assert all(often.steps[place] <= once.steps[place] for place in range(41) if place not in left)
+    assert sum(often.steps[place] for place in left - still) < 4 * 120 * len(left - still)
+
+
 def test_the_margin_loss_sees_where_cross_entropy_is_flat():
     net, x, y = linear_case(60)
     net[1].weight.data *= 1e4

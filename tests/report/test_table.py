@@ -235,16 +235,13 @@ def test_strategies_are_compared_pair_by_pair_at_the_same_budget():
     assert first["p"] == pytest.approx(mcnemar(20, 0))
     assert first["p_holm"] == pytest.approx(mcnemar(20, 0))  # the other pair is one network twice: no test
     assert first["result"] == "better"
-    assert "consensus keeps 33.3 points more worst-case robust accuracy than cka" in first["finding"]
     clean = frame[frame["measure"] == "clean"].iloc[0]
     assert clean["result"] == "no difference shown"
-    assert "no difference in clean accuracy shown" in clean["finding"]
 
 
 def test_strategies_that_chose_the_same_blocks_are_said_to_be_the_same():
     last = strategies(contest_cases()).iloc[1]
     assert (last["removed"], last["result"], last["same_blocks"]) == (3, "same blocks", True)
-    assert last["finding"].endswith("so there is nothing to compare.")
 
 
 def test_no_contest_no_rows():
