@@ -37,7 +37,7 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
             title=f"Robust accuracy against latency, batch {batch}",
             figure=figures.pareto(cases, "latency", batch=batch),
             alt=f"Worst-case robust accuracy of every network over its latency at batch {batch}",
-            caption="Up and left is better. Median latency of one forward pass.",
+            caption="Up and left is better. The parent's median, times the ratio to it that was timed in turn.",
         )
     if any(curves.values()):
         yield Picture(

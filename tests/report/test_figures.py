@@ -13,6 +13,7 @@ import pytest
 from robustprune.errors import InputError
 from robustprune.report import figures
 from robustprune.report.figures.style import INK
+from robustprune.report.figures.tradeoff import _latency
 from robustprune.report.pictures import suite_pictures
 from robustprune.statistics import tango
 
@@ -187,3 +188,12 @@ def test_a_finished_artefact_is_drawn_beside_the_parent_that_it_replaces():
     titles = [picture.title for picture in suite_pictures([parent, child])]
     assert "Which blocks went" in titles
     assert "What was lost of the parent's representation" in titles
+
+
+def test_latency_is_the_parents_times_the_ratio_that_was_timed_in_turn():
+    """A machine that was slow while the pruned network was timed does not make it look slower than its parent."""
+    parent = made_up.case([True] * 20, cost=replace(made_up.cost(), latency_ms={"1": (9, 10, 11)}, latency_ratio={}))
+    slow = replace(made_up.cost(), latency_ms={"1": (14, 15, 16)}, latency_ratio={"1": 0.8})
+    child = made_up.case([True] * 20, case="a", strategy="a", parent=parent.case, removed=["layer1.1"], cost=slow)
+    assert _latency(child, parent, "1") == pytest.approx(8.0)
+    assert _latency(parent, parent, "1") == 10

@@ -29,6 +29,8 @@ FINE = 300
 """Dots an inch for the layout: on a coarse grid letters are narrower than they will be drawn, and labels are cut."""
 LINE, MARK = 84, 8
 """Letters that a line of a legend holds, and how many a marker takes."""
+ROW = 0.17
+"""Inches that a line of a legend takes beyond the second."""
 WIDTH = 5.8
 """Inches; small, so that the text is still readable when a phone scales the picture down."""
 
@@ -75,6 +77,9 @@ def legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         columns = max(1, min(3, LINE // (max(map(len, labels)) + MARK)))
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-len(labels) // columns) - 2))
         box = axes.figure.legend(
             handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5
         )

@@ -161,7 +161,15 @@ def _draw_point(axes: Axes, x: float, one: Group, measure: str, look: tuple[str,
 def _cost(one: Group, against: str, batch: str | None) -> float:
     if against == "macs":
         return fmean(case.cost.macs for case in one.cases) / 1e6
-    return fmean(case.cost.latency_ms[str(batch)][1] for case in one.cases)
+    return fmean(
+        _latency(case, base, str(batch)) for case, base in zip(one.cases, one.parents or one.cases, strict=True)
+    )
+
+
+def _latency(case: CaseResult, parent: CaseResult, batch: str) -> float:
+    """Milliseconds: the parent's times the ratio, which was timed in turn; the case's own where that is missing."""
+    own, ratio = case.cost.latency_ms[batch][1], case.cost.latency_ratio.get(batch)
+    return own if ratio is None or batch not in parent.cost.latency_ms else parent.cost.latency_ms[batch][1] * ratio
 
 
 def _name(measure: str) -> str:
