@@ -7,8 +7,8 @@ else the two npz subsets. The training images were seen by the parent, so they s
 from functools import partial
 
 from robustprune.attacks import FGSM, PGD
-from robustprune.consensus import Consensus
 from robustprune.criteria import Cka, DepthFirst, Random, WeightNorm
+from robustprune.criteria.consensus import Consensus
 from robustprune.data import cifar10
 from robustprune.finetune import Recipe
 from robustprune.models import cifar10_resnet

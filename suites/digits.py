@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from robustprune.attacks import CW, FGSM, PGD
-from robustprune.consensus import Consensus
 from robustprune.criteria import Cka, DepthFirst, Random, WeightNorm
+from robustprune.criteria.consensus import Consensus
 from robustprune.data import digits
 from robustprune.finetune import Adversarial, Recipe
 from robustprune.models import CifarResNet

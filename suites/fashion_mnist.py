@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from robustprune.attacks import FGSM, PGD
-from robustprune.consensus import Consensus
 from robustprune.criteria import Cka, DepthFirst, Random, WeightNorm
+from robustprune.criteria.consensus import Consensus
 from robustprune.data import fashion_mnist
 from robustprune.finetune import Recipe
 from robustprune.models import CifarResNet

@@ -11,8 +11,8 @@ from robustprune.criteria import Cka, DepthFirst
 from robustprune.data import digits
 from robustprune.finetune import Recipe
 from robustprune.models import CifarResNet
-from robustprune.policy import Policy
-from robustprune.suite import Model, Strategy, Suite, grid
+from robustprune.policy.policy import Policy
+from robustprune.suite.cases import Model, Strategy, Suite, grid
 
 build = partial(CifarResNet, depth=20, width=4, in_channels=1)
 net = Model(name="net", build=build, recipe=Recipe(name="train", epochs=2, lr=0.1))

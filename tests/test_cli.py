@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from suite_files import TINY, write_tiny
 
-from robustprune.cli import main
+from robustprune.cli.verbs import main
 
 
 def call(*words, cwd=None):

@@ -2,20 +2,18 @@
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
-from robustprune import consensus as module
-from robustprune.consensus import (
+from robustprune.criteria import EIGHT, Cka, Gaussian, Random
+from robustprune.criteria import consensus as module
+from robustprune.criteria.consensus import (
     CONSENSUS,
     Consensus,
     agreement,
-    agreement_matrix,
     candidates,
     family_weights,
     rank_sum,
     weighted_sum,
 )
-from robustprune.criteria import EIGHT, Cka, Gaussian, Random
 from robustprune.errors import InputError
 
 VOTES = {
@@ -114,22 +112,6 @@ def test_agreement_puts_candidates_first_in_order_of_rank_sum(seed, fraction):
         assert [sums[block] for block in group] == sorted(sums[block] for block in group)
 
 
-def test_agreement_matrix_is_spearman():
-    votes = {**random_votes(3), "tied": {f"b{j}": float(j // 3) for j in range(9)}}
-    matrix = agreement_matrix(votes)
-    for a in votes:
-        for b in votes:
-            slow = spearmanr(list(votes[a].values()), list(votes[b].values())).statistic
-            assert matrix[a][b] == pytest.approx(slow)
-
-
-def test_agreement_with_a_constant_is_undefined():
-    matrix = agreement_matrix({"a": VOTES["a"], "flat": dict.fromkeys("pqrs", 3.0)})
-    assert np.isnan(matrix["a"]["flat"])
-    assert np.isnan(matrix["flat"]["flat"])
-    assert matrix["a"]["a"] == pytest.approx(1)
-
-
 def test_family_weights_count_every_family_once():
     weights = family_weights(EIGHT)
     totals = {}
@@ -200,7 +182,7 @@ def test_bad_settings_are_refused(settings, said):
         ({"a": {"x": 1.0, "y": float("nan")}}, "a gives NaN or Inf to y"),
     ],
 )
-@pytest.mark.parametrize("rule", [rank_sum, weighted_sum, candidates, agreement, agreement_matrix])
+@pytest.mark.parametrize("rule", [rank_sum, weighted_sum, candidates, agreement])
 def test_bad_votes_are_refused(rule, votes, said):
     with pytest.raises(InputError, match=said):
         rule(votes)

@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent / "report"))
 import made_up
 
 from robustprune.errors import InputError
-from robustprune.policy import Policy, exit_code, judge, judge_all, load_policy
-from robustprune.verdict import Verdict, accuracy, summary
+from robustprune.policy.findings import Verdict, accuracy, summary
+from robustprune.policy.policy import Policy, exit_code, judge, judge_all, load_policy
+from robustprune.results.claims import claims, named
 
 ONLY_OVERALL = Policy(max_class_drop=None)
 
@@ -83,10 +84,37 @@ def test_the_policy_may_name_the_checks_and_then_a_missing_one_blocks():
     assert judge(skipped, skipped).verdict == "PASS"
 
 
+@pytest.mark.parametrize("order", [("fail", "pass"), ("pass", "fail"), ("skipped", "pass")])
+def test_a_check_must_hold_under_every_threat_model(order):
+    """A suite with two threat models makes every check twice; the second does not hide the first."""
+    twice = [one for status in order for one in made_up.checks(c12=status)]
+    parent = network(*rows(1000, 80, 400), checks=twice)
+    verdict = judge(parent, parent, Policy(blocking=(12,)))
+    assert verdict.verdict == "UNTRUSTED"
+    assert len(verdict.reasons) == 2
+    assert judge(parent, parent).verdict == ("UNTRUSTED" if "fail" in order else "PASS")
+
+
+def test_every_claim_of_both_networks_is_judged_once_by_its_margin():
+    parent = network(*rows(1000, 80, 400))
+    verdict = judge(parent, parent, Policy(max_clean_drop=0.03, max_robust_drop=0.04))
+    margins = {claim: verdict.finding(named(claim)).margin for claim in claims(parent)}
+    assert margins == {"clean": 0.03, "PGD-20, Linf 8/255": 0.04, "worst case": 0.04}
+    assert verdict.finding("robust accuracy, FGSM, Linf 8/255") is None
+
+
 def test_a_result_marked_invalid_is_untrusted():
     parent = network(*rows(1000, 80, 400))
     assert judge(replace(parent, trust="INVALID"), parent).verdict == "UNTRUSTED"
     assert judge(replace(parent, trust="SUSPECT"), parent).verdict == "PASS"
+
+
+def test_what_was_made_on_the_parent_need_not_have_run_on_it():
+    parent = network(*rows(1000, 80, 400))
+    moved = replace(parent.outcomes[0], attack="transfer PGD-20", knowledge="the parent's gradients")
+    assert judge(replace(parent, case="copy", outcomes=[*parent.outcomes, moved]), parent).verdict == "PASS"
+    unstated = replace(moved, knowledge="")
+    assert judge(replace(parent, case="copy", outcomes=[*parent.outcomes, unstated]), parent).verdict == "UNTRUSTED"
 
 
 def test_attacks_that_differ_or_failed_are_untrusted():

@@ -2,10 +2,11 @@ import random
 
 import pytest
 import torch
+from bypassing import bypass
 from torch import nn
 
 from robustprune.errors import InputError
-from robustprune.models import Block, CifarResNet, Skip, bypass, find_blocks, resnet4b, weights_hash
+from robustprune.models import Block, CifarResNet, Skip, find_blocks, resnet4b, weights_hash
 from robustprune.prune import choose, eligible, most_removable, remove
 
 X = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from suite_files import TINY, write_tiny
 
-from robustprune.cli import main
+from robustprune.cli.verbs import main
 
 ONE_CASE = TINY.replace("seed=(0, 1)", "seed=(0,)").replace(", Strategy(criterion=DepthFirst(), remove=1)", "")
 
@@ -47,8 +47,8 @@ def test_a_weaker_case_fails_and_says_what_broke(approved, pytester):
     assert result.ret == 1
     summary = (pytester.path / "out.md").read_text()
     assert summary.startswith("### robustprune: 1 FAIL, 1 INCONCLUSIVE, 10 PASS")
-    assert "| FAIL | net/cka-2/ft/seed0 | PGD-3, Linf 12.75/255 | 100.0% |" in re.sub(" +", " ", summary)
-    result.stdout.fnmatch_lines(["*net/cka-2/ft/seed0, PGD-3*FAIL, 100.0% before,*samples newly broken: *"])
+    assert "| FAIL | net/cka-2/ft/seed0 | PGD-3, Linf 12.75/255 | 100.0 % |" in re.sub(" +", " ", summary)
+    result.stdout.fnmatch_lines(["*net/cka-2/ft/seed0, PGD-3*FAIL, 100.0 % before,*samples newly broken: *"])
     assert "newly broken" in Path(pytester.path / "out.xml").read_text()
 
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_said_is_shown_and_fails_where_that_is_asked_for(approved
     finally:
         file.write_bytes(before)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["INCONCLUSIVE: net/parent, clean: -2.5% *samples needed"])
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: net/parent, clean: -2.5 *points, *samples needed"])
 
 
 def test_what_was_never_approved_is_skipped_with_the_reason(approved, pytester, tmp_path):

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from robustprune.attacks import evaluate
-from robustprune.cli import main
+from robustprune.cli.verbs import main
 from robustprune.criteria import ScoringContext
 from robustprune.data import digits
 from robustprune.models import find_blocks
 from robustprune.prune import remove
-from robustprune.suite import Suite
+from robustprune.suite.cases import Suite
 
 README = Path(__file__).parents[1] / "README.md"
 

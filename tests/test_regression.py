@@ -5,8 +5,10 @@ import pytest
 from test_results import CASE, FGSM
 
 from robustprune.errors import InputError
-from robustprune.policy import Policy
-from robustprune.regression import change, changes, claims, environment_differences, summary
+from robustprune.policy.baseline import change, changes, environment_differences
+from robustprune.policy.policy import Policy
+from robustprune.report.baseline import summary
+from robustprune.results.claims import claims
 
 N = 400
 POLICY = Policy(max_clean_drop=0.02, max_robust_drop=0.05)
@@ -33,7 +35,7 @@ def test_a_clear_loss_fails_and_names_the_samples():
     assert found.verdict == "FAIL"
     assert found.newly_broken == tuple(range(200, 300))
     assert found.high < 0
-    for text in ("75.0% before", "50.0% now", "100 samples newly broken: 200, 201", "-25.0%"):
+    for text in ("75.0 % before", "50.0 % now", "100 samples newly broken: 200, 201", "difference -25.0 ["):
         assert text in str(found)
 
 
@@ -76,6 +78,6 @@ def test_the_summary_counts_what_passed_and_shows_the_rest():
     found = [change(case(k), case(300), "worst case", POLICY).facts for k in (300, 200)]
     text = summary(found, ["long costs about 50 minutes"])
     assert text.startswith("### robustprune: 1 FAIL, 1 PASS\n")
-    assert f"| FAIL | {CASE.case} | worst case | 75.0% | 50.0% | -25.0% [" in re.sub(" +", " ", text)
+    assert f"| FAIL | {CASE.case} | worst case | 75.0 % | 50.0 % | -25.0 [" in re.sub(" +", " ", text)
     assert text.count("worst case") == 1
     assert text.endswith("- left out: long costs about 50 minutes\n")

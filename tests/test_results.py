@@ -7,7 +7,9 @@ import pytest
 
 from robustprune import results
 from robustprune.errors import InputError
-from robustprune.results import CaseResult, Check, Cost, Outcomes
+from robustprune.results.claims import by_class, claims, headlines, measures, right, shared
+from robustprune.results.costs import Cost
+from robustprune.results.records import CaseResult, Check, Outcomes, from_record, to_record
 
 COST = Cost(
     macs=100,
@@ -54,7 +56,7 @@ CASE = CaseResult(
 def test_save_and_load_are_inverse(tmp_path):
     results.save([CASE], tmp_path / "x.json.gz")
     (back,) = results.load(tmp_path / "x.json.gz")
-    assert results.to_record(back) == results.to_record(CASE)
+    assert to_record(back) == to_record(CASE)
     assert math.isnan(back.outcomes[0].distance[0])
     assert back.cost == COST
     assert back.checks == CASE.checks
@@ -98,3 +100,35 @@ def test_a_file_of_another_schema_is_refused(tmp_path):
 def test_missing_results_say_what_makes_them(tmp_path):
     with pytest.raises(InputError, match="robustprune run"):
         results.load(tmp_path / "none")
+
+
+def test_files_of_earlier_versions_load_and_a_consensus_is_known_by_its_scores():
+    """They hold `seconds`, and not whether a criterion combines others."""
+    earlier = {**to_record(CASE), "seconds": 3.0}
+    del earlier["combines"]
+    several = {**earlier, "scores": {"rank sum": {"a": 2.0}, "cka": {"a": 0.5}}}
+    assert from_record(earlier) == from_record(to_record(CASE))
+    assert [from_record(record).combines for record in (earlier, several)] == [False, True]
+    assert not from_record({**several, "combines": False}).combines
+    assert from_record(to_record(replace(CASE, combines=True))).combines
+
+
+def test_claims_are_clean_then_every_attack_then_the_worst_case():
+    both = replace(CASE, outcomes=[FGSM, PGD])
+    names = ["clean", "FGSM, Linf 25.5/255", "PGD-20, Linf 25.5/255", "worst case"]
+    assert list(claims(both)) == measures([CASE, both]) == names
+    assert claims(both)["worst case"] == [False] * 4
+    assert right(CASE, names[2]) is None
+    assert list(claims(replace(CASE, outcomes=[]))) == ["clean"]
+
+
+def test_only_what_was_measured_on_both_is_shared():
+    both = replace(CASE, outcomes=[FGSM, PGD])
+    assert list(shared(both, CASE)) == ["clean", "FGSM, Linf 25.5/255", "worst case"]
+    assert shared(both, CASE)["worst case"] == (CASE.worst, both.worst)
+    assert headlines(both, CASE) == ["clean", "worst case"]
+    assert headlines(both, replace(CASE, outcomes=[])) == ["clean"]
+
+
+def test_classes_that_occur_are_listed_with_their_samples():
+    assert by_class(replace(CASE, labels=[1, 0, 1, 2])) == [("0", [1]), ("1", [0, 2]), ("2", [3])]

@@ -8,7 +8,8 @@ from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.finetune import Recipe
 from robustprune.models import CifarResNet
-from robustprune.suite import Case, Model, Strategy, Suite, grid, load_suite
+from robustprune.suite.cases import Case, Model, Strategy, Suite, grid
+from robustprune.suite.files import load_suite
 
 NET = Model(name="net", build=CifarResNet, weights="net.safetensors")
 RECIPE = Recipe(name="ft", epochs=1, lr=0.01)

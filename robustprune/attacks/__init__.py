@@ -1,28 +1,42 @@
 """Attacks that can be believed: torchattacks' attacks, run, counted and judged by us."""
 
-from robustprune.attacks.adapter import LibraryAttack, TorchAttack
-from robustprune.attacks.base import Attack, Evaluation, Found
-from robustprune.attacks.catalogue import ATTACKS
-from robustprune.attacks.curves import robust_curve
-from robustprune.attacks.cw import CW
-from robustprune.attacks.engine import evaluate
-from robustprune.attacks.fgsm import FGSM
-from robustprune.attacks.noise import Noise
-from robustprune.attacks.pgd import PGD
-from robustprune.attacks.transfer import Transfer
+from robustprune.attacks.algorithms.apgd import APGD
+from robustprune.attacks.algorithms.apgdt import APGDT
+from robustprune.attacks.algorithms.autoattack import autoattack_standard
+from robustprune.attacks.algorithms.catalogue import ATTACKS
+from robustprune.attacks.algorithms.cw import CW
+from robustprune.attacks.algorithms.fab import FABT
+from robustprune.attacks.algorithms.fgsm import FGSM
+from robustprune.attacks.algorithms.mifgsm import MIFGSM
+from robustprune.attacks.algorithms.noise import Noise
+from robustprune.attacks.algorithms.pgd import PGD
+from robustprune.attacks.algorithms.square import Square
+from robustprune.attacks.algorithms.torchattack import TorchAttack
+from robustprune.attacks.algorithms.transfer import Transfer
+from robustprune.attacks.contract.attack import Attack
+from robustprune.attacks.contract.found import Evaluation, Found
+from robustprune.attacks.contract.library import LibraryAttack
+from robustprune.attacks.engine.curves import robust_curve
+from robustprune.attacks.engine.evaluate import evaluate
 
 __all__ = [
+    "APGD",
+    "APGDT",
     "ATTACKS",
     "CW",
+    "FABT",
     "FGSM",
+    "MIFGSM",
     "PGD",
     "Attack",
     "Evaluation",
     "Found",
     "LibraryAttack",
     "Noise",
+    "Square",
     "TorchAttack",
     "Transfer",
+    "autoattack_standard",
     "evaluate",
     "robust_curve",
 ]

@@ -1,5 +1,9 @@
 """What a network costs: multiply-accumulates, parameters, file size, latency and memory.
 
+counts.py counts, latency.py times, memory.py follows tensors; `measure` here puts them into one `Cost`. To add one:
+measure it in one of these files and in `measure`; the record and the tables take it from `robustprune.results`, whose
+docstring says where.
+
 Energy is not measured: the counters that would tell (RAPL, NVML) can be read by the administrator only on
 most machines, and a figure made from latency and a nominal power would say nothing that latency does not.
 """
@@ -15,9 +19,10 @@ from torch import Tensor, nn
 from robustprune.cost.counts import count_macs, count_params, file_bytes
 from robustprune.cost.latency import latency, quartiles, ratio, threads_set
 from robustprune.cost.memory import peak_memory
-from robustprune.environment import device_name
 from robustprune.errors import InputError
-from robustprune.results import Cost
+from robustprune.machine import device_name
+from robustprune.models.device import device_of
+from robustprune.results.costs import Cost
 
 
 def measure(
@@ -42,7 +47,7 @@ def measure(
     (8, 10, {'1': 1.0})
     """
     _check(example, batches, seconds, threads)
-    place = torch.device(device) if device is not None else _device(model, example.device)
+    place = torch.device(device) if device is not None else device_of(model, example.device)
     model, parent = _on(model, place), parent if parent is None else _on(parent, place)
     spans, ratios = {}, {}
     with threads_set(threads) as used:
@@ -81,12 +86,8 @@ def _check(example: Tensor, batches: Sequence[int], seconds: float, threads: int
         raise InputError(f"cost: seconds={seconds}, threads={threads}, expected above 0, and None or at least 1")
 
 
-def _device(model: nn.Module, otherwise: torch.device) -> torch.device:
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), otherwise)
-
-
 def _on(model: nn.Module, device: torch.device) -> nn.Module:
-    return model if _device(model, device) == device else copy.deepcopy(model).to(device)
+    return model if device_of(model, device) == device else copy.deepcopy(model).to(device)
 
 
-__all__ = ["batch_of", "count_macs", "count_params", "file_bytes", "latency", "measure", "peak_memory"]
+__all__ = ["count_macs", "latency", "measure"]

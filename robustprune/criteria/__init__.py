@@ -1,5 +1,11 @@
 """Pruning criteria: every block gets a score, higher = keep.
 
+context.py says what a criterion is and what it may ask; behaviour.py, distribution.py, gradient.py, similarity.py,
+stochastic.py and weights.py hold them; consensus.py combines several into one. To add one: a frozen dataclass with
+`name` and `__call__(ctx)` in any of these files (a `FeatureCriterion` from base.py where it is a distance of features),
+and a line in CRITERIA here for its name. One of your own needs no name: pass the object. `OnInputs` scores any of them
+on other inputs, adversarial ones for example.
+
 The eight voters of the paper (`EIGHT`) are about three families, by what they measure and by how they rank:
 on the published ResNet-56 and 200 training images, the same for all, Spearman's correlation is .96 or more
 among cka, procrustes-cca, procrustes and permutation, .91 or more among the three gaussians, and .75 to .83
@@ -11,12 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robustprune.criteria.base import Criterion, FeatureCriterion
+from robustprune.criteria.base import FeatureCriterion
 from robustprune.criteria.behaviour import AblationLoss, BlockInfluence, OnInputs
-from robustprune.criteria.context import ScoringContext
+from robustprune.criteria.context import Criterion, ScoringContext
 from robustprune.criteria.distribution import JsDivergence, Wasserstein, js_divergence, wasserstein
 from robustprune.criteria.gradient import Taylor
-from robustprune.criteria.probe import Pass
 from robustprune.criteria.similarity import Cka, Permutation, Procrustes, cka, permutation, procrustes
 from robustprune.criteria.stochastic import Gaussian, gaussian
 from robustprune.criteria.weights import BnGamma, DepthFirst, DepthLast, Random, WeightNorm
@@ -89,7 +94,6 @@ __all__ = [
     "Gaussian",
     "JsDivergence",
     "OnInputs",
-    "Pass",
     "Permutation",
     "Procrustes",
     "Random",

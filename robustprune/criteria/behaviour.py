@@ -7,15 +7,13 @@ inputs, made against the very network that is scored, adversarial examples for o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import log_softmax
 
-from robustprune.criteria.base import Array, Criterion, Labels, known_classes
-
-if TYPE_CHECKING:
-    from robustprune.criteria.context import Inputs, ScoringContext
+from robustprune.criteria.arrays import Array, Labels, known_classes
+from robustprune.criteria.context import Criterion, Inputs, ScoringContext
 
 
 def mean_loss(logits: Array, labels: Labels) -> float:

@@ -1,4 +1,7 @@
-"""The one argument of every criterion: a network, its blocks and samples, and all that is computed from them.
+"""What a criterion is, and its one argument: a network, its blocks and samples, and all that is computed from them.
+
+A criterion is one question to one context: "how much does each block matter?", answered as block name -> score with
+**higher = keep**.
 
 Everything is lazy and computed once. Batches are the outer loop and candidates the inner one, so that only
 one batch of activations is held, and every candidate costs the layers behind it and no more (see `replay`). A
@@ -12,20 +15,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustprune.criteria.base import Array, Criterion, Labels
+from robustprune.criteria.arrays import Array, Labels
 from robustprune.criteria.probe import Changes, Parts, Pass, Probe
 from robustprune.criteria.replay import Tape
 from robustprune.errors import InputError
-from robustprune.models.blocks import Block, module_named, skip_for
+from robustprune.models.blocks import Block, module_named
 from robustprune.models.modes import evaluating
+from robustprune.models.skip import make_skip
 
 Inputs = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(model, x, y) -> other inputs of the same shape and labels, adversarial ones for example."""
+
+
+@runtime_checkable
+class Criterion(Protocol):
+    """Gives every block of a context a score; higher = keep.
+
+    A criterion may also have `family`, a string: criteria of one family measure nearly the same thing, and
+    `robustprune.consensus.family_weights` lets each family count once.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name under which scores are recorded."""
+        ...
+
+    def __call__(self, ctx: ScoringContext) -> dict[str, float]:
+        """Block name -> score, for every block of `ctx`, finite, higher = keep."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +135,7 @@ class ScoringContext:
     @cached_property
     def skips(self) -> dict[str, nn.Module]:
         """Block name -> the module that stands in for it when it is removed."""
-        return {block.name: skip_for(self.model, block) for block in self.blocks}
+        return {block.name: make_skip(block.activations) for block in self.blocks}
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Copies (x, y) of at most `batch_size` samples, on the model's device, in the order of the data."""

@@ -8,16 +8,15 @@ among themselves), which makes it a family of its own among the eight voters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import wasserstein_distance
 
-from robustprune.criteria.base import Array, FeatureCriterion, Labels, paired
-
-if TYPE_CHECKING:
-    from robustprune.criteria.context import ScoringContext
+from robustprune.criteria.arrays import Array, Labels, paired
+from robustprune.criteria.base import FeatureCriterion
+from robustprune.criteria.context import ScoringContext
 
 
 def wasserstein(x: Array, y: Array) -> float:

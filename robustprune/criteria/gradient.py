@@ -9,21 +9,19 @@ exactly the pruned network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robustprune.criteria.base import Array, known_classes
+from robustprune.criteria.arrays import Array, known_classes
+from robustprune.criteria.context import ScoringContext
 from robustprune.criteria.probe import logits_of, numpy64
 from robustprune.criteria.replay import Handler, first, intercepted
 from robustprune.errors import InputError
 from robustprune.models.modes import frozen
-
-if TYPE_CHECKING:
-    from robustprune.criteria.context import ScoringContext
 
 
 def gate_gradients(ctx: ScoringContext) -> dict[str, Array]:

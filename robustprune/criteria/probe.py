@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from robustprune.criteria.base import Array
+from robustprune.criteria.arrays import Array
 from robustprune.criteria.replay import Handler, first, intercepted
 from robustprune.errors import InputError
 

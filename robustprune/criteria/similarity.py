@@ -17,12 +17,15 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from robustprune.criteria.base import Array, FeatureCriterion, Labels, paired
+from robustprune.criteria.arrays import Array, Labels, paired
+from robustprune.criteria.base import FeatureCriterion
 from robustprune.errors import InputError
 
 RANK_TOLERANCE = 1e-6
-"""Singular values below this fraction of the largest count as 0: features come from float32 arithmetic, and
-full whitening would blow the rounding noise up to unit variance."""
+"""Singular values below this fraction of the largest count as 0.
+
+Features come from float32 arithmetic, and full whitening would blow the rounding noise up to unit variance.
+"""
 
 
 def cka(x: Array, y: Array) -> float:

@@ -16,7 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robustprune.criteria.base import Array, FeatureCriterion, Labels, paired
+from robustprune.criteria.arrays import Array, Labels, paired
+from robustprune.criteria.base import FeatureCriterion
 from robustprune.criteria.similarity import principal, rotation
 from robustprune.errors import InputError
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from robustprune.criteria.context import ScoringContext
 from robustprune.errors import InputError
-
-if TYPE_CHECKING:
-    from robustprune.criteria.context import ScoringContext
 
 
 def mean_magnitude(block: nn.Module, name: str = "given") -> float:

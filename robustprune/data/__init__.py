@@ -1,4 +1,9 @@
-"""Data sets: images in [0, 1] with labels, in a part to learn from and a part to measure on."""
+"""Data sets: images in [0, 1] with labels, in a part to learn from and a part to measure on.
+
+base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py;
+cifar.py, fashion.py and sklearn_digits.py are known by name. To add one: a file with a function that returns `Data`,
+and a line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from robustprune.data.arrays import npz
-from robustprune.data.base import Data, Split, balanced_indices, count_shared, holdout
+from robustprune.data.base import Data, Split, count_shared, holdout
 from robustprune.data.cifar import cifar10
 from robustprune.data.fashion import fashion_mnist
 from robustprune.data.folder_images import image_folder
@@ -48,7 +53,6 @@ __all__ = [
     "DATASETS",
     "Data",
     "Split",
-    "balanced_indices",
     "cifar10",
     "count_shared",
     "data_root",

@@ -71,6 +71,11 @@ class Split:
         state.update(self.y.detach().cpu().contiguous().numpy().data)
         return state.hexdigest()
 
+    @property
+    def content_key(self) -> str:
+        """What names it in the keys of measurements."""
+        return self.hash
+
 
 @dataclass(frozen=True, eq=False)
 class Data:

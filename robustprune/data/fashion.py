@@ -57,8 +57,7 @@ def fashion_mnist(root: str | Path | None = None, download: bool = False) -> Dat
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read an IDX file (LeCun's format) of bytes, packed if its name ends in .gz; InputError if it is
-    broken."""
+    """Read an IDX file (LeCun's format) of bytes, packed if its name ends in .gz; InputError if it is broken."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:

@@ -35,8 +35,7 @@ class Augment:
 
 
 def moved(x: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tensor:
-    """Mirror the images left to right where `mirror`, then shift them by `down` and `right` pixels, each
-    (n,).
+    """Mirror the images left to right where `mirror`, then shift them by `down` and `right` pixels, each (n,).
 
     >>> x = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 1, 1, 3)
     >>> moved(x, torch.tensor([0]), torch.tensor([1]), torch.tensor([True])).flatten().tolist()
@@ -59,6 +58,7 @@ AUGMENTS: Mapping[str, Augment] = {
     "shift": Augment(shift=1 / 8, flip=False),
     "crop-flip": Augment(shift=1 / 8, flip=True),
 }
-"""Name -> augmentation. "crop-flip" is the usual one for CIFAR (4 of 32 pixels); "shift" is for digits and
-clothes,
-which must not be mirrored."""
+"""Name -> augmentation.
+
+"crop-flip" is the usual one for CIFAR (4 of 32 pixels); "shift" is for digits and clothes, which must not be mirrored.
+"""

@@ -126,8 +126,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 
 
 def attacked(model: nn.Module, x: Tensor, y: Tensor, settings: Adversarial, draws: torch.Generator) -> Tensor:
-    """Return PGD iterates that raise the cross-entropy, from a random start; within eps of `x` and in [0,
-    1]."""
+    """Return PGD iterates that raise the cross-entropy, from a random start, within eps of `x` and in [0, 1]."""
     start = torch.rand(x.shape, generator=draws) * 2 - 1
     adversarial = (x + settings.eps * start.to(x.device)).clamp(0, 1)
     low, high = x - settings.eps, x + settings.eps

@@ -11,15 +11,12 @@ from robustprune.finetune.augment import AUGMENTS
 
 SCHEDULES = ("onecycle", "cosine", "constant")
 WARM_UP, START, END = 0.3, 1 / 25, 1 / 250_000
-"""One cycle (Smith and Topin 2017, arXiv 1708.07120): share of the steps that climb, first and last rate by
-the
-highest."""
+"""One cycle (Smith and Topin 2017, arXiv 1708.07120): share of the steps that climb, first and last rate / highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adversarial:
-    """PGD training within `eps` (Linf, pixels in [0, 1]): `steps` of size `alpha`; None means 2.5 eps /
-    steps."""
+    """PGD training within `eps` (Linf, pixels in [0, 1]): `steps` of size `alpha`; None means 2.5 eps / steps."""
 
     eps: float
     steps: int = 7

@@ -9,17 +9,15 @@ tensor, and additions written in the parent's own forward, since there is no mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
 
 from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.probe import at_home, probe_input
-from robustprune.models.skip import Activation, Skip, make_skip, skip_path
+from robustprune.models.skip import Activation, Skip
 from robustprune.models.trace import Trace, trace
 from robustprune.models.units import Unit, residual_units
 
@@ -65,40 +63,6 @@ def find_blocks(model: nn.Module, example: Tensor) -> list[Block]:
     return blocks
 
 
-@contextmanager
-def bypass(model: nn.Module, names: Iterable[str | Block]) -> Iterator[nn.Module]:
-    """While active, the model runs without these blocks: each hands its first argument on.
-
-    A Block from `find_blocks` is used as it is; for a bare name the skip path is looked up when the block is
-    first called, which runs it once. Raises InputError for unknown names, and, when called, for a unit
-    without a skip path.
-
-    >>> import torch
-    >>> from robustprune.models.resnet import CifarResNet
-    >>> net, x = CifarResNet(8).eval(), torch.rand(1, 3, 8, 8)
-    >>> with bypass(net, ["layer1.0"]):
-    ...     short = net(x)
-    >>> torch.equal(net(x), short)
-    False
-    """
-    chosen = [(module_named(model, _name(entry)), entry) for entry in names]
-    with ExitStack() as stack:
-        for module, entry in chosen:
-            known = make_skip(entry.activations) if isinstance(entry, Block) else None
-            stack.enter_context(_forward(module, _Bypass(module, _name(entry), known)))
-        yield model
-
-
-def skip_for(model: nn.Module, block: Block | str, example: Tensor | None = None) -> Skip:
-    """The module that stands in for a block: empty for the identity, else with the skip path's activations.
-
-    >>> from robustprune.models.resnet import CifarResNet
-    >>> len(skip_for(CifarResNet(8), "layer1.0"))
-    0
-    """
-    return make_skip(resolve(model, [block], example)[0].activations)
-
-
 def resolve(model: nn.Module, names: Iterable[str | Block], example: Tensor | None = None) -> list[Block]:
     """The Blocks for names (Blocks stay as they are), in the given order.
 
@@ -125,41 +89,6 @@ def module_named(model: nn.Module, name: str) -> nn.Module:
     if not name or name not in modules:
         raise InputError(f"{type(model).__name__} has no module {name!r}; {_close(name, modules)}")
     return modules[name]
-
-
-class _Bypass:
-    """Called in place of a module's forward; finds the skip path at the first call if it is not known."""
-
-    def __init__(self, module: nn.Module, name: str, skip: Skip | None) -> None:
-        self.module, self.name, self.skip = module, name, skip
-        self.original = module.__dict__.get("forward")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.skip is None:
-            with _forward(self.module, self.original):
-                recorded = trace(self.module, args, kwargs)
-            path = skip_path(recorded, recorded.calls[0])
-            if path is None:
-                raise InputError(f"{self.name} cannot be bypassed: it has no skip path; expected a removable block")
-            self.skip = make_skip(path)
-        return self.skip(*args, **kwargs)
-
-
-@contextmanager
-def _forward(module: nn.Module, forward: Any) -> Iterator[None]:
-    """The module runs `forward` instead of what it ran; None stands for its class's own."""
-    before = module.__dict__.get("forward")
-    _set_forward(module, forward)
-    try:
-        yield
-    finally:
-        _set_forward(module, before)
-
-
-def _set_forward(module: nn.Module, forward: Any) -> None:
-    module.__dict__.pop("forward", None)
-    if forward is not None:
-        module.__dict__["forward"] = forward
 
 
 def _run(model: nn.Module, example: Tensor) -> Trace:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.errors import InputError, MissingData
-from robustprune.store import write_whole
+from robustprune.files import write_whole
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts put the weights in their files."""
@@ -74,8 +74,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 (hex) over name, type, shape and bytes of every parameter and buffer, in the order of their
-    names.
+    """SHA-256 (hex) over name, type, shape and bytes of every parameter and buffer, in order of their names.
 
     Buffers that are not saved, such as the normalisation, count too: another mean is another network.
 

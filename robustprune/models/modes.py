@@ -15,8 +15,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Every module in eval mode; on the way out every module has its own training flag again, also after an
-    error.
+    """Every module in eval mode; on the way out, also by an error, each has its own training flag again.
 
     >>> net = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
     >>> with evaluating(net):
@@ -37,11 +36,10 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """`evaluating`, and no parameter takes gradients; flags and `.grad` come back as they were, also after an
-    error.
+    """`evaluating`, and no parameter takes gradients; flags and `.grad` come back as they were.
 
-    Gradients with respect to the INPUT still flow. The parameters' own `.grad` tensors are set aside, so code
-    that writes to `.grad` in here cannot change them.
+    Gradients with respect to the INPUT still flow, and an error puts everything back too. The parameters' own `.grad`
+    tensors are set aside, so code that writes to `.grad` in here cannot change them.
 
     >>> net = nn.Linear(2, 1)
     >>> with frozen(net):

@@ -16,11 +16,11 @@ from robustprune.errors import InputError
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std per channel. x: float (N, C, H, W), in [0,1] by this project's convention; same shape
-    out.
+    """(x - mean) / std per channel.
 
-    Raises InputError for a std that is not positive, and in `forward` for another number of channels: three
-    means would silently turn a grey image into a colour one.
+    x: float (N, C, H, W), in [0,1] by this project's convention; the same shape comes out. Raises InputError for a std
+    that is not positive, and in `forward` for another number of channels: three means would silently turn a grey image
+    into a colour one.
 
     >>> Normalize([0.5], [0.25])(torch.ones(1, 1, 1, 1)).item()
     2.0
@@ -52,8 +52,7 @@ class Normalize(nn.Module):
 
 
 class Normalized(nn.Module):
-    """Any network that expects normalised input, made into one that takes images in [0,1]: normalize, then
-    net.
+    """Any network that expects normalised input, made into one that takes images in [0,1].
 
     >>> Normalized(nn.Flatten(), [0.5], [0.5])(torch.zeros(1, 1, 1, 2))
     tensor([[-1., -1.]])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.errors import InputError
+from robustprune.models.device import device_of
 from robustprune.models.modes import evaluating
 
 SIZES = (32, 28, 64, 224, 8, 16, 96, 128, 256)
@@ -15,11 +16,10 @@ SIZES = (32, 28, 64, 224, 8, 16, 96, 128, 256)
 
 
 def probe_input(model: nn.Module) -> Tensor:
-    """Two images of noise in [0,1] with as many channels as the first convolution has, of a size the model
-    accepts.
+    """Two images of noise in [0,1] that the model accepts, with as many channels as its first convolution has.
 
-    For a network that begins with a linear layer, two vectors. Always the same for the same network.
-    Raises InputError where nothing tried fits: then the caller has to give an example.
+    For a network that begins with a linear layer, two vectors. Always the same for the same network. Raises InputError
+    where nothing tried fits: then the caller has to give an example.
 
     >>> probe_input(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 10))).shape
     torch.Size([2, 1, 28, 28])
@@ -39,8 +39,7 @@ def probe_input(model: nn.Module) -> Tensor:
 
 def at_home(model: nn.Module, example: Tensor) -> Tensor:
     """The example on the model's device."""
-    weights = next(model.parameters(), None)
-    return example if weights is None else example.to(weights.device)
+    return example.to(device_of(model, example.device))
 
 
 def _candidates(model: nn.Module) -> Iterator[Tensor]:

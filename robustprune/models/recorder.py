@@ -44,7 +44,7 @@ class Recorder(TorchDispatchMode):
     """While active (`with recorder:`), every operation is appended to `operations`."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        TorchDispatchMode.__init__(self)
         self.operations: list[Operation] = []
         self._memory: dict[int, dict[tuple[Any, ...], Value]] = {}
         self._kept: list[Tensor] = []

@@ -1,5 +1,4 @@
-"""ResNets for small images: He et al.'s CIFAR family of depth 6n + 2, and the small robust net of
-alpha-beta-CROWN.
+"""ResNets for small images: He et al.'s CIFAR family of depth 6n + 2, and the robust net of alpha-beta-CROWN.
 
 Parameters are named as in the files people publish (conv1, bn1, layer1.0.conv1, linear), so these load as
 they are. Every network normalises inside: its input is an image in [0,1].
@@ -116,10 +115,9 @@ class PlainBlock(nn.Module):
 
 
 class Resnet4b(nn.Module):
-    """The small ResNet "resnet4b" of alpha-beta-CROWN: a stem of stride 2, two stages of two blocks, no
-    BatchNorm.
+    """The small ResNet "resnet4b" of alpha-beta-CROWN: a stem of stride 2, two stages of two blocks.
 
-    x: (N, 3, 32, 32) in [0,1] -> logits (N, 10). Blocks layer1.1 and layer2.1 can be removed.
+    There is no BatchNorm. x: (N, 3, 32, 32) in [0,1] -> logits (N, 10). Blocks layer1.1 and layer2.1 can be removed.
     """
 
     def __init__(self, mean: Sequence[float] = CIFAR10_MEAN, std: Sequence[float] = CIFAR10_STD) -> None:
@@ -140,8 +138,7 @@ class Resnet4b(nn.Module):
 
 
 def cifar10_resnet(depth: int) -> CifarResNet:
-    """The network of the published CIFAR-10 files of akamaster/pytorch_resnet_cifar10 (depth 20, 32, 44, 56,
-    110).
+    """The network of the published CIFAR-10 files of akamaster/pytorch_resnet_cifar10; depth 20, 32, ..., 110.
 
     >>> sum(weights.numel() for weights in cifar10_resnet(20).parameters())
     269722

@@ -1,4 +1,4 @@
-"""Which strategy keeps more? One strategy (consensus) against every other at the same budget, paired.
+"""Which strategy keeps more? A consensus against every strategy of one criterion at the same budget, paired.
 
 The networks compared saw the same samples and were fine-tuned with the same seeds, so they are compared
 sample by sample within each seed. p-values are adjusted (Holm) over all comparisons of one measure in which
@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustprune.report.groups import CLEAN, WORST, Group, group, right
-from robustprune.results import CaseResult
-from robustprune.statistics import Paired, holm, paired_seeds
+from robustprune.report.groups import Group, group
+from robustprune.results.claims import CLEAN, WORST, right
+from robustprune.results.records import CaseResult
+from robustprune.results.significance import holm
+from robustprune.results.statistics import Paired, paired_seeds
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,8 +36,8 @@ class Contest:
     """Both removed the same blocks for every seed: there is nothing to compare."""
 
 
-def strategies(cases: Sequence[CaseResult], ours: str = "consensus", confidence: float = 0.95) -> DataFrame:
-    """Compare every strategy whose name holds `ours` with all others: worst-case robust and clean accuracy.
+def strategies(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFrame:
+    """Compare every strategy that combines criteria with all that do not: worst-case robust and clean accuracy.
 
     Columns: model, recipe, removed, strategy, other, measure, seeds, n, difference, low, high, p, p_holm,
     same_blocks and result (better, worse, no difference shown, same blocks). An empty
@@ -45,17 +47,17 @@ def strategies(cases: Sequence[CaseResult], ours: str = "consensus", confidence:
 
     found: list[dict[str, Any]] = []
     for measure in (WORST, CLEAN):
-        contests = list(_contests(group(cases), ours, measure, confidence))
+        contests = list(_contests(group(cases), measure, confidence))
         adjusted = iter(holm([contest.pair.p for contest in contests if not contest.same_blocks]))
         found += [_row(one, 1.0 if one.same_blocks else next(adjusted), confidence) for one in contests]
     return DataFrame(found)
 
 
-def _contests(groups: Sequence[Group], ours: str, measure: str, confidence: float) -> Iterator[Contest]:
+def _contests(groups: Sequence[Group], measure: str, confidence: float) -> Iterator[Contest]:
     pruned = [one for one in groups if one.parents is not None and one.removed]
-    for mine in (one for one in pruned if ours in one.first.strategy):
+    for mine in (one for one in pruned if one.first.combines):
         for other in pruned:
-            if ours in other.first.strategy or _setting(other) != _setting(mine):
+            if other.first.combines or _setting(other) != _setting(mine):
                 continue
             contest = _contest(mine, other, measure, confidence)
             if contest is not None:

@@ -5,21 +5,20 @@ Numbers are rounded only here. Plain ASCII signs are used, so that every format 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from robustprune.report.markdown import NONE, pipe
 from robustprune.report.notes import ALPHA
+from robustprune.results.costs import CostMeasure, of_columns
+from robustprune.results.words import between, points_between
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Row = Mapping[str, Any]
 Cell = Callable[[Row], str]
-
-NONE = "-"
-LEFT = ("model", "strategy", "recipe", "beside", "robustness", "evidence")
-"""Columns of words; numbers are aligned to the right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +35,10 @@ def to_markdown(frame: DataFrame) -> str:
 
     A frame without `attrs` (read back from CSV, say) gives the tables without the notes.
     """
-    parts = [pipe(display(frame))]
+    parts = [_pipe(display(frame))]
     changes = differences(frame)
     if len(names_of(frame)) > 3 and not changes.empty:
-        parts += ["Difference to the parent in points, attack by attack:", pipe(changes)]
+        parts += ["Difference to the parent in points, attack by attack:", _pipe(changes)]
     found = frame.attrs.get("notes", [])
     parts += ["\n".join(f"- {note}" for note in found)] if found else []
     return "\n\n".join(parts) + "\n"
@@ -75,11 +74,8 @@ def columns_of(frame: DataFrame) -> list[Column]:
     if frame["recipe"].replace("", None).nunique() > 1:
         found.append(_plain("recipe"))
     found.append(Column(title="blocks removed", show=_removed, sort="removed"))
-    found.append(Column(title="MACs", show=_size("macs"), sort="macs"))
-    found.append(Column(title="parameters", show=_size("params"), sort="params"))
-    for batch in _batches(frame):
-        found.append(Column(title=f"latency, batch {batch}", show=_latency(batch), sort=f"latency_ms {batch}"))
-    found.append(Column(title="memory", show=_memory, sort="memory_bytes"))
+    costs = of_columns([*frame.columns])
+    found += [Column(title=cost.name, show=_cost(cost), sort=cost.column) for cost in costs if cost.cell]
     found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in names]
     for name in dict.fromkeys([names[0], names[-1]]):
         found.append(Column(title=f"change, {name}", show=_difference(name), sort=f"{name} difference"))
@@ -91,7 +87,7 @@ def differences(frame: DataFrame) -> DataFrame:
     from pandas import DataFrame
 
     names = names_of(frame)
-    children = [row for row in records(frame) if not _missing(row[f"{names[0]} difference"])]
+    children = [row for row in records(frame) if not is_parent(row, names)]
     columns: dict[str, Cell] = {name: _text(name) for name in ("model", "strategy", "removed")}
     columns |= {name: _difference(name) for name in names}
     return DataFrame([{name: show(row) for name, show in columns.items()} for row in children])
@@ -103,22 +99,17 @@ def records(frame: DataFrame) -> list[Row]:
 
 
 def names_of(frame: DataFrame) -> list[str]:
-    """Return the measures of accuracy that a comparison frame holds, in order."""
+    """Return the claims that a comparison frame holds, in order."""
     return [column.removesuffix(" p holm") for column in frame.columns if column.endswith(" p holm")]
 
 
-def pipe(shown: DataFrame) -> str:
-    """Write a table of text as Markdown."""
-    from tabulate import tabulate
-
-    body = [[str(cell).replace("|", "\\|") for cell in row] for row in shown.to_numpy().tolist()]
-    align = ["left" if name in LEFT else "right" for name in shown.columns]
-    return tabulate(body, list(shown.columns), tablefmt="pipe", colalign=align, disable_numparse=True)
+def is_parent(row: Row, names: Sequence[str]) -> bool:
+    """Say whether a row of a comparison frame is a parent: nothing stands before it to differ from."""
+    return _missing(row[f"{names[0]} difference"])
 
 
-def _batches(frame: DataFrame) -> list[str]:
-    prefix = "latency_ms "
-    return [column.removeprefix(prefix) for column in frame.columns if column.startswith(prefix)]
+def _pipe(shown: DataFrame) -> str:
+    return pipe([*shown.columns], shown.to_numpy().tolist())
 
 
 def _missing(value: object) -> bool:
@@ -137,26 +128,19 @@ def _removed(row: Row) -> str:
     return f"{row['removed']} of {row['removable']}"
 
 
-def _memory(row: Row) -> str:
-    return f"{row['memory_bytes'] / 2**20:.1f} MiB"
+def _cost(cost: CostMeasure) -> Cell:
+    """Write a cost; in parentheses what is saved of the parent's, or the factor to it for what is timed."""
 
-
-def _size(column: str) -> Cell:
     def show(row: Row) -> str:
-        saved = row[f"{column}_saved"]
-        value = row[column]
-        size = f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"
-        return size if _missing(saved) or saved == 0 else f"{size} ({-100 * saved:+.2f} %)"
-
-    return show
-
-
-def _latency(batch: str) -> Cell:
-    def show(row: Row) -> str:
-        median, ratio = row[f"latency_ms {batch}"], row[f"latency_ratio {batch}"]
-        if _missing(median):
+        value, beside = row[cost.column], row[cost.beside] if cost.beside else None
+        if _missing(value) or cost.cell is None:
             return NONE
-        return f"{median:.3g} ms" if _missing(ratio) else f"{median:.3g} ms ({ratio:.2f}x)"
+        text = cost.cell(value)
+        if _missing(beside):
+            return text
+        if cost.timed:
+            return f"{text} ({beside:.2f}x)"
+        return f"{text} ({-100 * beside:+.2f} %)" if beside else text
 
     return show
 
@@ -165,9 +149,9 @@ def _share(name: str) -> Cell:
     def show(row: Row) -> str:
         if _missing(row[name]):
             return NONE
-        mean, low, high, least, most = (100 * row[f"{name}{end}"] for end in ("", " low", " high", " min", " max"))
-        spread = f" ({least:.1f} to {most:.1f})" if row["seeds"] > 1 else ""
-        return f"{mean:.1f} [{low:.1f}, {high:.1f}]{spread}"
+        mean, low, high, least, most = (row[f"{name}{end}"] for end in ("", " low", " high", " min", " max"))
+        spread = f" ({100 * least:.1f} to {100 * most:.1f})" if row["seeds"] > 1 else ""
+        return between(mean, low, high, sign="") + spread
 
     return show
 
@@ -176,8 +160,7 @@ def _difference(name: str) -> Cell:
     def show(row: Row) -> str:
         if _missing(row[f"{name} difference"]):
             return NONE
-        mean, low, high = (100 * row[f"{name} difference{end}"] for end in ("", " low", " high"))
         mark = " *" if row[f"{name} p holm"] < ALPHA else ""
-        return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]{mark}"
+        return points_between(*(row[f"{name} difference{end}"] for end in ("", " low", " high"))) + mark
 
     return show

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from robustprune.errors import InputError
-from robustprune.results import CaseResult, Outcomes
-from robustprune.statistics import Paired, paired_seeds, wilson
-from robustprune.verdict import check_same_samples
+from robustprune.policy.measures import check_same_samples
+from robustprune.results.claims import right, share
+from robustprune.results.records import CaseResult
+from robustprune.results.statistics import Paired, paired_seeds, wilson
 
-CLEAN, WORST = "clean", "worst case"
 TRUST_ORDER = ("INVALID", "SUSPECT", "TRUSTED")
 
 
@@ -78,37 +78,13 @@ def group(cases: Sequence[CaseResult]) -> list[Group]:
     )
 
 
-def measures(cases: Sequence[CaseResult]) -> list[str]:
-    """Name the measures of accuracy that any case has: clean, every attack in order, the worst case over all.
-
-    >>> measures([])
-    ['clean']
-    """
-    attacks = dict.fromkeys(title(outcome) for case in cases for outcome in case.outcomes)
-    return [CLEAN, *attacks, *([WORST] if attacks else [])]
-
-
-def title(outcome: Outcomes) -> str:
-    """Name an attack with its threat model."""
-    return f"{outcome.attack}, {outcome.threat}"
-
-
-def right(case: CaseResult, measure: str) -> list[bool] | None:
-    """Say per sample if the case is right (or robust); None where that was not measured."""
-    if measure == CLEAN:
-        return case.clean
-    if measure == WORST:
-        return case.worst if case.outcomes else None
-    return next((outcome.robust for outcome in case.outcomes if title(outcome) == measure), None)
-
-
 def accuracy(group: Group, measure: str, confidence: float = 0.95) -> Accuracy | None:
     """Return the accuracy of a group by a measure; None unless every seed has it."""
     rows = [right(case, measure) for case in group.cases]
     whole = [row for row in rows if row]
     if len(whole) < len(rows):
         return None
-    shares = [sum(row) / len(row) for row in whole]
+    shares = [share(row) for row in whole]
     ends = [wilson(sum(row), len(row), confidence) for row in whole]
     return Accuracy(
         mean=fmean(shares),

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
-from robustprune.policy import Policy
+from robustprune.policy.findings import Verdict
+from robustprune.policy.policy import Policy
 from robustprune.report import views
+from robustprune.report.contest import strategies
 from robustprune.report.figures import to_svg
 from robustprune.report.figures.style import INK
-from robustprune.report.table import comparison, notes, strategies
-from robustprune.results import CaseResult
-from robustprune.verdict import Verdict
+from robustprune.report.notes import notes
+from robustprune.report.table import comparison
+from robustprune.report.verdicts import counts, policy_rows, verdict_view
+from robustprune.results.records import CaseResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,9 +70,9 @@ def render(
     page: str = template.render(
         title=title,
         lead=views.lead(cases),
-        verdicts=[views.verdict_view(verdict) for verdict in verdicts or ()],
-        counts=views.counts(verdicts or ()),
-        policy=views.policy_rows(policy) if policy else [],
+        verdicts=[verdict_view(verdict) for verdict in verdicts or ()],
+        counts=counts(verdicts or ()),
+        policy=policy_rows(policy) if policy else [],
         facts=dict(facts or {}),
         table=views.table_view(frame),
         contest=views.contest_view(strategies(cases)),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robustprune.report.groups import group, title
-from robustprune.results import CaseResult
+from robustprune.report.groups import group
+from robustprune.results.claims import title
+from robustprune.results.records import CaseResult
+from robustprune.results.words import plural
 
 ALPHA = 0.05
 """A difference is marked * where its Holm-adjusted p-value is below this."""
@@ -75,29 +77,25 @@ def _about_costs(cases: Sequence[CaseResult]) -> list[str]:
     devices = dict.fromkeys(f"{case.cost.device}, {plural(case.cost.threads, 'thread')}" for case in cases)
     memory = dict.fromkeys(case.cost.memory_method for case in cases)
     return [
-        "MACs: multiply-accumulates of convolutions and linear layers for one sample. FLOPs fall alike.",
+        "MACs: multiply-accumulates of convolutions, linear layers and attention's matrix products for one sample. "
+        "FLOPs fall alike.",
         f"Latency: median of one forward pass ({'; '.join(devices)}) and, as a factor, the median ratio to "
         f"the parent's, timed in turn. Memory: {'; '.join(memory)}.",
     ]
 
 
 def _about_evidence(cases: Sequence[CaseResult]) -> list[str]:
-    """Name the validity checks that failed, in how many cases, and what one of them saw."""
-    failed: dict[tuple[int, str], list[str]] = {}
+    """Name the validity checks that failed, in how many cases, and what one of them saw.
+
+    A check is made once for every threat model; a case counts once.
+    """
+    failed: dict[tuple[int, str], dict[str, str]] = {}
     for case in cases:
         for check in case.checks:
             if check.status == "fail":
-                failed.setdefault((check.number, check.name), []).append(f"{case.case}: {check.evidence}")
+                failed.setdefault((check.number, check.name), {}).setdefault(case.case, check.evidence)
     return [
-        f"Check {number} ({name}) failed in {plural(len(found), 'case')}, such as {found[0]}."
+        f"Check {number} ({name}) failed in {plural(len(found), 'case')}, such as {case}: {found[case]}."
         for (number, name), found in sorted(failed.items())
+        for case in [*found][:1]
     ]
-
-
-def plural(count: int, word: str) -> str:
-    """Write a count with its word.
-
-    >>> plural(1, "block"), plural(3, "block")
-    ('1 block', '3 blocks')
-    """
-    return f"{count} {word}{'' if count == 1 else 's'}"

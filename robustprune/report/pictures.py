@@ -9,7 +9,7 @@ from robustprune.errors import InputError
 from robustprune.report import figures
 from robustprune.report.figures import Point
 from robustprune.report.html import Picture
-from robustprune.results import CaseResult
+from robustprune.results.records import CaseResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,12 +19,14 @@ def suite_pictures(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Po
     """Draw what the cases have data for; a picture without data is left out.
 
     `curves` are robust accuracies over eps (name -> points); None takes them from attacks that ran at
-    several eps. Pictures of blocks are drawn model by model.
+    several eps under the norm of the first. Pictures of blocks are drawn model by model.
     """
-    return [*_tradeoffs(cases, figures.curves_of(cases) if curves is None else curves), *_blocks(cases)]
+    norm = next((outcome.norm for case in cases for outcome in case.outcomes), "Linf")
+    drawn = figures.curves_of(cases, norm) if curves is None else curves
+    return [*_tradeoffs(cases, drawn, norm), *_blocks(cases)]
 
 
-def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]]) -> Iterator[Picture]:
+def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]], norm: str) -> Iterator[Picture]:
     yield Picture(
         title="Robust accuracy against computation",
         figure=figures.pareto(cases, "macs"),
@@ -42,7 +44,7 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
     if any(curves.values()):
         yield Picture(
             title="Robust accuracy over the size of the perturbation",
-            figure=figures.over_eps(curves),
+            figure=figures.over_eps(curves, norm),
             alt="Robust accuracy falling with the size of the perturbation: " + ", ".join(curves),
             caption="Bands: 95 % intervals (Wilson).",
         )

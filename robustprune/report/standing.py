@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from robustprune.report.formats import NONE, Row, pipe, records
-from robustprune.report.groups import CLEAN, WORST
+from robustprune.report.formats import Row, records
+from robustprune.report.markdown import NONE, pipe
+from robustprune.results.claims import CLEAN, WORST
+from robustprune.results.words import p_value, points_between
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,8 +38,9 @@ def standing(contests: DataFrame) -> DataFrame:
     for row in records(contests):
         pair = tuple(row[name] for name in ("model", "recipe", "removed", "strategy", "other"))
         cells = found.setdefault(pair, _head(row))
-        cells[f"{row['measure']}, points"] = _points(row)
-        cells[f"p, {row['measure']}"] = NONE if row["same_blocks"] else _p(row["p_holm"])
+        change, p = points_between(row["difference"], row["low"], row["high"]), p_value(row["p_holm"])
+        cells[f"{row['measure']}, points"] = NONE if row["same_blocks"] else change
+        cells[f"p, {row['measure']}"] = NONE if row["same_blocks"] else p
         if row["measure"] == WORST:
             cells["robustness"] = READINGS[row["result"]]
     names = ["model", "blocks removed", "strategy", "beside"]
@@ -49,7 +52,10 @@ def to_markdown(contests: DataFrame) -> str:
     """Write the sentence and the table as Markdown; "" where nothing is compared."""
     sentence = tally(contests)
     reading = "Points are strategy minus the one beside it, on the same samples and seeds; p is adjusted (Holm)."
-    return f"\n{sentence} {reading}\n\n{pipe(standing(contests))}\n" if sentence else ""
+    if not sentence:
+        return ""
+    table = standing(contests)
+    return f"\n{sentence} {reading}\n\n{pipe([*table.columns], table.to_numpy().tolist())}\n"
 
 
 def _head(row: Row) -> dict[str, str]:
@@ -59,13 +65,3 @@ def _head(row: Row) -> dict[str, str]:
         "strategy": row["strategy"],
         "beside": row["other"],
     }
-
-
-def _points(row: Row) -> str:
-    if row["same_blocks"]:
-        return NONE
-    return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,34 +1,21 @@
-"""What the HTML page shows, as plain values: the template only lays it out."""
+"""What the HTML page shows beside the verdicts, as plain values: the template only lays it out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from robustprune.policy import Policy
-from robustprune.report.formats import LEFT, columns_of, names_of, records
-from robustprune.report.notes import plural
+from robustprune.report.formats import columns_of, is_parent, names_of, records
+from robustprune.report.markdown import LEFT
 from robustprune.report.standing import standing, tally
-from robustprune.results import CaseResult
-from robustprune.verdict import Decision, Finding, Verdict, summary
+from robustprune.results.records import CaseResult
+from robustprune.results.words import plural
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 View = dict[str, Any]
-
-SIGNS: dict[Decision, str] = {"PASS": "✓", "FAIL": "✕", "INCONCLUSIVE": "?", "UNTRUSTED": "!"}
-
-MEANINGS: dict[Decision, str] = {
-    "PASS": "Every measure is shown to lie within the margins of the policy.",
-    "FAIL": "At least one measure is shown to lie outside the margins of the policy.",
-    "INCONCLUSIVE": "The samples are too few to show that every measure lies within its margin.",
-    "UNTRUSTED": "The evidence does not hold, so the numbers decide nothing.",
-}
-
-MOST_REASONS = 4
 
 STATUSES = ("fail", "skipped", "pass")
 
@@ -54,47 +41,6 @@ def lead(cases: Sequence[CaseResult]) -> str:
     )
 
 
-def verdict_view(verdict: Verdict) -> View:
-    """Prepare a verdict: sign, meaning, reasons, and its findings with their interval pictures."""
-    scale = _scale(verdict.findings)
-    meaning = MEANINGS[verdict.verdict]
-    if verdict.needed_n:
-        meaning += f" About {verdict.needed_n:,} samples would settle differences like these."
-    return {
-        "case": verdict.case,
-        "parent": verdict.parent,
-        "verdict": verdict.verdict,
-        "sign": SIGNS[verdict.verdict],
-        "meaning": meaning,
-        "reasons": _reasons(verdict),
-        "findings": [_finding_view(finding, scale) for finding in verdict.findings],
-    }
-
-
-def _reasons(verdict: Verdict) -> list[str]:
-    """The reasons in full while they are few, else the measures they are about; none for a PASS."""
-    decisive = [finding for finding in verdict.findings if finding.verdict == verdict.verdict]
-    if verdict.verdict == "PASS":
-        return []
-    if len(decisive) <= MOST_REASONS:
-        return [typeset(finding.text) for finding in decisive]
-    return ["; ".join(finding.measure for finding in decisive)]
-
-
-def counts(verdicts: Sequence[Verdict]) -> list[View]:
-    """Count verdicts for the head of the page, leaving out what did not occur."""
-    return [
-        {"verdict": decision, "sign": SIGNS[decision], "count": count}
-        for decision, count in summary(verdicts).items()
-        if count
-    ]
-
-
-def policy_rows(policy: Policy) -> list[tuple[str, str]]:
-    """Write the policy as name and value."""
-    return [(name, "not judged" if value is None else f"{value}") for name, value in asdict(policy).items()]
-
-
 def table_view(frame: DataFrame) -> View:
     """Prepare the comparison table: titles, and rows of cells with a value to sort by.
 
@@ -108,7 +54,7 @@ def table_view(frame: DataFrame) -> View:
     columns = sorted(columns_of(frame), key=lambda column: ranks.get(column.sort, len(ranks)))
     heads = [_head(column.title, frame[column.sort]) for column in columns]
     cells = [[_cell(column.show(row), row[column.sort]) for column in columns] for row in rows]
-    parents = [row["strategy"] == "parent" for row in rows]
+    parents = [is_parent(row, names) for row in rows]
     return {"heads": heads, "rows": [{"cells": c, "parent": p} for c, p in zip(cells, parents, strict=True)]}
 
 
@@ -136,7 +82,10 @@ def contest_view(contests: DataFrame) -> View | None:
 
 
 def check_rows(cases: Sequence[CaseResult]) -> list[View]:
-    """Fold the validity checks of all cases: how often each passed, failed, was skipped; failures first."""
+    """Fold the validity checks of all cases: in how many each passed, failed, was skipped; failures first.
+
+    A check is made once for every threat model; a case counts once, by the worst that was seen.
+    """
     found: dict[tuple[int, str], list[View]] = {}
     for case in cases:
         for check in case.checks:
@@ -145,7 +94,8 @@ def check_rows(cases: Sequence[CaseResult]) -> list[View]:
     rows = []
     for (number, name), seen_all in found.items():
         seen_all.sort(key=lambda seen: STATUSES.index(seen["status"]))
-        tally = {status: sum(seen["status"] == status for seen in seen_all) for status in STATUSES}
+        worst = {seen["case"]: seen["status"] for seen in reversed(seen_all)}
+        tally = {status: [*worst.values()].count(status) for status in STATUSES}
         row = {"number": number, "name": name, "status": seen_all[0]["status"], "seen": seen_all}
         rows.append(row | tally | {"blocking": any(seen["blocking"] for seen in seen_all)})
     return sorted(rows, key=lambda row: (STATUSES.index(row["status"]), row["number"]))
@@ -208,31 +158,3 @@ def _head(title: str, values: Series[Any]) -> View:
     from pandas.api.types import is_numeric_dtype
 
     return {"title": title, "numeric": is_numeric_dtype(values)}
-
-
-def _scale(findings: Sequence[Finding]) -> tuple[float, float]:
-    """Return the ends of a scale on which every interval, every margin and 0 have room."""
-    ends = [0.0]
-    for finding in findings:
-        if finding.low is not None and finding.high is not None:
-            ends += [finding.low, finding.high, -(finding.margin or 0.0)]
-    room = 0.06 * (max(ends) - min(ends)) or 0.01
-    return min(ends) - room, max(ends) + room
-
-
-def _finding_view(finding: Finding, scale: tuple[float, float]) -> View:
-    """Prepare a finding; where it has an interval, the places of its marks from 0 to 100 along the scale."""
-    place: Mapping[str, float] = {}
-    if finding.low is not None and finding.high is not None and finding.difference is not None:
-        marks = {"low": finding.low, "high": finding.high, "middle": finding.difference, "zero": 0.0}
-        marks["margin"] = -(finding.margin or 0.0)
-        left, right = scale
-        place = {name: round(100 * (value - left) / (right - left), 2) for name, value in marks.items()}
-    text = finding.text.removeprefix(f"{finding.measure}: ").removeprefix(f"{finding.measure} ")
-    return {
-        "measure": finding.measure,
-        "verdict": finding.verdict,
-        "sign": SIGNS[finding.verdict],
-        "text": typeset(text),
-        "place": place,
-    }

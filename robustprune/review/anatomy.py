@@ -123,7 +123,7 @@ def compare(before: Anatomy, after: Anatomy) -> Changes:
 
 
 def inside(whole: Anatomy, prefix: str) -> Anatomy:
-    """The part of a network below a module, named as if it stood alone."""
+    """Return the part of a network below a module, named as if it stood alone."""
     if not prefix:
         return whole
     cut = len(prefix) + 1
@@ -141,7 +141,7 @@ def inside(whole: Anatomy, prefix: str) -> Anatomy:
 
 
 def _wrappers(before: Anatomy, after: Anatomy) -> tuple[str, str]:
-    """The module of `after` that holds `before`'s layers, and the reverse; "" where names fit as they are."""
+    """Find the module of `after` that holds `before`'s layers, and the reverse; "" where names fit as they are."""
 
     def fit(old: Anatomy, new: Anatomy) -> int:
         return len(old.tensors.keys() & new.tensors.keys())
@@ -166,7 +166,7 @@ def _wrapper_text(outer: str, inner: str, before: Anatomy, after: Anatomy) -> st
 
 
 def _around(whole: Anatomy, prefix: str) -> tuple[Layer, ...]:
-    """The modules of a wrapper beside the one that it wraps."""
+    """List the modules of a wrapper beside the one that it wraps."""
     if not prefix:
         return ()
     others = [name for name in whole.kinds if name and not _below(name, [prefix]) and not prefix.startswith(f"{name}.")]
@@ -180,7 +180,7 @@ def _absent(name: str, kind: str, old: Anatomy, new: Anatomy) -> bool:
 
 
 def _largest(names: list[str], whole: Anatomy) -> tuple[Layer, ...]:
-    """The named modules that lie in none of the others."""
+    """List the named modules that lie in none of the others."""
     return tuple(
         Layer(name=name, kind=whole.kinds[name], params=whole.sizes[name])
         for name in names
@@ -209,7 +209,7 @@ def _altered(old: Anatomy, new: Anatomy, skip: list[str]) -> Iterable[str]:
 
 
 def _counts(before: Anatomy, after: Anatomy) -> dict[str, tuple[int, int]]:
-    """Layers with weights, and residual blocks, by kind."""
+    """Count layers with weights, and residual blocks, by kind."""
     old, new = _tally(before), _tally(after)
     return {kind: (old[kind], new[kind]) for kind in dict.fromkeys([*old, *new])}
 
@@ -220,7 +220,7 @@ def _tally(whole: Anatomy) -> Counter[str]:
 
 
 def _blocks_like(before: Anatomy, after: Anatomy) -> int:
-    """Residual blocks of `after`; where none can be removed any more, those of `before`'s kinds."""
+    """Count residual blocks of `after`; where none can be removed any more, those of `before`'s kinds."""
     kinds = {before.kinds[name] for name in before.blocks}
     alike = [name for name, kind in after.kinds.items() if name and kind in kinds]
     return max(len(after.blocks), len(alike))

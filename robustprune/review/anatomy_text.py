@@ -50,7 +50,7 @@ def layers(found: Sequence[Layer]) -> str:
 
 
 def _run(run: Sequence[Layer]) -> Iterator[str]:
-    """One text for a run of consecutive numbers in one container, else one for each layer."""
+    """Yield one text for a run of consecutive numbers in one container, else one for each layer."""
     numbers = [one.name.rpartition(".")[2] for one in run]
     params = f"{sum(one.params for one in run):,} parameters"
     if len(run) > 1 and all(number.isdigit() for number in numbers):

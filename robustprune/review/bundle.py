@@ -27,9 +27,9 @@ from typing import Any
 
 from robustprune import results
 from robustprune.errors import InputError
-from robustprune.results import outcomes_record
+from robustprune.files import write_whole
+from robustprune.results.records import outcomes_record
 from robustprune.review.record import Review, to_json
-from robustprune.store import write_whole
 
 SCHEMA = 1
 MANIFEST, VERDICT, CASES = "manifest.json", "verdict.json", "cases.json.gz"
@@ -82,7 +82,7 @@ def _fill(review: Review, folder: Path) -> None:
     """Write every file but the manifest."""
     from robustprune.review.pages import can_draw, page, pictures, save_pictures
     from robustprune.review.summary import to_markdown
-    from robustprune.workspace import write_tables
+    from robustprune.run.shelf import write_tables
 
     cases = [review.parent, review.candidate]
     results.save(cases, folder / CASES)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustprune.regression import CLEAN, WORST
-from robustprune.results import CaseResult
+from robustprune.results.claims import headlines, named
+from robustprune.results.records import CaseResult
 from robustprune.review.record import Review
 from robustprune.review.summary import (
     broken_lines,
@@ -28,7 +28,7 @@ NEEDED = ("matplotlib", "jinja2")
 
 
 def can_draw() -> bool:
-    """Whether the page and the pictures can be made here."""
+    """Say whether the page and the pictures can be made here."""
     return all(importlib.util.find_spec(library) is not None for library in NEEDED)
 
 
@@ -76,14 +76,11 @@ def _classes(review: Review) -> Iterator[Picture]:
     from robustprune.report.figures import class_change
     from robustprune.report.html import Picture
 
-    claims = {CLEAN: "clean accuracy"}
-    if review.candidate.outcomes and review.parent.outcomes:
-        claims[WORST] = "robust accuracy, worst case"
-    for claim, title in claims.items():
+    for claim in headlines(review.candidate, review.parent):
         yield Picture(
-            title=f"Class by class, {title}",
+            title=f"Class by class, {named(claim)}",
             figure=class_change(review.candidate, review.parent, claim),
-            alt=f"Change in {title} against the parent, class by class, in points with 95 % intervals",
+            alt=f"Change in {named(claim)} against the parent, class by class, in points with 95 % intervals",
             caption="The class that lost most stands on top.",
         )
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError, MissingData
-from robustprune.results import Check
+from robustprune.results.records import Check
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,7 +49,7 @@ class Parity:
         return self.agree >= AGREE * self.n
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Write the finding as one line for people."""
         share = math.floor(10000 * self.agree / self.n) / 100
         gap = "not finite" if self.gap is None else f"{self.gap:.2g}"
         agreement = f"agrees on {self.agree} of {self.n} ({share:g} %)"

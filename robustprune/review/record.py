@@ -17,7 +17,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `data`: name, source, n, seed, sample_hash (sha256 over images and labels).
 - `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
 - `changes`: what changed in the structure (`anatomy.Changes`).
-- `costs`: measure, unit, before, now, ratio.
+- `costs`: for every cost (`results.costs`) that both networks have: measure, unit, before, now, ratio.
 - `shifts`: for every claim `shifts.Shift`: before, now, difference, low, high, p, broken and fixed samples.
 - `worst_class`: for clean accuracy and the worst case, the class that is worst on the candidate.
 - `transfer`: attacks made on the parent, tried on the candidate (`shifts.Transfer`); from transfer.json.
@@ -31,16 +31,17 @@ cases.json.gz, transfer.json and `policy`: `derived` computes them, for `robustp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from robustprune import __version__
-from robustprune.policy import Policy, exit_code, judge
-from robustprune.regression import CLEAN, WORST
-from robustprune.results import CaseResult, Outcomes
+from robustprune.policy.findings import Verdict
+from robustprune.policy.policy import Policy, exit_code, judge
+from robustprune.results.claims import headlines
+from robustprune.results.costs import CostChange, changes
+from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.shifts import class_shifts, shifts, transfer
-from robustprune.verdict import Verdict
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point, Sample
@@ -88,12 +89,12 @@ class Review:
 
     @property
     def exit_code(self) -> int:
-        """What the command returns."""
+        """The number that the command returns."""
         return exit_code([self.verdict])
 
 
 def to_json(review: Review) -> dict[str, Any]:
-    """Write a review down as the content of verdict.json."""
+    """Return a review as the content of verdict.json."""
     facts = review.facts
     return {
         "schema": SCHEMA,
@@ -112,7 +113,7 @@ def to_json(review: Review) -> dict[str, Any]:
         "tier": facts.tier,
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
-        "costs": list(costs(review.candidate, review.parent)),
+        "costs": [_cost(change) for change in changes(review.candidate.cost, review.parent.cost)],
         "curves": {side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()},
         "parity": asdict(review.parity) if review.parity else None,
         "checks": {
@@ -125,7 +126,7 @@ def to_json(review: Review) -> dict[str, Any]:
 def derived(candidate: CaseResult, parent: CaseResult, policy: Policy, transfers: Sequence[Outcomes]) -> dict[str, Any]:
     """Compute everything in verdict.json that follows from the outcomes and the policy."""
     verdict = judge(candidate, parent, policy)
-    claims = [CLEAN, *([WORST] if candidate.outcomes and parent.outcomes else [])]
+    claims = headlines(candidate, parent)
     worst = [class_shifts(claim, candidate, parent, policy.confidence)[0] for claim in claims]
     return {
         "verdict": verdict.verdict,
@@ -139,33 +140,6 @@ def derived(candidate: CaseResult, parent: CaseResult, policy: Policy, transfers
     }
 
 
-def costs(candidate: CaseResult, parent: CaseResult) -> Iterator[dict[str, Any]]:
-    """Yield what both networks cost, by measure. The latency's ratio is that of runs timed in turn."""
-    old, new = parent.cost, candidate.cost
-    for measure, unit, before, now in (
-        ("MACs", "a sample", old.macs, new.macs),
-        ("parameters", "", old.params, new.params),
-        ("file size", "bytes", old.file_bytes, new.file_bytes),
-        ("memory", "bytes", old.memory_bytes, new.memory_bytes),
-    ):
-        yield {
-            "measure": measure,
-            "unit": unit,
-            "before": before,
-            "now": now,
-            "ratio": now / before if before else None,
-        }
-    for batch in new.latency_ms:
-        if batch in old.latency_ms:
-            yield {
-                "measure": f"latency, batch {batch}",
-                "unit": "ms",
-                "before": old.latency_ms[batch][1],
-                "now": new.latency_ms[batch][1],
-                "ratio": new.latency_ratio.get(batch),
-            }
-
-
 def _side(case: CaseResult, facts: dict[str, Any]) -> dict[str, Any]:
     return {"case": case.case, **facts, "weights_hash": case.weights_hash, "removed": list(case.removed)}
 
@@ -175,6 +149,12 @@ def _attack(outcome: Outcomes) -> dict[str, Any]:
     return {**found, "settings": outcome.settings}
 
 
+def _cost(change: CostChange) -> dict[str, Any]:
+    measure = change.measure
+    found = {"measure": measure.name, "unit": measure.unit}
+    return {**found, "before": change.before, "now": change.now, "ratio": change.ratio}
+
+
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, as JSON gives them back."""
+    """Turn tuples into lists, as JSON gives them back."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in record.items()}

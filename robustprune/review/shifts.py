@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robustprune.regression import claims
-from robustprune.results import BROKEN, BROKEN_EARLIER, CLEAN_ERROR, CaseResult, Outcomes
-from robustprune.statistics import Paired, paired, wilson
+from robustprune.results.claims import by_class, share, shared
+from robustprune.results.records import BROKEN, BROKEN_EARLIER, CLEAN_ERROR, CaseResult, Outcomes
+from robustprune.results.statistics import paired, wilson
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """One claim (clean, an attack, the worst case) on both networks: shares of n, candidate minus parent.
+    """One claim (`results.claims`) on both networks: shares of n samples, candidate minus parent.
 
     `broken` and `fixed` are positions in the evaluation sample: right (or robust) before and not now, and
     the reverse.
@@ -63,35 +63,21 @@ class Transfer:
 
 def shifts(candidate: CaseResult, parent: CaseResult, confidence: float = 0.95) -> tuple[Shift, ...]:
     """Compare every claim that both networks have, sample by sample."""
-    theirs = claims(parent)
-    return tuple(
-        _shift(claim, theirs[claim], now, confidence) for claim, now in claims(candidate).items() if claim in theirs
-    )
+    rows = shared(candidate, parent)
+    return tuple(_shift(claim, before, now, confidence) for claim, (before, now) in rows.items())
 
 
 def class_shifts(
     claim: str, candidate: CaseResult, parent: CaseResult, confidence: float = 0.95
 ) -> tuple[ClassShift, ...]:
     """Compare one claim class by class; the class that is worst on the candidate comes first."""
-    before, now = claims(parent)[claim], claims(candidate)[claim]
+    before, now = shared(candidate, parent)[claim]
     found = []
-    for label in sorted(set(parent.labels)):
-        rows = [row for row, other in enumerate(parent.labels) if other == label]
+    for name, rows in by_class(parent):
         old, new = [before[row] for row in rows], [now[row] for row in rows]
         pair = paired(old, new, confidence)
-        name = parent.classes[label] if label < len(parent.classes) else str(label)
-        old_share, new_share = _share(old), _share(new)
-        found.append(
-            ClassShift(
-                claim=claim,
-                name=name,
-                n=len(rows),
-                before=old_share,
-                now=new_share,
-                low=pair.low,
-                high=pair.high,
-            )
-        )
+        shares = {"before": share(old), "now": share(new)}
+        found.append(ClassShift(claim=claim, name=name, n=len(rows), **shares, low=pair.low, high=pair.high))
     return tuple(sorted(found, key=lambda one: (one.now, one.now - one.before)))
 
 
@@ -119,13 +105,13 @@ def transfer(outcomes: Outcomes, confidence: float = 0.95) -> Transfer:
 
 
 def _shift(claim: str, before: Sequence[bool], now: Sequence[bool], confidence: float) -> Shift:
-    pair: Paired = paired(before, now, confidence)
+    pair = paired(before, now, confidence)
     both = list(enumerate(zip(before, now, strict=True)))
     return Shift(
         claim=claim,
         n=pair.n,
-        before=_share(before),
-        now=_share(now),
+        before=share(before),
+        now=share(now),
         difference=pair.difference,
         low=pair.low,
         high=pair.high,
@@ -133,7 +119,3 @@ def _shift(claim: str, before: Sequence[bool], now: Sequence[bool], confidence: 
         broken=tuple(row for row, (was, is_) in both if was and not is_),
         fixed=tuple(row for row, (was, is_) in both if is_ and not was),
     )
-
-
-def _share(column: Sequence[bool]) -> float:
-    return sum(column) / len(column)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from robustprune.regression import CLEAN, WORST
-from robustprune.results import Check
+from robustprune.policy.findings import Verdict
+from robustprune.report.markdown import NONE, pipe
+from robustprune.results.claims import CLEAN, WORST, headlines, named, titled
+from robustprune.results.costs import CostChange, changes
+from robustprune.results.records import Check
+from robustprune.results.words import between, percent, points, points_between
 from robustprune.review.anatomy_text import structure_lines
-from robustprune.review.record import Review, costs
+from robustprune.review.record import Review
 from robustprune.review.shifts import Shift, class_shifts, shifts, transfer
-from robustprune.verdict import Verdict
 
 MEANING = {
     "PASS": "the candidate may take the parent's place",
@@ -25,12 +28,12 @@ SHOWN = 12
 
 
 def headline(review: Review) -> str:
-    """The verdict in one line, with the sample size that would settle an INCONCLUSIVE one."""
+    """Say the verdict in one line, with the sample size that would settle an INCONCLUSIVE one."""
     return f"{review.verdict.verdict}: {MEANING[review.verdict.verdict]}{needed(review.verdict)}"
 
 
 def needed(verdict: Verdict) -> str:
-    """How many samples an INCONCLUSIVE verdict takes; at least, where one measure sits on its margin."""
+    """Say how many samples an INCONCLUSIVE verdict takes; at least, where one measure sits on its margin."""
     sizes = [finding.needed_n or 0 for finding in verdict.findings if finding.verdict == "INCONCLUSIVE"]
     if verdict.verdict != "INCONCLUSIVE" or not any(sizes):
         return ""
@@ -40,7 +43,7 @@ def needed(verdict: Verdict) -> str:
 
 
 def subject(review: Review) -> str:
-    """What was compared on what."""
+    """Say what was compared on what."""
     names = [f"{facts['name']} ({facts['spec']})" for facts in (review.facts.candidate, review.facts.parent)]
     data, n = review.facts.data, len(review.candidate.labels)
     return (
@@ -50,47 +53,43 @@ def subject(review: Review) -> str:
 
 
 def table(review: Review) -> list[tuple[str, str, str, str]]:
-    """Rows of (measure, parent, candidate, change) under a head: accuracies, what transfers, costs."""
+    """List rows of (measure, parent, candidate, change) under a head: accuracies, what transfers, costs."""
     rows = [("", "parent", "candidate", "change")]
     for shift in shifts(review.candidate, review.parent, review.policy.confidence):
-        rows.append((_claim(shift.claim), _percent(shift.before), _percent(shift.now), _change(shift)))
+        rows.append((named(shift.claim), percent(shift.before), percent(shift.now), _change(shift)))
     for outcomes in review.transfers:
         found = transfer(outcomes, review.policy.confidence)
-        name = f"robust accuracy, {found.attack} from the parent, {found.threat}"
-        rows.append((name, "-", _percent(found.robust), f"{found.fooled} of {found.right} fooled"))
+        name = named(titled(f"{found.attack} from the parent", found.threat))
+        rows.append((name, NONE, percent(found.robust), f"{found.fooled} of {found.right} fooled"))
     return rows + cost_rows(review)
 
 
 def structure(review: Review) -> list[str]:
-    """What changed in the structure, one line each."""
+    """Say what changed in the structure, one line each."""
     return structure_lines(review.changes)
 
 
 def cost_rows(review: Review) -> list[tuple[str, str, str, str]]:
-    """What both cost: (measure, parent, candidate, change)."""
+    """List what both cost: (measure, parent, candidate, change)."""
     rows = []
-    for cost in costs(review.candidate, review.parent):
-        before, now = (_amount(cost["measure"], cost[side]) for side in ("before", "now"))
-        ratio = cost["ratio"]
-        change = "-" if ratio is None else f"x {ratio:.3f} ({100 * (ratio - 1):+.2f} %)"
-        if ratio is not None and cost["measure"].startswith("latency"):
-            change += " timed in turn"
-        rows.append((cost["measure"], before, now, change))
+    for change in changes(review.candidate.cost, review.parent.cost):
+        amount = (change.measure.amount or change.measure.number).format
+        rows.append((change.measure.name, amount(change.before), amount(change.now), _factor(change)))
     return rows
 
 
 def transfer_lines(review: Review) -> list[str]:
-    """What attacks made on the parent do to the candidate."""
+    """Say what attacks made on the parent do to the candidate."""
     found = [transfer(outcomes, review.policy.confidence) for outcomes in review.transfers]
     return [
-        f"{one.attack}, {one.threat}: {one.fooled} of {one.right} fooled, "
-        f"robust accuracy {_percent(one.robust)} [{_percent(one.low)}, {_percent(one.high)}]"
+        f"{titled(one.attack, one.threat)}: {one.fooled} of {one.right} fooled, "
+        f"robust accuracy {between(one.robust, one.low, one.high)}"
         for one in found
     ]
 
 
 def broken_lines(review: Review) -> list[str]:
-    """How many samples broke and came right, claim by claim; for clean and the worst case also which."""
+    """Say how many samples broke and came right, claim by claim; for clean and the worst case also which."""
     lines = []
     for shift in shifts(review.candidate, review.parent, review.policy.confidence):
         if shift.broken or shift.fixed:
@@ -98,28 +97,26 @@ def broken_lines(review: Review) -> list[str]:
                 _positions(rows) if shift.claim in (CLEAN, WORST) else "" for rows in (shift.broken, shift.fixed)
             )
             lines.append(
-                f"{_claim(shift.claim)}: {len(shift.broken)} newly broken{broken}; "
-                f"{len(shift.fixed)} newly fixed{fixed}"
+                f"{named(shift.claim)}: {len(shift.broken)} newly broken{broken}; {len(shift.fixed)} newly fixed{fixed}"
             )
     return lines or ["No sample: both networks are right, and robust, on the same ones."]
 
 
 def class_lines(review: Review) -> Iterator[str]:
-    """The worst class, clean and in the worst case."""
-    claims = [CLEAN, *([WORST] if review.candidate.outcomes and review.parent.outcomes else [])]
-    for claim in claims:
+    """Name the worst class, clean and in the worst case."""
+    for claim in headlines(review.candidate, review.parent):
         found = class_shifts(claim, review.candidate, review.parent, review.policy.confidence)
         worst, lost = found[0], min(found, key=lambda one: one.now - one.before)
         drop = lost.now - lost.before
-        most = f"most lost by {lost.name}, {_points(drop)} points" if drop < 0 else "no class lost any"
+        most = f"most lost by {lost.name}, {points(drop)} points" if drop < 0 else "no class lost any"
         yield (
-            f"{_claim(claim)}: worst class {worst.name} with {_percent(worst.now)} of {worst.n} "
-            f"(parent {_percent(worst.before)}); {most}"
+            f"{named(claim)}: worst class {worst.name} with {percent(worst.now)} of {worst.n} "
+            f"(parent {percent(worst.before)}); {most}"
         )
 
 
 def check_lines(review: Review) -> list[str]:
-    """How many validity checks hold, then each that failed, then what was not measured."""
+    """Say how many validity checks hold, then each that failed, then what was not measured."""
     lines = []
     for side, checks in (("candidate", review.candidate.checks), ("parent", review.parent.checks)):
         counts = [sum(check.status == status for check in checks) for status in ("pass", "fail", "skipped")]
@@ -130,7 +127,7 @@ def check_lines(review: Review) -> list[str]:
 
 
 def sections(review: Review) -> list[tuple[str, list[str]]]:
-    """The text below the table: (heading, lines)."""
+    """Return the text below the table: (heading, lines)."""
     return [
         ("Why", review.verdict.reasons),
         ("What changed", structure(review)),
@@ -145,7 +142,7 @@ def to_markdown(review: Review, seal: str = "") -> str:
     why, *others = sections(review)
     head, *rows = table(review)
     lines = [f"## robustprune review: {headline(review)}", "", subject(review) + ".", "", *_bullets(why), ""]
-    lines += [_row(head), "|:--|--:|--:|--:|", *(_row(row) for row in rows), ""]
+    lines += [pipe(head, rows, padded=False), ""]
     lines += [
         "Robust accuracy counts over all samples and is an upper bound: a stronger attack can only lower it.",
         "",
@@ -181,18 +178,16 @@ def _indented(section: tuple[str, Sequence[str]]) -> list[str]:
     return [section[0], *(f"  {line}" for line in section[1])]
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _claim(claim: str) -> str:
-    if claim == CLEAN:
-        return "clean accuracy"
-    return "robust accuracy, worst case" if claim == WORST else f"robust accuracy, {claim}"
-
-
 def _change(shift: Shift) -> str:
-    return f"{_points(shift.difference)} [{_points(shift.low)}, {_points(shift.high)}] points"
+    return f"{points_between(shift.difference, shift.low, shift.high)} points"
+
+
+def _factor(change: CostChange) -> str:
+    """Write the ratio of a cost, and how it was found where that matters."""
+    if change.ratio is None:
+        return NONE
+    how = " timed in turn" if change.measure.timed else ""
+    return f"x {change.ratio:.3f} ({100 * (change.ratio - 1):+.2f} %){how}"
 
 
 def _check(side: str, check: Check) -> str:
@@ -204,17 +199,3 @@ def _positions(rows: Sequence[int]) -> str:
     if not rows:
         return ""
     return f" ({', '.join(map(str, rows[:SHOWN]))}{', ...' if len(rows) > SHOWN else ''})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
-def _amount(measure: str, value: float) -> str:
-    if measure.startswith("latency"):
-        return f"{value:.3g} ms"
-    return f"{value:,} bytes" if measure in ("file size", "memory") else f"{value:,}"

@@ -16,8 +16,8 @@ from typing import Any
 
 from robustprune import __version__, results
 from robustprune.errors import InputError
-from robustprune.policy import Policy
-from robustprune.results import CaseResult, outcomes_from
+from robustprune.policy.policy import Policy
+from robustprune.results.records import CaseResult, outcomes_from
 from robustprune.review import record
 from robustprune.review.bundle import CASES, MANIFEST, SAMPLES, SCHEMA, TRANSFER, VERDICT, sha256
 
@@ -65,7 +65,7 @@ def verify(folder: Path, weights: Path | None = None) -> Verification:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Files that are not what the manifest says."""
+    """Name the files that are not what the manifest says."""
     listed = _listed(folder)
     if listed is None:
         yield f"{MANIFEST}: cannot be read as a manifest of schema {SCHEMA}"
@@ -85,7 +85,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
-    """What does not follow from the outcomes."""
+    """Name what does not follow from the outcomes."""
     if written.get("schema") != record.SCHEMA:
         yield f"{VERDICT}: schema {written.get('schema')}, this version reads {record.SCHEMA}"
         return
@@ -123,7 +123,7 @@ def _differences(written: dict[str, Any], again: dict[str, Any]) -> Iterator[str
 
 
 def _samples(folder: Path, written: dict[str, Any], candidate: CaseResult) -> Iterator[str]:
-    """The list of samples must be that of the outcomes."""
+    """Say so where the list of samples is not that of the outcomes."""
     listed = _read(folder / SAMPLES)
     try:
         labels = [entry["label"] for entry in listed["samples"]]
@@ -152,7 +152,7 @@ def _policy(fields: dict[str, Any]) -> Policy:
 
 
 def _by(entries: Any, key: str) -> dict[str, Any]:
-    """Entries by name; two of one name are told apart by their place."""
+    """Return entries by name; two of one name are told apart by their place."""
     found: dict[str, Any] = {}
     for entry in entries if isinstance(entries, list) else []:
         name = str(entry.get(key))
@@ -190,7 +190,7 @@ def _listed(folder: Path) -> dict[str, dict[str, Any]] | None:
 
 
 def _read(path: Path) -> Any:
-    """The content of a JSON file; None where it cannot be read."""
+    """Return the content of a JSON file; None where it cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,6 +1,7 @@
 """Small networks for the tests of the attacks; all take images in [0,1] and need no data."""
 
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
@@ -66,3 +67,20 @@ def linear_case(n=300, classes=2, seed=0, size=64):
     x = images(n, seed + 1, (1, 8, 8), 0.35, 0.65)
     net = linear_net(weight, -weight.mean(1) * 0 - (weight @ torch.full((size,), 0.5)))
     return net, x, labelled(net, x)
+
+
+def trained_digits():
+    """A small network trained on scikit-learn's digits, and 60 of them that it has not seen: (net, x, y)."""
+    raw = load_digits()
+    x, y = torch.tensor(raw.images, dtype=torch.float32)[:, None] / 16, torch.tensor(raw.target)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU()]
+        net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * 9, 10))
+        optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
+        for _ in range(5):
+            for part in (200 + torch.randperm(len(x) - 200)).split(64):
+                optimiser.zero_grad()
+                functional.cross_entropy(net(x[part]), y[part]).backward()
+                optimiser.step()
+    return net.eval(), x[:60], y[:60]

@@ -11,12 +11,15 @@ import torchattacks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustprune.attacks.apgd import AutoPGD, TargetedAutoPGD, _Run, checkpoints
-from robustprune.attacks.autoattack import APGD, APGDT, FABT, Square, autoattack_standard
-from robustprune.attacks.dlr import dlr_loss, targeted_dlr_loss
-from robustprune.attacks.engine import evaluate
-from robustprune.attacks.fab import TargetedFAB
-from robustprune.attacks.square import SquareSearch
+from robustprune.attacks import APGD, APGDT, FABT, Square, autoattack_standard
+from robustprune.attacks.algorithms.apgd import AutoPGD
+from robustprune.attacks.algorithms.apgd_balls import BALLS
+from robustprune.attacks.algorithms.apgd_run import Run, checkpoints
+from robustprune.attacks.algorithms.apgdt import TargetedAutoPGD
+from robustprune.attacks.algorithms.dlr import dlr_loss, targeted_dlr_loss
+from robustprune.attacks.algorithms.fab import TargetedFAB
+from robustprune.attacks.algorithms.square import SquareSearch
+from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.errors import InputError
 
 EPS = {"Linf": 0.06, "L2": 0.4}
@@ -156,7 +159,7 @@ def test_apgd_follows_the_published_algorithm(norm, loss):
 def test_steps_are_halved_under_the_two_conditions(rises, halved_before, gained, halves):
     """And then the search goes on from the best point, with the gradient there."""
     x, here, best = (torch.full((1, 1, 2, 2), value) for value in (0.5, 0.52, 0.55))
-    run = _Run(x, torch.zeros(1), None, here, 0.1, "Linf")
+    run = Run(x, torch.zeros(1), None, here, BALLS["Linf"](eps=0.1))
     run.begin(torch.zeros(1), torch.zeros_like(x))
     run.best, run.best_grad, run.grad = best, torch.ones_like(x), -torch.ones_like(x)
     run.risen, run.halved = torch.tensor([float(rises)]), torch.tensor([halved_before])
@@ -327,6 +330,8 @@ def test_a_wrong_number_of_classes_is_an_error_not_robustness(attack):
         lambda: FABT(eps=0.1, n_classes=1),
         lambda: Square(eps=0.1, p=1.5),
         lambda: Square(eps=0.1, queries=0),
+        lambda: APGD(eps=12, norm="L1"),
+        lambda: Square(eps=12, norm="L1"),
     ],
 )
 def test_bad_settings_are_refused(wrong):

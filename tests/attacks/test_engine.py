@@ -9,8 +9,10 @@ from attack_nets import SmallConv, images, labelled, linear_case, linear_net, ma
 from torch import nn
 
 from robustprune.attacks import CW, FGSM, PGD, Noise, TorchAttack, evaluate
-from robustprune.attacks import engine as engine_module
-from robustprune.attacks.first_success import FirstSuccess
+from robustprune.attacks.contract.found import Passes
+from robustprune.attacks.contract.target import Counted, Target
+from robustprune.attacks.engine.first_success import FirstSuccess
+from robustprune.attacks.engine.session import Session
 from robustprune.errors import InputError
 
 EPS = 4 / 255
@@ -62,11 +64,19 @@ def test_letters_are_true_and_the_order_is_the_callers(case):
                 assert outcome.distance[i] != outcome.distance[i]
 
 
-def test_threat_models_are_separate_chains(case):
-    net, x, y = case
-    big, small = evaluate(net, x, y, [FGSM(eps=2 * EPS), FGSM(eps=EPS)]).outcomes
-    assert "p" not in big.status + small.status
-    assert all(not b or s for b, s in zip(big.robust, small.robust, strict=True)) or big.robust != small.robust
+def test_threat_models_are_separate_chains():
+    """On a linear net one step breaks what lies within eps: each budget its own, though the larger breaks more."""
+    net, x, y = linear_case(200)
+    distance = margins(net, x, y, 1)
+    eps = float(distance.sort().values[99:101].mean())
+    attacks = [FGSM(eps=2 * eps), FGSM(eps=eps), PGD(eps=eps, steps=3)]
+    big, small, later = (
+        torch.tensor([ord(letter) for letter in status]) for status in statuses(evaluate(net, x, y, attacks))
+    )
+    assert torch.equal(big == ord("b"), distance <= 2 * eps)
+    assert torch.equal(small == ord("b"), distance <= eps)
+    assert torch.equal(later == ord("p"), distance <= eps)
+    assert (distance <= eps).sum() < (distance <= 2 * eps).sum() < 200
 
 
 def test_cost_is_counted_in_samples(case):
@@ -136,20 +146,28 @@ def test_progress_reaches_its_total(case):
     assert seen[-1] == (360, 360)
 
 
-def test_the_copy_proposes_and_the_original_disposes(case, monkeypatch):
+def with_copy(copy, net, x, y, attacks):
+    """The outcomes' letters where gradients are taken from `copy`, and `net` is the judge."""
+    passes, device = Passes(), torch.device("cpu")
+    frozen = net.requires_grad_(False)
+    target = Target(Counted(copy, passes, device), Counted(frozen, passes, device), device, 64, passes)
+    found = Session(target, x, y, 0, len(attacks), None).run(attacks, None)
+    net.requires_grad_(True)
+    return statuses(found)
+
+
+def test_the_copy_proposes_and_the_original_disposes(case):
     net, x, y = case
 
     class Liar(nn.Module):
         def forward(self, x):
             return -100 * net(x)
 
-    monkeypatch.setattr(engine_module, "attack_copy", lambda model, x: (Liar(), False))
     gentle = [PGD(eps=1e-6, steps=5, restarts=2), FGSM(eps=1e-6), CW(eps=1e-6, steps=3)]
-    letters = "".join(statuses(evaluate(net, x, y, gentle)))
-    assert set(letters) == {"r", "e"}
+    assert set("".join(with_copy(Liar(), net, x, y, gentle))) == {"r", "e"}
 
 
-def test_what_the_copy_misses_the_original_still_sees(case, monkeypatch):
+def test_what_the_copy_misses_the_original_still_sees(case):
     net, x, y = case
 
     class Blind(nn.Module):
@@ -164,8 +182,7 @@ def test_what_the_copy_misses_the_original_still_sees(case, monkeypatch):
         return y[nearest]
 
     truth = evaluate(net, x, y, [FGSM(eps=EPS)]).outcomes[0].status
-    monkeypatch.setattr(engine_module, "attack_copy", lambda model, x: (Blind(), False))
-    assert evaluate(net, x, y, [FGSM(eps=EPS)]).outcomes[0].status.count("b") > 0.7 * truth.count("b")
+    assert with_copy(Blind(), net, x, y, [FGSM(eps=EPS)])[0].count("b") > 0.7 * truth.count("b")
 
 
 def test_an_iterate_that_comes_back_ends_the_run():
@@ -236,7 +253,7 @@ def test_a_network_without_a_gradient_fails_and_is_not_robust(case):
 
 @dataclass(frozen=True, kw_only=True)
 class FallsOver(PGD):
-    def run(self, target, x, y, seed):
+    def stepper(self, model):
         raise OSError("disk full")
 
 
@@ -303,6 +320,14 @@ def test_low_precision_proposes_and_float32_decides(case):
     assert sum(o.forwards for o in low.outcomes) > sum(o.forwards for o in full.outcomes)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"batch_size": 0}, "at least 1"), ({"precision": "half"}, "auto, float32, bfloat16")]
+)
+def test_bad_settings_are_refused(case, settings, words):
+    with pytest.raises(InputError, match=words):
+        evaluate(*case, CHAIN, **settings)
+
+
 def test_two_attacks_of_one_name_and_budget_are_refused(case):
     net, x, y = case
     with pytest.raises(InputError, match="FGSM at Linf 4/255 is there twice"):
@@ -352,7 +377,9 @@ def test_an_attack_that_leaves_its_ball_breaks_nothing():
 
 @pytest.mark.parametrize(("steady", "circles"), [(0, [True, True, False]), (2, [False, True, False])])
 def test_an_iterate_counts_as_back_only_where_the_steps_are_alike(steady, circles):
-    code = SimpleNamespace(stepper=SimpleNamespace(steady=steady), circles=True, fingerprint=lambda adv: adv[:, 0])
+    code = SimpleNamespace(
+        stepper=SimpleNamespace(steady=steady), memory=False, circles=True, fingerprint=lambda adv: adv[:, 0]
+    )
     state = {"history": torch.tensor([[7, 8, 9, 0], [5, 6, 7, 0], [4, 5, 6, 0]]), "step": torch.tensor([3, 3, 3])}
     now, then = torch.tensor([[7], [7], [7]]), torch.tensor([[1], [1], [1]])
     assert FirstSuccess.came_back(code, state | {"adv": now}, then).tolist() == circles

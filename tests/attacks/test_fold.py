@@ -7,7 +7,7 @@ import torch
 from attack_nets import SmallConv, images
 from torch import nn
 
-from robustprune.attacks.fold import attack_copy, conv_bn_pairs, folded
+from robustprune.attacks.engine.fold import attack_copy, conv_bn_pairs, folded
 
 
 def test_the_copy_is_the_same_function_with_less_in_it():

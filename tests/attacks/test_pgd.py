@@ -7,7 +7,8 @@ from attack_nets import SmallConv, images, labelled, linear_case, margins
 from torch import nn
 
 from robustprune.attacks import FGSM, PGD, evaluate
-from robustprune.attacks.distance import keys, norms
+from robustprune.attacks.contract.randomness import keys
+from robustprune.attacks.contract.threat import threat
 from robustprune.errors import InputError
 
 
@@ -50,14 +51,6 @@ def test_steps_equal_the_librarys(kind):
     assert torch.allclose(last_iterate(ours, net, x, y), theirs(net)(x, y), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
-def test_the_stepping_class_still_is_the_library_attack(kind):
-    ours, theirs = PAIRS[kind]
-    net, x = SmallConv(), images(20)
-    y = labelled(net, x)
-    assert torch.equal(ours.stepper(net)(x, y), theirs(net)(x, y))
-
-
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_the_engine_ends_where_the_library_ends(norm):
     """For samples that no iterate breaks but the last, result and library agree."""
@@ -87,6 +80,8 @@ def test_the_engine_ends_where_the_library_ends(norm):
         (PGD(eps=0.02, loss="margin", restarts=3), 1),
         (PGD(eps=0.15, norm="L2", steps=40), 2),
         (PGD(eps=0.15, norm="L2", steps=40, loss="margin", restarts=3), 2),
+        (PGD(eps=0.25, norm="L1", steps=40), torch.inf),
+        (PGD(eps=0.25, norm="L1", steps=40, loss="margin", restarts=3), torch.inf),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
@@ -96,25 +91,28 @@ def test_on_a_linear_net_exactly_the_margins_within_eps_fall(attack, dual, class
     assert 150 < reach.sum() < 300
     broken = torch.tensor([letter == "b" for letter in evaluate(net, x, y, [attack]).outcomes[0].status])
     assert not (broken & ~reach).any()
-    # With several classes one gradient step need not aim at the nearest border.
-    allowed = 0.0 if classes == 2 else 0.01 if "margin" in attack.name else 0.04
+    # With several classes one gradient step need not aim at the nearest border, least where it moves one pixel alone.
+    mixed = 0.06 if attack.norm == "L1" else 0.04
+    allowed = 0.0 if classes == 2 else 0.01 if "margin" in attack.name else mixed
     assert (reach & ~broken).float().mean() <= allowed
 
 
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
 def test_starts_fill_the_ball_and_belong_to_the_sample(norm):
     x = images(50, low=0.4, high=0.6)
     stepper = PGD(eps=0.1, norm=norm, restarts=2).stepper(SmallConv())
     state = {"x": x, "y": torch.zeros(50), "run": torch.zeros(50, dtype=torch.long)}
     stepper.start(state, keys(x), seed=1)
     first = state["adv"] - x
-    length = norms(first, norm)
+    length = threat(norm, 0.1).size(first)
     assert length.max() <= 0.1 + 1e-6
     if norm == "Linf":
         assert length.min() > 0.09
         assert first.std() == pytest.approx(0.1 / 3**0.5, rel=0.03)
-    else:
+    elif norm == "L2":
         assert length.mean() == pytest.approx(0.05, abs=0.015)
+    else:
+        assert length.mean() == pytest.approx(0.1 * 64 / 65, rel=0.01)  # uniform in a ball of 64 dimensions
     alone = {"x": x[7:8], "y": torch.zeros(1), "run": torch.zeros(1, dtype=torch.long)}
     stepper.start(alone, keys(x[7:8]), seed=1)
     assert torch.equal(alone["adv"][0], state["adv"][7])
@@ -209,11 +207,12 @@ def test_names_sort_and_record():
     ("make", "words"),
     [
         (lambda: PGD(eps=-1), "expected 0 <= eps"),
-        (lambda: PGD(eps=0.1, norm="L1"), "'Linf' or 'L2'"),
+        (lambda: PGD(eps=0.1, norm="L3"), "expected 'Linf' or 'L2' or 'L1'$"),
         (lambda: PGD(eps=0.1, steps=0), "at least 1"),
         (lambda: PGD(eps=0.1, restarts=2, random_start=False), "use restarts=1"),
         (lambda: PGD(eps=0.1, loss="dlr"), "'ce' or 'margin'"),
-        (lambda: FGSM(eps=0.1, norm="L2"), "PGD"),
+        (lambda: FGSM(eps=0.1, norm="L2"), r"expected 'Linf'; for L2 use PGD\(norm='L2'\)"),
+        (lambda: FGSM(eps=0.1, norm="L3"), "expected 'Linf'$"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(make, words):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from robustprune.attacks.autoattack import autoattack_standard
-from robustprune.attacks.engine import evaluate
-from robustprune.attacks.tiers import NAMES, passes, tier
+from robustprune.attacks.algorithms.autoattack import autoattack_standard
+from robustprune.attacks.algorithms.tiers import NAMES, passes, tier
+from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.errors import InputError
 
 EPS = 8 / 255
@@ -47,6 +47,15 @@ def test_transfer_only_with_a_parent():
 def test_carlini_only_under_l2():
     assert "CW-50" in {a.name for a in tier("full", "L2", 0.5)}
     assert "CW-50" not in {a.name for a in tier("full", "Linf", EPS)}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("quick", set()), ("standard", {"PGD-100 margin x5"}), ("full", {"PGD-200 margin x10"})]
+)
+def test_under_a_norm_that_autoattack_does_not_know_the_rest_remains(name, more):
+    smaller = tier(NAMES[max(0, NAMES.index(name) - 1)], "L1", 12.0)
+    assert {a.name for a in tier("quick", "L1", 12.0)} == {"noise x10", "PGD-20", "PGD-20 margin"}
+    assert {a.name for a in tier(name, "L1", 12.0)} == {a.name for a in smaller} | more
 
 
 def test_quick_has_two_losses():

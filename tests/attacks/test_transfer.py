@@ -20,10 +20,9 @@ def broken(outcome):
     return torch.tensor([letter == "b" for letter in outcome.status])
 
 
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
-def test_noise_keeps_its_budget_and_breaks_only_what_can_break(norm):
+@pytest.mark.parametrize(("norm", "eps", "dual"), [("Linf", 0.03, 1), ("L2", 0.3, 2), ("L1", 1.5, torch.inf)])
+def test_noise_keeps_its_budget_and_breaks_only_what_can_break(norm, eps, dual):
     net, x, y = linear_case(200)
-    eps, dual = (0.03, 1) if norm == "Linf" else (0.3, 2)
     found = evaluate(net, x, y, [Noise(eps=eps, norm=norm, draws=20)], keep=True)
     outcome = found.outcomes[0]
     hit = broken(outcome)

@@ -16,7 +16,7 @@ import torchattacks
 from torch.nn import functional
 
 from robustprune.attacks import FGSM, PGD, evaluate, robust_curve
-from robustprune.attacks.fold import attack_copy
+from robustprune.attacks.engine.fold import attack_copy
 from robustprune.models.checkpoints import load_weights
 from robustprune.models.resnet import cifar10_resnet, resnet4b
 

@@ -6,7 +6,7 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from robustprune.cost import count_macs, count_params, file_bytes
+from robustprune.cost.counts import count_macs, count_params, file_bytes
 from robustprune.models.resnet import CifarResNet
 
 

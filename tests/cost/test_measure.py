@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustprune.cost import batch_of, measure, peak_memory
+from robustprune.cost import batch_of, measure
+from robustprune.cost.memory import peak_memory
 from robustprune.errors import InputError
 
 

@@ -5,8 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from robustprune.cost import peak_memory
-from robustprune.cost.memory import LiveTensors
+from robustprune.cost.memory import LiveTensors, peak_memory
 
 FLOAT = 4
 

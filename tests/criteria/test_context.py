@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from bypassing import bypass
 from torch import nn
 from torch.nn.functional import cosine_similarity
 from torchvision.models import VisionTransformer, mobilenet_v2, resnet18
@@ -13,7 +14,7 @@ from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 
 from robustprune.criteria import AblationLoss, BlockInfluence, OnInputs, ScoringContext, Taylor
 from robustprune.errors import InputError
-from robustprune.models.blocks import Block, bypass, find_blocks
+from robustprune.models.blocks import Block, find_blocks
 from robustprune.models.resnet import CifarResNet
 
 ZOO = {

@@ -10,8 +10,9 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from robustprune.criteria import ScoringContext, Taylor
 from robustprune.criteria.gradient import gate_gradients
 from robustprune.errors import InputError
-from robustprune.models.blocks import find_blocks, skip_for
+from robustprune.models.blocks import find_blocks
 from robustprune.models.resnet import CifarResNet
+from robustprune.models.skip import make_skip
 
 NETS = {
     "resnet": lambda: CifarResNet(14, "B", width=4),
@@ -32,7 +33,7 @@ def ctx(request):
 
 def losses(ctx, block, gate):
     """Cross-entropy of every sample with one block's gate at `gate`."""
-    module, skip = ctx.model.get_submodule(block.name), skip_for(ctx.model, block)
+    module, skip = ctx.model.get_submodule(block.name), make_skip(block.activations)
     own = module.forward
     module.forward = lambda x: gate * own(x.clone()) + (1 - gate) * skip(x.clone())
     with torch.no_grad():

@@ -10,15 +10,8 @@ from torch import nn
 
 from robustprune.data import Split
 from robustprune.errors import InputError
-from robustprune.finetune import (
-    Adversarial,
-    DivergedError,
-    Recipe,
-    distillation_loss,
-    finetune,
-    recalibrate,
-)
-from robustprune.finetune.loop import attacked, batch_loss
+from robustprune.finetune import Adversarial, DivergedError, Recipe, finetune
+from robustprune.finetune.loop import attacked, batch_loss, distillation_loss, recalibrate
 
 
 def small(seed=0, dropout=0.0, norm=True):

@@ -7,7 +7,8 @@ import torch
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, OneCycleLR
 
 from robustprune.errors import InputError
-from robustprune.finetune import RECIPES, Adversarial, Recipe, learning_rate
+from robustprune.finetune import RECIPES, Adversarial, Recipe
+from robustprune.finetune.recipe import learning_rate
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 from block_zoo import ARCHITECTURES, expected, made
+from bypassing import bypass
 
-from robustprune.models import bypass, find_blocks, weights_hash
+from robustprune.models import find_blocks, weights_hash
 from robustprune.prune import remove
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from robustprune.results import CaseResult, Check, Cost, Outcomes
+from robustprune.results.costs import Cost
+from robustprune.results.records import CaseResult, Check, Outcomes
 
 BLOCKS = [f"layer{stage}.{index}" for stage in (1, 2, 3) for index in range(3)]
 CLASSES = ["plane", "car", "bird", "cat"]
@@ -135,6 +136,7 @@ def _one(
         parent=None if strategy == "parent" else f"{model}/parent",
         removed=removed if pruned else [],
         scores=scores if pruned else {},
+        combines=strategy == "consensus",
         similarity={b: 1 - 0.05 * i * (strategy != "parent") for i, b in enumerate(BLOCKS) if b not in removed},
         cost=cost(9 - budget),
         checks=[

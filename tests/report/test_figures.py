@@ -15,7 +15,7 @@ from robustprune.report import figures
 from robustprune.report.figures.style import INK
 from robustprune.report.figures.tradeoff import _latency
 from robustprune.report.pictures import suite_pictures
-from robustprune.statistics import tango
+from robustprune.results.statistics import tango
 
 CASES = made_up.whole_suite(n=60, seeds=(0, 1))
 

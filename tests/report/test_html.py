@@ -10,12 +10,13 @@ import made_up
 import pandas as pd
 import pytest
 
-from robustprune.policy import Policy, judge
+from robustprune.policy.policy import Policy, judge
 from robustprune.report import figures
 from robustprune.report.html import Picture, Section, inline_svg, render
 from robustprune.report.pictures import suite_pictures
 from robustprune.report.table import comparison
-from robustprune.report.views import check_rows, table_view, typeset, verdict_view
+from robustprune.report.verdicts import verdict_view
+from robustprune.report.views import check_rows, table_view, typeset
 
 CHROMIUM = Path("/usr/bin/chromium")
 EVIL = '</td><script>document.title = "owned"</script><img src="x" onerror="document.title=1">'
@@ -135,6 +136,17 @@ def test_checks_are_folded_with_failures_first(cases):
     assert (first["number"], first["status"], first["fail"], first["pass"]) == (9, "fail", 1, 0)
     assert [row["status"] for row in others] == ["skipped", "pass"]
     assert others[1]["pass"] == len(cases) - 1
+
+
+def test_a_check_counts_once_a_case_by_the_worst_of_its_threat_models():
+    seen = [("a", ["pass", "pass"]), ("b", ["pass", "fail"]), ("c", ["skipped", "pass"])]
+    some = [
+        made_up.case([True], case=name, checks=[one for status in each for one in made_up.checks(c26=status)])
+        for name, each in seen
+    ]
+    (row,) = check_rows(some)
+    assert (row["fail"], row["skipped"], row["pass"]) == (1, 1, 1)
+    assert len(row["seen"]) == 6
 
 
 def test_minus_signs_are_set_only_before_numbers():

@@ -11,18 +11,13 @@ import pandas as pd
 import pytest
 
 from robustprune.errors import InputError
+from robustprune.report.contest import strategies
+from robustprune.report.formats import display, to_csv, to_latex, to_markdown
+from robustprune.report.notes import notes
 from robustprune.report.standing import standing, tally
-from robustprune.report.table import (
-    comparison,
-    display,
-    notes,
-    rows,
-    strategies,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
-from robustprune.statistics import holm, mcnemar, paired_seeds, tango, wilson
+from robustprune.report.table import comparison
+from robustprune.results.significance import holm, mcnemar
+from robustprune.results.statistics import paired_seeds, tango, wilson
 
 PGD, WORST = "PGD-20, Linf 8/255", "worst case"
 
@@ -135,17 +130,6 @@ def test_a_parent_that_is_missing_or_saw_other_samples_is_refused():
         comparison([])
 
 
-def test_rows_are_tidy_and_numeric():
-    frame = rows([PARENT, CKA])
-    one = frame[(frame["case"] == "net/cka") & (frame["measure"] == WORST)].iloc[0]
-    assert (one["unit"], one["n"], one["k"], one["value"]) == ("share", 10, 4, 0.4)
-    assert (one["fixed"], one["broken"], one["difference"]) == (1, 3, -0.2)
-    quartiles = frame[(frame["case"] == "net/cka") & (frame["measure"] == "latency, batch 1")].iloc[0]
-    assert (quartiles["low"], quartiles["value"], quartiles["high"]) == pytest.approx((0.9 * 3.2, 3.2, 1.2 * 3.2))
-    assert pd.api.types.is_float_dtype(frame["difference"])
-    assert rows([]).empty
-
-
 def test_csv_keeps_every_number():
     frame = comparison([PARENT, CKA])
     again = pd.read_csv(io.StringIO(to_csv(frame)))
@@ -201,6 +185,14 @@ def test_notes_tell_what_is_missing_and_which_checks_failed():
     assert "Fewer than three seeds" not in " ".join(notes(made_up.whole_suite(n=20)))
 
 
+def test_a_check_that_failed_under_two_threat_models_is_one_failed_case():
+    twice = replace(CKA, checks=made_up.checks(c26="fail") * 2)
+    once = replace(CKA, case="net/cka/1", seed=1, checks=made_up.checks(c26="fail") + made_up.checks(c26="pass"))
+    parent = replace(PARENT, checks=made_up.checks(c26="pass") * 2)
+    said = [note for note in notes([parent, twice, once]) if note.startswith("Check 26")]
+    assert said == ["Check 26 (check 26) failed in 2 cases, such as net/cka: seen."]
+
+
 def test_an_attack_that_one_case_lacks_leaves_a_gap_not_a_number():
     frame = comparison([PARENT, replace(CKA, outcomes=CKA.outcomes[:1])])
     assert pd.isna(frame["CW, L2 0.5"][1])
@@ -208,17 +200,15 @@ def test_an_attack_that_one_case_lacks_leaves_a_gap_not_a_number():
 
 
 def contest_cases():
-    """Consensus keeps 20 of 40 samples more than cka at two blocks; both remove the same at three."""
+    """A rank sum keeps 20 of 60 samples more than cka at two blocks; both remove the same at three."""
     parent = made_up.case([True] * 60, [made_up.outcome("PGD-20", "r" * 60)])
     found = [parent]
     for removed in (["layer1.1", "layer1.2"], ["layer1.1", "layer1.2", "layer2.1"]):
-        for strategy, lost in (("consensus", 10), ("cka", 30)):
-            mine = removed if strategy == "consensus" or len(removed) == 3 else ["layer1.1", "layer3.2"]
+        for strategy, lost in (("rank sum", 10), ("cka", 30)):
+            mine = removed if strategy == "rank sum" or len(removed) == 3 else ["layer1.1", "layer3.2"]
             outcome = made_up.outcome("PGD-20", "b" * lost + "r" * (60 - lost))
-            name = f"{strategy}-{len(removed)}"
-            found.append(
-                made_up.case([True] * 60, [outcome], case=name, strategy=strategy, parent=parent.case, removed=mine)
-            )
+            who = {"case": f"{strategy}-{len(removed)}", "strategy": strategy, "combines": strategy == "rank sum"}
+            found.append(made_up.case([True] * 60, [outcome], parent=parent.case, removed=mine, **who))
     return found
 
 
@@ -226,8 +216,8 @@ def test_strategies_are_compared_pair_by_pair_at_the_same_budget():
     frame = strategies(contest_cases())
     worst = frame[frame["measure"] == WORST]
     assert worst[["removed", "strategy", "other"]].values.tolist() == [
-        [2, "consensus", "cka"],
-        [3, "consensus", "cka"],
+        [2, "rank sum", "cka"],
+        [3, "rank sum", "cka"],
     ]
     first = worst.iloc[0]
     assert first["difference"] == pytest.approx(20 / 60)
@@ -242,6 +232,11 @@ def test_strategies_are_compared_pair_by_pair_at_the_same_budget():
 def test_strategies_that_chose_the_same_blocks_are_said_to_be_the_same():
     last = strategies(contest_cases()).iloc[1]
     assert (last["removed"], last["result"], last["same_blocks"]) == (3, "same blocks", True)
+
+
+def test_a_consensus_is_one_by_what_it_is_made_of_not_by_its_name():
+    renamed = [replace(case, strategy=f"no consensus of {case.strategy}", combines=False) for case in contest_cases()]
+    assert strategies([replace(renamed[0], strategy="parent"), *renamed[1:]]).empty
 
 
 def test_no_contest_no_rows():

@@ -13,12 +13,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from robustprune.attacks import PGD
-from robustprune.attacks.evidence import SIZES, Sizes
 from robustprune.data import digits
-from robustprune.policy import Policy
-from robustprune.review.gate import Request, review
-from robustprune.review.specs import open_candidate, open_parent
-from robustprune.store import Store
+from robustprune.evidence import SIZES, Sizes
+from robustprune.policy.policy import Policy
+from robustprune.review.extras import Effort
+from robustprune.review.gate import review
+from robustprune.review.given import open_candidate, open_parent
+from robustprune.review.request import Request
+from robustprune.run.store import Store
 
 NETS = str(Path(__file__).parent / "planted_models.py")
 ATTACKS = (PGD(eps=0.05, steps=5), PGD(eps=0.05, steps=5, loss="margin"))
@@ -40,12 +42,9 @@ LITTLE = Sizes(
 
 @contextmanager
 def little_evidence() -> Iterator[None]:
-    """Spend little on evidence, transfer and curves."""
+    """Spend little on evidence."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SIZES, "quick", LITTLE)
-        patch.setattr("robustprune.review.gate.TRANSFER_STEPS", 5)
-        patch.setattr("robustprune.review.exhibits.SWEEP_SAMPLES", 100)
-        patch.setattr("robustprune.review.exhibits.SWEEP_STEPS", 5)
         yield
 
 
@@ -78,6 +77,7 @@ class Desk:
                 "policy": POLICY,
                 "batches": (1,),
                 "timing_seconds": 0.01,
+                "effort": Effort(transfer_steps=5, curve_samples=100, curve_steps=5),
                 **settings,
             },
         )

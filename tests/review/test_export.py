@@ -17,10 +17,10 @@ from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.models import weights_hash
 from robustprune.prune import remove
-from robustprune.review import export
-from robustprune.review.card import model_card
-from robustprune.review.export import Origin, export_onnx, export_safetensors, factory_text
-from robustprune.review.specs import description, open_candidate, open_parent
+from robustprune.review.given import description, open_candidate, open_parent
+from robustprune.ship import export
+from robustprune.ship.card import model_card
+from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
 
 X = digits().test.x[:100]
 

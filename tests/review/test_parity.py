@@ -95,7 +95,7 @@ def test_a_shipped_file_that_differs_makes_the_review_untrusted(desk, noisy, tmp
     """The candidate is fine; the file beside it is the noisy copy."""
     from review_desk import NETS
 
-    from robustprune.review.specs import open_parent
+    from robustprune.review.given import open_parent
 
     net = open_parent(f"{NETS}:small", desk.folder / "noisy.safetensors", X[:1]).load()
     found = desk.review(f"{NETS}:small", shipped=script(net, tmp_path / "noisy.pt"))

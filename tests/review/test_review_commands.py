@@ -9,26 +9,16 @@ import textwrap
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 from review_desk import NETS
 
-from robustprune import workspace
-from robustprune.cli import Verbs
+from robustprune.cli import main
+from robustprune.cli.options import combined, fractions, numbers
 from robustprune.review.bundle import write_bundle, write_manifest
-from robustprune.review.commands import VERBS
-from robustprune.review.options import combined, fractions, numbers
-from robustprune.review.stages import plan
-
-
-@click.group(cls=Verbs)
-def main():
-    pass
-
-
-for verb in VERBS:
-    main.add_command(verb)
+from robustprune.rollout.stages import plan
+from robustprune.run.shelf import measure_suite, shelf
+from robustprune.suite.files import open_suite
 
 CHEAP = ["--data", "digits", "--eps", "0.05", "--samples", "100", "--max-class-drop", "none"]
 
@@ -42,10 +32,7 @@ def cli(desk, tmp_path, monkeypatch):
 
 
 def test_help_is_instant_since_nothing_heavy_is_imported():
-    code = (
-        "import sys, robustprune.review.commands; "
-        "sys.exit(bool({'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
-    )
+    code = "import sys, robustprune.cli; sys.exit(bool({'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -166,8 +153,8 @@ TEXT = '''
     from robustprune.criteria import DepthFirst
     from robustprune.data import digits
     from robustprune.finetune import Recipe
-    from robustprune.policy import Policy
-    from robustprune.suite import Model, Strategy, Suite, grid
+    from robustprune.policy.policy import Policy
+    from robustprune.suite.cases import Model, Strategy, Suite, grid
 
     SUITE = Suite(
         name="little",
@@ -198,8 +185,8 @@ def suite(desk, tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(suite):
     """The suite, run."""
-    opened = workspace.open_suite(suite)
-    workspace.measure_suite(opened, workspace.shelf(opened), workers=1)
+    opened = open_suite(suite)
+    measure_suite(opened, shelf(opened), workers=1)
     return suite
 
 
@@ -252,7 +239,7 @@ def test_a_case_is_exported_once_it_was_run(cli, measured):
 
 def test_suites_give_junit_output_under_pytest(measured, tmp_path):
     """Nothing approved yet: the evidence is a test that runs, all other claims are skipped, never green."""
-    plugin = ["-p", "robustprune.pytest_plugin"] if not _installed() else []
+    plugin = ["-p", "robustprune.cli.pytest_plugin"] if not _installed() else []
     command = [
         sys.executable,
         "-m",

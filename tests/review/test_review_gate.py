@@ -13,11 +13,12 @@ from review_desk import ATTACKS, NETS, POLICY, Silent
 from robustprune.attacks import FGSM
 from robustprune.data import Data, Split, cifar10, digits
 from robustprune.errors import InputError
-from robustprune.policy import Policy
-from robustprune.review.gate import Request, review
-from robustprune.review.specs import open_candidate, open_parent
+from robustprune.policy.policy import Policy
+from robustprune.review.gate import review
+from robustprune.review.given import open_candidate, open_parent
+from robustprune.review.request import Request, as_suite
 from robustprune.review.summary import headline, to_markdown, to_text
-from robustprune.store import Store
+from robustprune.run.store import Store
 
 REAL = os.environ.get("ROBUSTPRUNE_DATA")
 
@@ -81,7 +82,7 @@ def test_transfer_breaks_a_masked_network_that_its_own_attacks_do_not(masked):
 
 
 def test_nothing_is_measured_twice(desk, noisy, monkeypatch):
-    monkeypatch.setattr("robustprune.runner.evaluate", lambda *_, **__: pytest.fail("attacked again"))
+    monkeypatch.setattr("robustprune.run.attacked.evaluate", lambda *_, **__: pytest.fail("attacked again"))
     again = desk.review(f"{NETS}:small", "noisy.safetensors")
     assert again.candidate.outcomes == noisy.candidate.outcomes
     assert again.verdict == noisy.verdict
@@ -104,12 +105,10 @@ def test_the_newly_broken_samples_are_shown_with_what_breaks_them(desk, noisy):
 def test_the_seed_draws_other_samples(desk):
     data = digits()
     parent = open_parent(f"{NETS}:small", desk.folder / "parent.safetensors", data.test.x[:1])
-    from robustprune.review.gate import open_bench
-
     hashes = []
     for seed in (0, 0, 1):
         request = Request(candidate=parent, parent=parent, data=data, attacks=ATTACKS, samples=50, seed=seed)
-        hashes.append(open_bench(request, Store(folder=desk.folder / "store")).data.test.hash)
+        hashes.append(as_suite(request, Store(folder=desk.folder / "store")).data().test.hash)
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -145,7 +144,7 @@ def test_a_lone_exported_file_names_the_block_that_went(desk):
 
     from robustprune.models import load_weights, save_weights
     from robustprune.prune import remove
-    from robustprune.review.specs import METADATA, factory
+    from robustprune.review.given import METADATA, factory
 
     net = load_weights(remove(factory(f"{NETS}:small")(), ["layer2.1"]), desk.folder / "pruned.safetensors")
     save_weights(net, desk.folder / "exported.safetensors", {METADATA: json.dumps({"removed": ["layer2.1"]})})
@@ -170,7 +169,7 @@ def test_a_lone_exported_file_names_the_block_that_went(desk):
 
 @pytest.mark.skipif(REAL is None, reason="ROBUSTPRUNE_DATA is not set: the published ResNets are not here")
 def test_two_published_files_of_resnet_56_and_20_are_described_rightly(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("robustprune.runner.gather", lambda *_: [])  # evidence has tests of its own
+    monkeypatch.setattr("robustprune.run.examined.gather", lambda *_: [])  # evidence has tests of its own
     data = cifar10()
     example = data.test.x[:1]
     files = {depth: next((Path(REAL) / "checkpoints").glob(f"cifar10_resnet{depth}-*.th")) for depth in (56, 20)}

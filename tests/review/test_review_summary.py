@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from robustprune.policy.findings import Finding, Verdict
 from robustprune.review.summary import headline, needed, to_markdown, to_text
-from robustprune.verdict import Finding, Verdict
 
 
 def verdict(*findings):

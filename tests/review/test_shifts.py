@@ -10,8 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import made_up
 
+from robustprune.results.significance import mcnemar
+from robustprune.results.statistics import tango, wilson
 from robustprune.review.shifts import class_shifts, shifts, transfer
-from robustprune.statistics import mcnemar, tango, wilson
 
 RIGHT = [True] * 8 + [False] * 2
 

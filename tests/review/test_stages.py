@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from review_desk import Silent
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 import made_up
@@ -18,12 +17,12 @@ from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.finetune import Recipe
 from robustprune.models import CifarResNet
-from robustprune.policy import Policy
-from robustprune.review import stages
-from robustprune.review.stages import Step, choose_case, lossless, plan, removable_costs, roll_out
-from robustprune.runner import open_bench
-from robustprune.store import Store
-from robustprune.suite import Model, Strategy, Suite, grid
+from robustprune.policy.policy import Policy
+from robustprune.rollout.stages import Step, choose_case, lossless, plan, removable_costs, roll_out
+from robustprune.run.bench import open_bench
+from robustprune.run.case import Finished
+from robustprune.run.store import Store
+from robustprune.suite.cases import Model, Strategy, Suite, grid
 
 
 def test_the_paper_s_net_goes_in_tenths():
@@ -90,25 +89,24 @@ def made(right, macs, name):
     return replace(case, cost=replace(case.cost, macs=macs))
 
 
-def roll(monkeypatch, drops):
+def roll(drops):
     """A roll-out on made-up results: stage i breaks `drops[i]` of 1000 samples."""
     found = {0: made([True] * 1000, 100, "net/parent")}
     found |= {i: made([j >= drop for j in range(1000)], 100 - 10 * i, f"net/{i}") for i, drop in enumerate(drops, 1)}
     asked = []
 
-    def measure(case, bench, listener):
+    def measure(case, parent):
         blocks = case.strategy.remove if case.strategy else 0
         asked.append(blocks)
-        return found[blocks]
+        return Finished(measured=None, result=found[blocks])
 
-    monkeypatch.setattr(stages, "measure_case", measure)
-    bench = type("B", (), {"suite": suite(policy=Policy(max_class_drop=None, min_saving=0.25))})()
     steps = [Step(share=i / 10, blocks=i) for i in range(1, len(drops) + 1)]
-    return roll_out(choose_case(bench.suite), steps, bench, Silent()), asked
+    policy = Policy(max_class_drop=None, min_saving=0.25)
+    return roll_out(choose_case(suite()), steps, policy, measure), asked
 
 
-def test_it_stops_at_the_first_stage_that_does_not_pass(monkeypatch):
-    found, asked = roll(monkeypatch, [0, 1, 60, 0])
+def test_it_stops_at_the_first_stage_that_does_not_pass():
+    found, asked = roll([0, 1, 60, 0])
     assert asked == [0, 1, 2, 3]
     assert [stage.verdict.verdict for stage in found.stages] == ["PASS", "PASS", "FAIL"]
     assert found.passed is found.stages[1]
@@ -116,14 +114,14 @@ def test_it_stops_at_the_first_stage_that_does_not_pass(monkeypatch):
     assert found.final.verdict == "FAIL"  # 20 % saved, 25 % asked for
 
 
-def test_it_goes_to_the_end_where_every_stage_passes(monkeypatch):
-    found, _ = roll(monkeypatch, [0, 0, 0])
+def test_it_goes_to_the_end_where_every_stage_passes():
+    found, _ = roll([0, 0, 0])
     assert found.answer == "3 blocks can go, 30.0 % of the MACs; that is all that was asked for"
     assert found.final.verdict == "PASS"
 
 
-def test_it_hands_over_nothing_where_the_first_stage_fails(monkeypatch):
-    found, asked = roll(monkeypatch, [100, 0])
+def test_it_hands_over_nothing_where_the_first_stage_fails():
+    found, asked = roll([100, 0])
     assert asked == [0, 1]
     assert found.passed is None
     assert found.final is None

@@ -67,6 +67,6 @@ def _pictures(sample: Sample) -> list[tuple[str, Image]]:
 
 
 def _channels_last(image: Image) -> Image:
-    """(C, H, W) to what imshow takes: (H, W, 3), or (H, W) for one channel."""
+    """Turn (C, H, W) into what imshow takes: (H, W, 3), or (H, W) for one channel."""
     clipped = image.clip(0, 1)
     return clipped[0] if clipped.shape[0] == 1 else clipped.transpose(1, 2, 0)

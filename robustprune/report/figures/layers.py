@@ -16,7 +16,7 @@ from robustprune.report.figures.style import (
     new_figure,
 )
 from robustprune.report.groups import Group, group
-from robustprune.results import CaseResult
+from robustprune.results.records import CaseResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def _block_map(
 
 
 def _fit(blocks: Sequence[str]) -> float:
-    """Font size at which a number of two digits fits into a cell."""
+    """Return the font size at which a number of two digits fits into a cell."""
     return min(7.0, 130 / max(len(blocks), 1))
 
 

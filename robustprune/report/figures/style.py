@@ -107,7 +107,7 @@ def fade(hue: str = PALETTE[0]) -> Colormap:
 
 @contextmanager
 def looks() -> Iterator[None]:
-    """Settings for drawing and saving: real text in SVG, ids that do not depend on chance."""
+    """Set how to draw and save: real text in SVG, ids that do not depend on chance."""
     from matplotlib import rc_context
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "robustprune", "font.size": 9}):

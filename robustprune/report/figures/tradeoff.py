@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from robustprune.errors import InputError
 from robustprune.report.figures.style import INK, colour, legend, marker, new_axes
-from robustprune.report.groups import CLEAN, WORST, Group, accuracy, group, right
-from robustprune.results import CaseResult
-from robustprune.statistics import paired, wilson
+from robustprune.report.groups import Group, accuracy, group
+from robustprune.results.claims import WORST, by_class, named, right
+from robustprune.results.records import FRACTIONS, CaseResult
+from robustprune.results.statistics import paired, wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def pareto(
         batch = batch or next((key for one in groups for key in one.first.cost.latency_ms), "1")
         groups = [one for one in groups if all(batch in case.cost.latency_ms for case in one.cases)]
     label = "MACs a sample, millions" if against == "macs" else f"latency at batch {batch}, ms"
-    figure, axes = new_axes(3.7, label, f"{_name(measure)}, %")
+    figure, axes = new_axes(3.7, label, f"{named(measure)}, %")
     looks_of = _looks_of(groups)
     places = [(_cost(one, against, batch), one) for one in groups]
     width = max((x for x, _ in places), default=1.0) - min((x for x, _ in places), default=0.0)
@@ -79,7 +80,8 @@ def over_eps(curves: Mapping[str, Sequence[Point]], norm: str = "Linf") -> Figur
     """Draw robust accuracy over the size of the perturbation, a curve a network, with 95 % bands (Wilson)."""
     if not curves or not any(curves.values()):
         raise InputError("over_eps: no points; expected at least one curve")
-    scale, unit = (255, "/255 of the pixel range") if norm == "Linf" else (1, "of the pixel range")
+    parts = FRACTIONS.get(norm)
+    scale, unit = (parts, f"/{parts} of the pixel range") if parts else (1, "of the pixel range")
     figure, axes = new_axes(3.5, f"largest perturbation, {norm}, {unit}", "robust accuracy, %")
     for index, (name, points) in enumerate(curves.items()):
         ordered = sorted(points, key=lambda point: point.eps)
@@ -95,13 +97,13 @@ def over_eps(curves: Mapping[str, Sequence[Point]], norm: str = "Linf") -> Figur
     return figure
 
 
-def curves_of(cases: Sequence[CaseResult]) -> dict[str, list[Point]]:
-    """Collect curves from cases that met one Linf attack at two or more eps; eps 0 is clean accuracy."""
+def curves_of(cases: Sequence[CaseResult], norm: str = "Linf") -> dict[str, list[Point]]:
+    """Collect curves from cases that met one attack under `norm` at two or more eps; eps 0 is clean accuracy."""
     found: dict[str, list[Point]] = {}
     for case in cases:
         by_attack: dict[str, list[Point]] = {}
         for outcome in case.outcomes:
-            if outcome.norm == "Linf":
+            if outcome.norm == norm:
                 point = Point(eps=outcome.eps, k=sum(outcome.robust), n=len(outcome.status))
                 by_attack.setdefault(outcome.attack, []).append(point)
         longest = max(by_attack.values(), key=len, default=[])
@@ -116,14 +118,12 @@ def class_change(candidate: CaseResult, parent: CaseResult, measure: str = WORST
     if before is None or after is None:
         raise InputError(f"class_change: {measure!r} was not measured on both networks")
     changes = []
-    for label in sorted(set(parent.labels)):
-        rows = [index for index, other in enumerate(parent.labels) if other == label]
+    for name, rows in by_class(parent):
         pair = paired([before[i] for i in rows], [after[i] for i in rows])
-        name = parent.classes[label] if label < len(parent.classes) else str(label)
         changes.append((pair, f"{name} (n = {pair.n})"))
     changes.sort(key=lambda change: -change[0].difference)
     height = 1.0 + 0.27 * len(changes)
-    figure, axes = new_axes(height, f"change in {_name(measure)} against the parent, points", "")
+    figure, axes = new_axes(height, f"change against the parent in points: {named(measure)}", "")
     for row, (pair, _) in enumerate(changes):
         shade = colour(1) if pair.high < 0 else colour(2) if pair.low > 0 else INK
         middle = 100 * pair.difference
@@ -170,8 +170,3 @@ def _latency(case: CaseResult, parent: CaseResult, batch: str) -> float:
     """Milliseconds: the parent's times the ratio, which was timed in turn; the case's own where that is missing."""
     own, ratio = case.cost.latency_ms[batch][1], case.cost.latency_ratio.get(batch)
     return own if ratio is None or batch not in parent.cost.latency_ms else parent.cost.latency_ms[batch][1] * ratio
-
-
-def _name(measure: str) -> str:
-    known = {CLEAN: "clean accuracy", WORST: "worst-case robust accuracy"}
-    return known.get(measure, f"robust accuracy, {measure}")

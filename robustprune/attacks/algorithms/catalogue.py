@@ -1,0 +1,44 @@
+"""Attacks that have a name on the command line, at 8/255 (Linf) or 0.5 (L2) until told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robustprune.attacks.algorithms.apgd import APGD
+from robustprune.attacks.algorithms.apgdt import APGDT
+from robustprune.attacks.algorithms.cw import CW
+from robustprune.attacks.algorithms.fab import FABT
+from robustprune.attacks.algorithms.fgsm import FGSM
+from robustprune.attacks.algorithms.mifgsm import MIFGSM
+from robustprune.attacks.algorithms.noise import Noise
+from robustprune.attacks.algorithms.pgd import PGD
+from robustprune.attacks.algorithms.square import Square
+from robustprune.attacks.algorithms.transfer import Transfer
+from robustprune.attacks.contract.attack import Attack
+
+LINF, L2 = 8 / 255, 0.5
+
+
+def _named(line: str, attack: Attack) -> Callable[[], Attack]:
+    def make() -> Attack:
+        return attack
+
+    make.__doc__ = line
+    return make
+
+
+ATTACKS: dict[str, Callable[[], Attack]] = {
+    "noise": _named("Uniform random noise of the size of the budget, the weakest there is.", Noise(eps=LINF)),
+    "fgsm": _named("One step along the sign of the gradient (Goodfellow et al. 1412.6572).", FGSM(eps=LINF)),
+    "pgd": _named("20 projected gradient steps on the cross-entropy (Madry et al. 1706.06083).", PGD(eps=LINF)),
+    "pgd-margin": _named("20 projected gradient steps on the margin.", PGD(eps=LINF, loss="margin")),
+    "pgd-l2": _named("20 projected gradient steps within an L2 ball.", PGD(eps=L2, norm="L2")),
+    "mi-fgsm": _named("10 steps along a running sum of gradients (Dong et al. 1710.06081).", MIFGSM(eps=LINF)),
+    "cw": _named("Smallest L2 perturbation over a sweep of c (Carlini, Wagner 1608.04644).", CW(eps=L2)),
+    "transfer": _named("Perturbations made by PGD on the parent.", Transfer(eps=LINF)),
+    "apgd": _named("100 steps of adaptive size on the cross-entropy (2003.01690).", APGD(eps=LINF)),
+    "apgd-t": _named("APGD towards nine other classes, 100 steps each (2003.01690).", APGDT(eps=LINF)),
+    "fab-t": _named("Smallest perturbation towards nine other classes (1907.02044).", FABT(eps=LINF)),
+    "square": _named("Random search without gradients, 5000 queries (1912.00049).", Square(eps=LINF)),
+}
+"""Name -> what makes the attack; `attack.change(eps=...)` gives it another budget."""

@@ -1,0 +1,139 @@
+"""What every attack states: its threat, what it sees, what it climbs and what it may spend. It never runs itself.
+
+There are three kinds. A *stepped* attack (stepped.py) is cut open into single steps, so that the engine can take each
+sample out of the batch at its first adversarial iterate and fill the place from the queue. A *library* attack
+(library.py) is an object of torchattacks that runs whole, batch by batch. A *drawn* attack (drawn.py) tries random
+perturbations. None of them is believed: a success counts only when the original model in float32 confirms it inside
+the budget.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self
+
+from robustprune.attacks.contract.threat import THREATS, Norm, Threat, threat
+from robustprune.errors import InputError
+
+Knowledge = Literal["white box", "the parent's gradients", "logits by query", "none"]
+"""What an attack sees of the network: its gradients; another network's; its logits, by asking; nothing."""
+
+Objective = Literal["cross-entropy", "margin", "none"]
+"""The kind of loss it climbs.
+
+A margin is any difference of logits (DLR and distances to a boundary too), which does not vanish where the network is
+very sure; "none" is for attacks that climb nothing.
+"""
+
+FORWARD = 1 / 3
+"""What a forward pass costs beside a forward-and-backward one, the unit of `effort`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(ABC):
+    """An attack under a threat: find x' in [0,1] with |x' - x| <= eps in `norm` that the model gets wrong.
+
+    `eps` is in units of [0,1] pixels. The fields of a subclass are its whole configuration and are what results
+    record.
+    """
+
+    eps: float
+    norm: Norm = "Linf"
+    name: str = ""
+    """What tables call this attack, eps left out; built from the settings (`title`) where not given."""
+
+    norms: ClassVar[Collection[Norm]] = THREATS
+    """The norms it can be made for; all there are, unless a subclass names some."""
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if not 0 <= self.eps < float("inf"):
+            raise InputError(f"{kind}(eps={self.eps}): expected 0 <= eps in [0,1] pixel units")
+        if self.norm not in self.norms:
+            hint = f"; for {self.norm} use PGD(norm={self.norm!r})" if self.norm in THREATS else ""
+            raise InputError(f"{kind}(norm={self.norm!r}): expected {' or '.join(map(repr, self.norms))}{hint}")
+        object.__setattr__(self, "name", self.name or self.title)
+
+    @property
+    def title(self) -> str:
+        """The name it gets by itself; subclasses add what tells two of a kind apart, such as 'PGD-20'."""
+        return type(self).__name__
+
+    def change(self, **fields: Any) -> Self:
+        """Return the same attack with other settings; a name built from the settings is built anew."""
+        return replace(self, **{"name": "" if self.name == self.title else self.name, **fields})
+
+    @property
+    def ball(self) -> Threat:
+        """The threat it is made under."""
+        return threat(self.norm, self.eps)
+
+    @property
+    def threat(self) -> str:
+        """The threat's name, such as 'Linf 8/255'."""
+        return self.ball.name
+
+    @property
+    @abstractmethod
+    def effort(self) -> float:
+        """Expected forward-and-backward passes for a sample that resists. Orders a chain, cheapest first."""
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What it sees of the network."""
+        return "white box"
+
+    @property
+    @abstractmethod
+    def objective(self) -> Objective:
+        """The kind of loss it climbs."""
+
+    @property
+    @abstractmethod
+    def budget(self) -> dict[str, int]:
+        """What it may spend on a sample, by unit: steps, restarts, queries, draws."""
+
+    @property
+    def minimises(self) -> bool:
+        """Whether the smallest success is looked for (CW), or any inside the budget ends the attack."""
+        return False
+
+    @property
+    def alone(self) -> bool:
+        """Whether it stands outside the chain of its threat, and so sees all samples that are right."""
+        return False
+
+    @property
+    def needs_parent(self) -> bool:
+        """Whether it only makes sense for a network with a parent, `evaluate(parent=...)`."""
+        return False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain data, for the results."""
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("eps", "norm", "name")}
+        return {name: plain(value) for name, value in shown.items()}
+
+
+def at_least_one(attack: Attack, *names: str) -> None:
+    """Raise InputError unless each of these settings is 1 or more."""
+    for name in names:
+        if getattr(attack, name) < 1:
+            raise InputError(f"{type(attack).__name__}({name}={getattr(attack, name)}): expected at least 1")
+
+
+def plain(value: Any) -> Any:
+    """Turn a configuration value into what JSON can hold.
+
+    >>> plain((0.1, "a")), plain(len)
+    ([0.1, 'a'], 'len')
+    """
+    if isinstance(value, Attack):
+        return {"attack": value.name, "eps": value.eps, "norm": value.norm, **value.settings}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__name__", None) or repr(value)

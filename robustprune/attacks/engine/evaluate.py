@@ -1,0 +1,106 @@
+"""The door: attacks on the samples of one network, and the target they are lent."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Unpack
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.attacks.contract.attack import Attack
+from robustprune.attacks.contract.found import Evaluation, Passes
+from robustprune.attacks.contract.target import Counted, Target
+from robustprune.attacks.engine.fold import SAMPLES, attack_copy
+from robustprune.attacks.engine.guard import attacking, check_samples
+from robustprune.attacks.engine.precision import InBfloat16, wants_bfloat16
+from robustprune.attacks.engine.session import Session
+from robustprune.attacks.engine.settings import Keywords, Settings
+from robustprune.errors import InputError
+from robustprune.models.device import device_of
+from robustprune.results.records import Outcomes
+
+
+def evaluate(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    attacks: Sequence[Attack],
+    *,
+    parent: nn.Module | Sequence[nn.Module] | None = None,
+    tick: Callable[[int, int], None] | None = None,
+    on_outcome: Callable[[Outcomes], None] | None = None,
+    **settings: Unpack[Keywords],
+) -> Evaluation:
+    """Attack `model` on images `x` (n, C, H, W) in [0,1] of true classes `y` (n,); return per-sample outcomes.
+
+    `model` returns logits (n, classes); it is used in eval mode and comes back exactly as it was. The
+    outcomes stand in the order of `attacks`. The same seed gives the same outcomes; order and batch size of
+    the samples play no part, since randomness is drawn from each sample's content. `parent`: network(s) for
+    transfer attacks. `tick(done, total)` counts samples times attacks. `on_outcome` gets each attack's
+    outcomes as soon as they are there, so that nothing is lost when a later attack is interrupted.
+    `settings`: seed, batch_size, device, precision, keep (settings.py says what they mean).
+
+    Raises InputError for images outside [0,1], NaN, wrong shapes, no logits, or two attacks of one name and
+    budget.
+
+    >>> from robustprune.attacks.algorithms.pgd import PGD
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
+    >>> _ = net[1].weight.data.copy_(torch.tensor([[-1.0], [0.0]]))  # class 0 at x = 0, class 1 above
+    >>> result = evaluate(net, torch.tensor([0.5]).view(1, 1, 1, 1), torch.tensor([1]), [PGD(eps=0.1)])
+    >>> result.clean, result.outcomes[0].status
+    ([True], 'r')
+    """
+    given = Settings(**settings)
+    check_samples(x, y)
+    check_attacks(attacks)
+    x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)
+    parents = tuple([parent] if isinstance(parent, nn.Module) else parent or ())
+    with target_for(model, x, given, parents) as target:
+        return Session(target, x, y, given.seed, len(attacks), tick).run(attacks, on_outcome)
+
+
+def check_attacks(attacks: Sequence[Attack]) -> None:
+    """Refuse attacks whose results could not be told apart."""
+    labels = [f"{attack.name} at {attack.threat}" for attack in attacks]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InputError(f"attacks: {twice[0]} is there twice; give one of them another name=...")
+
+
+def moved(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return `model` itself where it lies on `device` already, else a copy there."""
+    here = device_of(model)
+    same = here.type == device.type and (device.index is None or device.index == here.index)
+    return model if same else copy.deepcopy(model).to(device)
+
+
+@contextmanager
+def target_for(
+    model: nn.Module, x: Tensor, settings: Settings, parents: tuple[nn.Module, ...] = ()
+) -> Iterator[Target]:
+    """Lend what attacks see of `model`: a lean copy for gradients, and the original as judge.
+
+    `x` (n, C, H, W) are samples on which the copy is compared with the original. `model` and `parents` come
+    back as they were.
+    """
+    place = torch.device(settings.device) if settings.device is not None else device_of(model)
+    model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
+    passes, low = Passes(), wants_bfloat16(settings.precision, place)
+    with ExitStack() as stack:
+        for network in (model, *parents):
+            stack.enter_context(attacking(network))
+        lean, folded = attack_copy(model, x[:SAMPLES].to(place))
+        yield Target(
+            model=Counted(lean, passes, place).eval(),
+            judge=Counted(model, passes, place),
+            low=Counted(InBfloat16(lean, place), passes, place).eval() if low else None,
+            device=place,
+            batch_size=settings.batch_size,
+            passes=passes,
+            keep=settings.keep,
+            parents=parents,
+            notes={"batchnorm_folded": folded, "precision": "bfloat16, then float32" if low else "float32"},
+        )

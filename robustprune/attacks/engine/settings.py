@@ -1,0 +1,48 @@
+"""How an evaluation is carried out, apart from what is attacked with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict, get_args
+
+import torch
+
+from robustprune.attacks.engine.precision import Precision
+from robustprune.errors import InputError
+
+
+class Basics(TypedDict, total=False):
+    """Keywords that `robust_curve` and `evaluate` take; their meanings and defaults are those of `Settings`."""
+
+    seed: int
+    batch_size: int
+    device: torch.device | str | None
+
+
+class Keywords(Basics, total=False):
+    """Keywords that only `evaluate` takes."""
+
+    precision: Precision
+    keep: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All of them; none changes what is found but for `seed`, and `precision` where bfloat16 finds more."""
+
+    seed: int = 0
+    """The only source of randomness."""
+    batch_size: int = 128
+    """How many samples are attacked together; halved where memory runs out."""
+    device: torch.device | str | None = None
+    """Where to attack; None is where the model is."""
+    precision: Precision = "auto"
+    """"auto" makes a first pass in bfloat16 where the processor computes in it; float32 confirms and repeats."""
+    keep: bool = False
+    """Whether the perturbed images are returned too."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size={self.batch_size}: expected at least 1")
+        if self.precision not in get_args(Precision):
+            raise InputError(f"precision={self.precision!r}: expected one of {', '.join(get_args(Precision))}")

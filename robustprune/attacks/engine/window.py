@@ -1,0 +1,193 @@
+"""The hot loop: a batch whose places are refilled, so that it stays full of samples that still resist.
+
+What leaves the batch as a success is collected and judged by the original model in full batches; what the
+original does not confirm goes on where it was. Memory that runs out halves the batch, and nothing is lost,
+since all state is per sample. Which samples leave, and when, is for the two kinds of attack to say
+(first_success.py, smallest_success.py).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustprune.attacks.contract.found import Found
+from robustprune.attacks.contract.randomness import keys
+from robustprune.attacks.contract.state import State, join, size, take
+from robustprune.attacks.contract.stepped import SteppedAttack
+from robustprune.attacks.contract.target import Counted, Target
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The network that gives the gradients, and how it is used.
+
+    `foreign`: it is another network than the attacked one (transfer), whose own copy is asked about every iterate.
+    `hasty`: a first look, one run of a quarter of the steps.
+    """
+
+    net: Counted
+    foreign: bool = False
+    hasty: bool = False
+
+
+class Window(ABC):
+    """One stepped attack on m samples `x` (m, C, H, W) in [0,1] of class `y` (m,).
+
+    `reach` is the ball that the judge accepts a candidate in. `planned` holds the runs that wait to be begun, as
+    (sample numbers, run numbers); `closed` (m,) says which samples are done.
+    """
+
+    def __init__(self, attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int, guide: Guide) -> None:
+        self.attack, self.target, self.x, self.y, self.seed, self.guide = attack, target, x, y, seed, guide
+        self.stepper = attack.stepper(guide.net)
+        self.memory = self.stepper.memory
+        self.steps = max(1, self.stepper.steps // 4) if guide.hasty else self.stepper.steps
+        self.runs = 1 if guide.hasty else self.stepper.runs
+        self.retries = 0 if guide.hasty else self.stepper.retries
+        self.found = Found.nothing(x, target.keep)
+        self.keys = keys(x)
+        self.ball = self.reach = attack.ball
+        self.closed = torch.zeros(len(x), dtype=torch.bool)
+        self.planned = [(torch.arange(len(x)), torch.zeros(len(x), dtype=torch.int64))]
+        self.active: State = {}
+        self.parked: list[State] = []
+        self.leaving: list[State] = []
+
+    def run(self) -> Found:
+        """Step until every sample is decided."""
+        while not self.target.stop.is_set():
+            waiting = sum(size(state) for state in self.leaving)
+            if waiting < self.target.batch_size and self.refill():
+                batch, self.active = self.active, {}
+                self.attempt(self.step, batch, self.parked)
+            elif waiting:
+                everything = join(self.leaving)
+                self.leaving = [take(everything, slice(self.target.batch_size, None))]
+                batch = take(everything, slice(self.target.batch_size))
+                self.attempt(self.judge, batch, self.leaving)
+            else:
+                break
+        return self.found
+
+    def attempt(self, work: Callable[[State], None], batch: State, queue: list[State]) -> None:
+        """Do `work` on `batch`; where memory runs out halve the batch size and queue it again, else it has failed."""
+        try:
+            work(batch)
+            return
+        except Exception as error:
+            reason = error.with_traceback(None)
+        if self.target.shrink(reason):
+            queue.append(batch)
+        else:
+            self.found.fail(batch["row"], reason)
+            self.close(batch["row"])
+
+    def refill(self) -> bool:
+        """Fill the free places, first with runs that wait half-way, then with new ones; whether any is taken."""
+        room = self.target.batch_size - size(self.active)
+        parts = [self.active]
+        while room > 0 and self.parked:
+            waiting = self.parked.pop()
+            parts.append(take(waiting, slice(room)))
+            if size(waiting) > room:
+                self.parked.append(take(waiting, slice(room, None)))
+            room -= size(parts[-1])
+        while room > 0 and self.planned:
+            row, run = self.planned.pop(0)
+            wanted = ~self.closed[row]
+            row, run = row[wanted], run[wanted]
+            if len(row):
+                parts.append(self.begin(row[:room], run[:room]))
+            if len(row) > room:
+                self.planned.insert(0, (row[room:], run[room:]))
+            room -= len(row)
+        self.active = join(parts)
+        return size(self.active) > 0
+
+    def begin(self, row: Tensor, run: Tensor) -> State:
+        """Return the state of the samples `row` (k,) before the first step of their runs `run`."""
+        device = self.target.device
+        state = {"row": row, "run": run, "step": torch.zeros_like(row), "x": self.x[row], "y": self.y[row]}
+        state = {name: value.to(device) for name, value in state.items()}
+        self.stepper.start(state, self.keys[row], self.seed)
+        self.prepare(state)
+        return state
+
+    def step(self, batch: State) -> None:
+        """Take one step with every sample of the batch, then let go of those that are done."""
+        adv = batch["adv"].detach().requires_grad_()
+        logits = self.guide.net(adv)
+        grad = input_gradient(self.stepper.objective(logits, batch).sum(), adv)
+        with torch.no_grad():
+            logits = self.target.model(adv) if self.guide.foreign else logits.detach()
+            state = batch | {"step": batch["step"] + 1}
+            self.stepper.advance(state, grad.nan_to_num_(0.0))
+            self.sort(state, adv.detach(), logits)
+
+    def judge(self, batch: State) -> None:
+        """Let the original model decide on the candidates of `batch`."""
+        confirmed = self.reach.inside(batch["candidate"], batch["x"])
+        confirmed &= self.target.wrong(batch["candidate"], batch["y"])
+        self.accept(take(batch, confirmed))
+        self.refuse(take(batch, ~confirmed))
+
+    def leave(self, state: State, where: Tensor, candidate: Tensor, final: Tensor) -> None:
+        """Queue the samples `where` (k, bool) for the judge; if it says no, those of `final` end their run."""
+        if bool(where.any()):
+            self.leaving.append(take(state | {"candidate": candidate, "final": final}, where))
+
+    def end_run(self, state: State) -> None:
+        """Plan the next run (value of c) of the samples of `state`; those without one have resisted."""
+        self.book(state)
+        row, run = state["row"].cpu(), state["run"].cpu() + 1
+        more = run < self.runs
+        self.planned.append((row[more], run[more]))
+        self.close(row[~more])
+
+    def book(self, state: State) -> None:
+        """Write down the steps spent in a run that is over."""
+        self.found.steps.index_add_(0, state["row"].cpu(), state["step"].cpu())
+
+    def close(self, row: Tensor) -> None:
+        """Nothing more is done with the samples `row` (k,), whatever else of them is still under way."""
+        row = row.cpu().unique()
+        news = int((~self.closed[row]).sum())
+        self.closed[row] = True
+        if news:
+            self.target.tick(news)
+
+    @abstractmethod
+    def prepare(self, state: State) -> None:
+        """Add to the state of samples that begin a run what `sort` keeps there."""
+
+    @abstractmethod
+    def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
+        """Part the samples that go on (into `active`) from those that leave.
+
+        `logits` belong to the iterates `adv`; `state` is one step further.
+        """
+
+    @abstractmethod
+    def accept(self, batch: State) -> None:
+        """Take note of successes that the original model has confirmed."""
+
+    @abstractmethod
+    def refuse(self, batch: State) -> None:
+        """Go on with samples whose candidate the original model did not confirm."""
+
+
+def input_gradient(value: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient of the scalar `value` at `x`.
+
+    Raises RuntimeError where the network lets none through: an attack without it says nothing of robustness.
+    """
+    if value.requires_grad:
+        grad = torch.autograd.grad(value, x, allow_unused=True)[0]
+        if grad is not None:
+            return grad
+    raise RuntimeError("no gradient reaches the input: the network detaches it or is not differentiable")

@@ -1,0 +1,42 @@
+"""Which attacks a review makes: those of its tier (attacks/tiers.py), or the ones that were named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from robustprune.attacks import Attack
+from robustprune.attacks.algorithms.tiers import tier
+from robustprune.attacks.contract.threat import Norm
+from robustprune.errors import InputError
+from robustprune.names import find
+
+QUICK_SAMPLES = 1000
+
+
+def samples_of(name: str) -> int | None:
+    """How many test images a tier attacks unless told; None: all."""
+    return QUICK_SAMPLES if name == "quick" else None
+
+
+def tier_attacks(name: str, norm: Norm, budgets: Sequence[float], classes: int) -> tuple[Attack, ...]:
+    """The attacks of a tier, for every budget.
+
+    Transfer from the parent is measured apart, on the candidate alone, so it is not among them.
+
+    >>> [attack.threat for attack in tier_attacks("quick", "L2", (0.25, 0.5), 10)][::3]
+    ['L2 0.25', 'L2 0.5']
+    """
+    return tuple(attack for eps in budgets for attack in tier(name, norm, eps, classes))
+
+
+def named_attacks(names: Sequence[str], norm: Norm, budgets: Sequence[float]) -> tuple[Attack, ...]:
+    """Attacks by their registered names, for every budget. InputError for one that knows no such norm."""
+    return tuple(_named(name, norm, eps) for eps in budgets for name in names)
+
+
+def _named(name: str, norm: Norm, eps: float) -> Attack:
+    found = find("attacks", name)
+    if not isinstance(found, Attack) or not {"eps", "norm"} <= {field.name for field in fields(found)}:
+        raise InputError(f"--attack {name}: has no eps and norm of its own; expected an attack such as pgd")
+    return found.change(eps=eps, norm=norm)

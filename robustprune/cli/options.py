@@ -1,0 +1,110 @@
+"""The policy on the command line: a TOML file, and a flag for each margin that overrides it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from robustprune.errors import InputError
+from robustprune.policy.policy import Policy, load_policy
+
+NONE = "none"
+
+
+class Share(click.ParamType[Any]):
+    """A proportion, or `none` where a margin may be absent."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read 0.01 or none; the policy itself says what is out of range."""
+        if not isinstance(value, str):
+            return value
+        if value.lower() == NONE:
+            return NONE
+        try:
+            return float(value)
+        except ValueError:
+            return self.fail(f"{value!r} is no number and not 'none'", param, ctx)
+
+
+FLAGS = {
+    "max_clean_drop": "Clean accuracy that may be lost (0.01 is one point).",
+    "max_robust_drop": "Robust accuracy that may be lost, under every attack.",
+    "max_class_drop": "What any one class may lose, clean and robust; 'none' leaves classes out.",
+    "min_saving": "Share of the parent's MACs that must be gone.",
+    "max_latency_ratio": "Largest latency relative to the parent's; 'none': any.",
+    "confidence": "Level of the two-sided intervals.",
+}
+
+
+def policy_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb `--policy` and one flag a margin; it gets one `policy`, None where nothing was said."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, policy: Path | None, blocking: str | None, **options: Any) -> Any:
+        flags = {name: options.pop(name) for name in FLAGS}
+        given = {name: value for name, value in flags.items() if value is not None}
+        if blocking is not None:
+            given["blocking"] = numbers(blocking)
+        return verb(*args, policy=combined(policy, given), **options)
+
+    for name, line in reversed(FLAGS.items()):
+        wrapped = click.option(f"--{name.replace('_', '-')}", name, type=Share(), help=line)(wrapped)
+    wrapped = click.option(
+        "--blocking", help="Numbers of the validity checks that must pass, such as 2,3,12; or none."
+    )(wrapped)
+    file = click.Path(path_type=Path)
+    return click.option("--policy", type=file, help="TOML file of margins; flags override it.")(wrapped)
+
+
+def combined(file: Path | None, flags: dict[str, Any], basis: Policy | None = None) -> Policy | None:
+    """Put a policy file and flags together; None where there is neither.
+
+    >>> combined(None, {"max_clean_drop": 0.005, "max_class_drop": "none"}).max_class_drop is None
+    True
+    """
+    if file is None and not flags:
+        return basis
+    start = load_policy(file) if file is not None else basis or Policy()
+    values: dict[str, Any] = {name: None if value == NONE else value for name, value in flags.items()}
+    return replace(start, **values)
+
+
+def numbers(text: str) -> tuple[int, ...] | None:
+    """Read a list of numbers of validity checks.
+
+    >>> numbers("2, 3,12"), numbers("none")
+    ((2, 3, 12), None)
+    """
+    if text.strip().lower() == NONE:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--blocking {text!r}: expected numbers of validity checks, such as 2,3,12, or none") from None
+
+
+def fractions(texts: tuple[str, ...]) -> tuple[float, ...]:
+    """Read budgets such as 8/255 or 0.03.
+
+    >>> fractions(("8/255", "0.5")) == (8 / 255, 0.5)
+    True
+    """
+    return tuple(_fraction(text) for text in texts)
+
+
+def _fraction(text: str) -> float:
+    above, _, below = text.partition("/")
+    try:
+        value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"--eps {text!r}: expected a number such as 8/255 or 0.03, in [0,1] pixel units") from None
+    if not 0 < value < float("inf"):
+        raise InputError(f"--eps {text!r}: expected a number above 0, such as 8/255")
+    return value

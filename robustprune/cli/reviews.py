@@ -1,0 +1,210 @@
+"""The verbs `review`, `verify`, `stage` and `export`. Heavy imports are made by the verb that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from robustprune.cli.options import fractions, policy_options
+from robustprune.cli.verbs import (
+    COMMAND,
+    FILE,
+    FOLDER,
+    Recorded,
+    data_option,
+    device_option,
+    example,
+    results_option,
+)
+
+if TYPE_CHECKING:
+    from robustprune.policy.policy import Policy
+    from robustprune.review.record import Review
+    from robustprune.review.request import Request
+
+
+COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "UNTRUSTED": "magenta"}
+
+
+TIERS = click.Choice(["quick", "standard", "full"])
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+@click.command(
+    cls=Recorded,
+    epilog=example("robustprune review cifar10-resnet20@new.th --parent cifar10-resnet56@old.th --data cifar10"),
+)
+@click.argument("candidate")
+@click.option("--parent", required=True, metavar="SPEC[@FILE]", help="The model in service.")
+@click.option("--weights", type=Path, help="Weights of the candidate.")
+@click.option("--parent-weights", type=Path, help="Weights of the parent.")
+@click.option("--data", required=True, help="Name, .npz, .parquet, or a folder of pictures.")
+@click.option("--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all].")
+@click.option("--seed", default=0, show_default=True, help="Which samples are drawn.")
+@click.option(
+    "--tier",
+    type=TIERS,
+    default="quick",
+    show_default=True,
+    help="How strong the attacks and the evidence are.",
+)
+@click.option("--norm", default="Linf", show_default=True, help="Linf, L2 or L1.")
+@click.option("--eps", multiple=True, help="Budget in [0,1] pixel units, repeatable [Linf 8/255, L2 0.5, L1 12].")
+@click.option("--attack", "attacks", multiple=True, help="Only this attack, repeatable; see `list attacks`.")
+@click.option("--shipped", type=FILE, help="What goes into service, .onnx or TorchScript: compared with the candidate.")
+@click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
+@click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
+@policy_options
+@device_option
+@data_option
+@click.pass_context
+def review(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None:
+    """May CANDIDATE ship in place of its parent? Verdict first, evidence in a bundle.
+
+    CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
+    by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
+    parent's factory builds it. Factories are code and are run; weight files never are.
+
+    Exit codes: 0 PASS, 1 FAIL, 2 wrong use, 3 INCONCLUSIVE or UNTRUSTED.
+    """
+    from robustprune.review import bundle, gate
+    from robustprune.run.progress import Display
+    from robustprune.run.store import Store
+
+    request = _request(options, policy, ctx.meta[COMMAND])
+    folder = options["output"] or Path(f"{request.candidate.name}-review")
+    bundle.check_free(folder)
+    with Display("review", 2) as display:
+        found = gate.review(request, Store(folder=Path(".robustprune") / "reviews"), display)
+    _hand_over(found, folder, options["summary"])
+    ctx.exit(found.exit_code)
+
+
+@click.command(epilog=example("robustprune verify pruned-review --weights pruned.safetensors"))
+@click.argument("bundle", type=FOLDER)
+@click.option("--weights", type=FILE, help="Is this the candidate that was reviewed?")
+@click.pass_context
+def verify(ctx: click.Context, bundle: Path, weights: Path | None) -> None:
+    """Is BUNDLE as it was written, and does its verdict follow from its outcomes?
+
+    Recomputes every hash, and the verdict with all findings from the outcomes. Exit codes: 0 all of it
+    holds, 1 something does not (it is named), 2 not a bundle.
+    """
+    from robustprune.review.verify import verify as check
+
+    found = check(bundle, weights)
+    for problem in found.problems:
+        click.echo(f"MISMATCH {problem}")
+    if found.holds:
+        click.echo(f"OK: {found.files} files and {found.findings} findings hold; the verdict is {found.verdict}")
+    click.echo(f"manifest sha256 {found.seal}")
+    ctx.exit(0 if found.holds else 1)
+
+
+@click.command(cls=Recorded, epilog=example("robustprune stage suites/digits.py --criterion consensus --step 0.2"))
+@click.argument("suite")
+@click.option("--model", help="Name of the model [the suite's only one].")
+@click.option("--criterion", help="Which strategy of the suite prunes [consensus, else the first].")
+@click.option("--step", default=0.1, show_default=True, help="Share of the removable MACs a stage adds.")
+@click.option("--most", default=1.0, show_default=True, help="Share of the removable MACs after which to stop.")
+@click.option("--output", type=FOLDER, help="Folder for the curve, the network and its bundle [<suite>-stages].")
+@results_option
+@policy_options
+@device_option
+@data_option
+@click.pass_context
+def stage(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None:
+    """How far can pruning go? Stage by stage, until one does not pass.
+
+    Each stage prunes the parent of SUITE by so many per cent of its removable MACs, fine-tunes and reviews
+    it. The last that passes is handed over, with its evidence. Exit codes: 0 one passed, else that of the
+    first stage (1 or 3).
+    """
+    from robustprune.rollout.hand_over import Request, run_rollout
+    from robustprune.run.shelf import shelf
+    from robustprune.suite.files import open_suite
+
+    opened = open_suite(options["suite"])
+    opened = replace(opened, policy=policy) if policy is not None else opened
+    chosen = {name: options[name] for name in ("model", "criterion", "step", "most")}
+    store = shelf(opened, options["results"]).store
+    request = Request(suite=opened, **chosen)
+    lines, code = run_rollout(request, options["output"], store, options["device"], ctx.meta[COMMAND])
+    for line in lines:
+        click.echo(line)
+    ctx.exit(code)
+
+
+@click.command(epilog=example("robustprune export suites/digits.py consensus-7 --format onnx --output release"))
+@click.argument("suite")
+@click.argument("case")
+@click.option("--format", "form", type=click.Choice(["safetensors", "onnx"]), default="safetensors", show_default=True)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the network and its model card section.")
+@results_option
+@device_option
+@data_option
+def export(suite: str, case: str, form: str, output: Path, results: Path | None, device: str) -> None:
+    """Write a measured CASE of SUITE as a file that ships, with a section for its model card.
+
+    CASE is a name, or a part of one that only one case has. ONNX is compared with onnxruntime on real
+    samples.
+    """
+    from robustprune.ship.case import export_case
+
+    for line in export_case(suite, case, form, output, results, device):
+        click.echo(line)
+
+
+VERBS = (review, verify, stage, export)
+
+
+def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Request:
+    """Open everything that the command line names."""
+    from robustprune.attacks.contract.threat import kind_of
+    from robustprune.cli.attacks import named_attacks, samples_of, tier_attacks
+    from robustprune.data import load_data
+    from robustprune.policy.policy import Policy
+    from robustprune.review.given import open_candidate, open_parent
+    from robustprune.review.request import Request
+
+    data = load_data(options["data"], test_share=1)
+    norm, tier = options["norm"], options["tier"]
+    budgets = fractions(options["eps"]) or (kind_of(norm).usual,)
+    parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
+    chosen = options["attacks"]
+    attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
+    return Request(
+        candidate=open_candidate(options["candidate"], options["weights"], parent),
+        parent=parent,
+        data=data,
+        attacks=attacks,
+        policy=policy or Policy(),
+        samples=options["samples"] or samples_of(tier),
+        seed=options["seed"],
+        tier=tier,
+        device=options["device"],
+        shipped=options["shipped"],
+        command=command,
+    )
+
+
+def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:
+    """Write the bundle and say what was found, the verdict first."""
+    from robustprune.files import write_whole
+    from robustprune.review import bundle
+    from robustprune.review.summary import headline, to_markdown, to_text
+
+    seal = bundle.write_bundle(found, folder)
+    if summary is not None:
+        write_whole(summary, to_markdown(found, seal).encode())
+    click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)
+    click.echo(to_text(found))
+    if not (folder / bundle.REPORT).is_file():
+        click.echo(f"{bundle.REPORT} and pictures left out: pip install 'robustprune[report]'", err=True)
+    click.echo(f"\nBundle: {folder}, sha256 of its manifest {seal}")

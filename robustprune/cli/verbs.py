@@ -1,0 +1,80 @@
+"""What all verbs share: the group, exit codes, and options that several of them have."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from robustprune import __version__
+from robustprune.errors import InputError
+
+DONE, FAIL, WRONG_USE, UNDECIDED = 0, 1, 2, 3
+"""Exit codes."""
+
+COMMAND = "robustprune.command"
+
+
+class Verbs(click.Group):
+    """Turns wrong use into one line on stderr and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb. Importing torch makes a million objects that stay: looking for garbage among them costs a tenth."""
+        gc.set_threshold(100_000, 20, 20)
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(f"robustprune: {' '.join(str(error).split())}", err=True)
+            ctx.exit(WRONG_USE)
+        except KeyboardInterrupt:
+            click.echo("robustprune: stopped; what was finished is kept, the same command goes on from there", err=True)
+            ctx.exit(130)
+
+
+class Recorded(click.Command):
+    """A verb that remembers how it was called, for the evidence (`ctx.meta[COMMAND]`)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the command line, then parse it."""
+        ctx.meta[COMMAND] = shlex.join([*ctx.command_path.split(), *args])
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """Is this layer-pruned network still safe to ship?
+
+    Prunes residual blocks, fine-tunes, attacks, and compares accuracy, robustness and cost with the parent's.
+    """
+
+
+def example(text: str) -> str:
+    """An epilog that click leaves as it is."""
+    return f"\b\nExample:\n  {text}"
+
+
+FOLDER, FILE = click.Path(file_okay=False, path_type=Path), click.Path(dir_okay=False, path_type=Path)
+device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
+results_option = click.option("--results", type=FOLDER, help="Folder of results [results].")
+
+
+def data_option(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb `--data-dir`, which points the loaders at a folder; the verb itself does not see it."""
+
+    @click.option("--data-dir", type=FOLDER, help="Folder of data and weights [ROBUSTPRUNE_DATA].")
+    @functools.wraps(verb)
+    def wrapped(*args: Any, data_dir: Path | None, **options: Any) -> None:
+        if data_dir is not None:
+            if not data_dir.is_dir():
+                raise InputError(f"--data-dir {data_dir}: no such folder")
+            os.environ["ROBUSTPRUNE_DATA"] = str(data_dir)
+        verb(*args, **options)
+
+    return wrapped

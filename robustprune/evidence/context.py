@@ -1,0 +1,113 @@
+"""What the validity checks may look at. What is not given makes the checks that need it 'skipped', never a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.attacks.algorithms.pgd import PGD
+from robustprune.attacks.contract.attack import Attack
+from robustprune.attacks.contract.threat import Norm
+from robustprune.errors import InputError
+from robustprune.evidence.sizes import SEED, SIZES, Sizes
+from robustprune.models.device import device_of
+from robustprune.results.records import Outcomes
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceContext:
+    """A network, the images it was attacked on, and what is known about the attack.
+
+    `model` maps images (n, C, H, W) in [0,1] to logits (n, k); `attacks` is what the evaluation was asked to run. The
+    rest is optional:
+
+    - `outcomes`, `clean`: what the evaluation returned for all of `x`, in its order.
+    - `parent`: the network that transferred attacks are made on; `parent_robust`: whether the parent resisted, sample
+      by sample.
+    - `margin`: the policy's margin, a proportion; `seeds`: how many seeds a claim about the strategy rests on;
+      `classes`: their names.
+    - `weights_before`: `models.weights_hash` of the model before it was attacked.
+    - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "training") those of other samples.
+    - `provenance`: hashes of weights and samples, versions, device, as the results record them.
+    """
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+    attacks: Sequence[Attack]
+    outcomes: Sequence[Outcomes] = ()
+    clean: Sequence[bool] | None = None
+    batch_size: int = 128
+    sizes: Sizes = SIZES["quick"]
+    parent: nn.Module | None = None
+    parent_robust: Sequence[bool] | None = None
+    margin: float | None = None
+    seeds: int | None = None
+    classes: Sequence[str] = ()
+    weights_before: str | None = None
+    sample_hashes: Sequence[str] | None = None
+    used_hashes: Mapping[str, Collection[str]] | None = None
+    provenance: Mapping[str, Any] | None = None
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What several checks share, so that nothing is attacked twice."""
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y) or not len(self.x):
+            raise InputError(f"evidence: {len(self.x)} images and {len(self.y)} labels; expected as many, at least one")
+        if not self.attacks:
+            raise InputError("evidence: no attacks; expected those whose threat model is to be checked, at least one")
+
+    def resized(self, sizes: Sizes) -> EvidenceContext:
+        """Return the same context with other sizes and nothing remembered."""
+        return replace(self, sizes=sizes, memo={})
+
+    @cached_property
+    def chosen(self) -> list[int]:
+        """The images that the checks look at: a seeded subset, in the order of the data."""
+        mixed = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(SEED))
+        return sorted(mixed[: self.sizes.samples].tolist())
+
+    @cached_property
+    def few(self) -> tuple[Tensor, Tensor]:
+        """The images and labels of `chosen`, on the model's device."""
+        x, y = self.x[self.chosen], self.y[self.chosen]
+        return x.to(self.device), y.to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is; where the images are for one without parameters and buffers."""
+        return device_of(self.model, self.x.device)
+
+    @property
+    def threat(self) -> tuple[Norm, float]:
+        """Norm and eps that the checks attack under: those of the dearest PGD, else of the dearest attack."""
+        dearest = max(self._descents or self.attacks, key=lambda attack: attack.effort)
+        return dearest.norm, dearest.eps
+
+    @property
+    def reference(self) -> PGD:
+        """The white-box attack that the checks try: the dearest PGD of this threat model, or PGD-20.
+
+        Of two as dear the one on the margin, which saturates less. With one start and no retries, because the
+        checks that look at convergence and effort are about a single run.
+        """
+        norm, eps = self.threat
+        mine = [attack for attack in self._descents if (attack.norm, attack.eps) == (norm, eps)]
+        if not mine:
+            return PGD(eps=eps, norm=norm, steps=20, retries=0)
+        return max(mine, key=lambda a: (a.effort, a.loss == "margin")).change(restarts=1, retries=0)
+
+    @property
+    def _descents(self) -> list[PGD]:
+        """Plain PGDs: those with a momentum, or with another network's gradients, are subclasses."""
+        return [attack for attack in self.attacks if type(attack) is PGD]
+
+    @property
+    def of_threat(self) -> list[Outcomes]:
+        """The outcomes under `threat`."""
+        return [one for one in self.outcomes if (one.norm, one.eps) == self.threat]

@@ -1,0 +1,109 @@
+"""Can the network be attacked by gradients at all? Checks 8 and 9."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.attacks.contract.losses import margin
+from robustprune.evidence.context import EvidenceContext
+from robustprune.evidence.probes import gradients, logits_of, share
+from robustprune.evidence.registry import Seen, check, holds, skipped
+from robustprune.evidence.scales import SCALES
+from robustprune.evidence.sizes import SEED
+
+ROUGH = 0.1
+"""Largest mean relative change of the margin over noise."""
+
+FALSE_GRADIENTS, MANY = 0.1, 0.05
+"""Shares of images: that many false gradients are a failure, that many missing ones block."""
+
+PROBE_STEP = 0.01
+"""L2 length of the step along the gradient: short enough for any network, long enough for float32."""
+
+SMOOTH_IMAGES = 16
+"""Images whose loss is looked at for smoothness."""
+
+WITHOUT_GRADIENTS = ("logits by query", "the parent's gradients")
+"""What attacks know that find their way without the gradients of this network."""
+
+
+@check(8, "gradients exist", blocking=True)
+def gradients_exist(ctx: EvidenceContext) -> Seen:
+    """Every image has a non-zero, finite input gradient that points where the loss rises.
+
+    A very confident network can have a cross-entropy gradient that vanishes in float32 while its margin has
+    one: then the check fails only if no attack with another loss ran. If the margin's vanishes too, or steps
+    along it do not raise the margin, no white-box attack can be believed.
+    """
+    x, y = _right(ctx)
+    if not len(x):
+        return skipped("no image of the subset is predicted right, so there is nothing to attack")
+    ce, raw = (gradients(ctx.model, x, y, loss, ctx.batch_size) for loss in ("ce", "margin"))
+    if raw.cut:
+        return holds(False, raw.cut)
+    n, none = len(x), (ce.missing & raw.missing) | ~torch.isfinite(ce.length) | ~torch.isfinite(raw.length)
+    flat = ce.missing & ~none
+    false = (_rise(ctx.model, x, y, raw.grad) <= 0) & ~none
+    seen = f"none or not finite for both losses: {share(int(none.sum()), n)}; none for the cross-entropy alone: "
+    seen += f"{share(int(flat.sum()), n)}; margin does not rise along it: {share(int(false.sum()), n)}"
+    shares = (int(none.sum()) / n, int(flat.sum()) / n, int(false.sum()) / n)
+    return _judged(ctx, shares, seen)
+
+
+def _judged(ctx: EvidenceContext, shares: tuple[float, float, float], seen: str) -> Seen:
+    """Decide check 8 from the shares of images with no gradient, with none of the cross-entropy, with a false one."""
+    none, flat, false = shares
+    ran = [one for one in ctx.outcomes if not one.error]
+    blind = not any(one.knowledge in WITHOUT_GRADIENTS for one in ran)
+    if none:
+        return holds(False, seen, blocking=none > MANY and blind)
+    if false > FALSE_GRADIENTS:
+        return holds(False, seen + ": the gradient is not the loss's", blocking=blind)
+    if flat and not any(one.objective == "margin" for one in ran):
+        return holds(False, seen + ": the attacks used cross-entropy alone", blocking=flat > MANY)
+    return holds(True, seen)
+
+
+@check(9, "loss is smooth enough")
+def smooth_loss(ctx: EvidenceContext) -> Seen:
+    """The margin changes by 10 % or less, on average, over random uniform noise (`noise_radius`).
+
+    Pintor et al. (2106.09947): relative change of the loss of each image, averaged over directions, at most 1. Their
+    loss is that of the attack; here the margin, because a cross-entropy near zero has no meaningful relative change.
+    """
+    x, y = (part[:SMOOTH_IMAGES] for part in _right(ctx))
+    if not len(x):
+        return skipped("no image of the subset is predicted right")
+    radius = noise_radius(ctx)
+    generator = torch.Generator().manual_seed(SEED)
+    before = margin(logits_of(ctx.model, x, ctx.batch_size), y.cpu())
+    total = torch.zeros(len(x))
+    for _ in range(ctx.sizes.directions):
+        noise = (2 * torch.rand(x.shape, generator=generator) - 1) * radius
+        moved = margin(logits_of(ctx.model, (x + noise.to(x)).clamp(0, 1), ctx.batch_size), y.cpu())
+        total += ((moved - before).abs() / before.abs().clamp(min=1e-12)).clamp(max=1)
+    change = float((total / ctx.sizes.directions).mean())
+    seen = f"mean relative change of the margin {change:.3f} over {ctx.sizes.directions} random directions"
+    seen += f" of +-{radius * 255:.2g}/255"
+    return holds(change <= ROUGH, seen)
+
+
+def noise_radius(ctx: EvidenceContext) -> float:
+    """Half the budget of a pixel, at most 1/255: the scale of an attack's step, not of its whole budget."""
+    norm, eps = ctx.threat
+    return min(SCALES[norm].per_pixel(eps, ctx.x[0].numel()), 2 / 255) / 2
+
+
+def _right(ctx: EvidenceContext) -> tuple[Tensor, Tensor]:
+    """The images of the subset that are predicted right."""
+    x, y = ctx.few
+    right = (logits_of(ctx.model, x, ctx.batch_size).argmax(1) == y.cpu()).to(x.device)
+    return x[right], y[right]
+
+
+def _rise(model: nn.Module, x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
+    """Return by how much the margin rises (n,) after a short step along its gradient."""
+    length = grad.flatten(1).norm(dim=1).clamp(min=1e-30).reshape(-1, *[1] * (x.ndim - 1))
+    before, after = (margin(logits_of(model, point), y.cpu()) for point in (x, x + PROBE_STEP * grad / length))
+    return after - before

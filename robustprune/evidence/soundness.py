@@ -1,0 +1,70 @@
+"""Does the attack do what it says, wherever it is run? Checks 3, 20 and 25."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robustprune.attacks.contract.threat import threat
+from robustprune.attacks.engine.evaluate import evaluate
+from robustprune.evidence.context import EvidenceContext
+from robustprune.evidence.planted import findings
+from robustprune.evidence.probes import logits_of, share
+from robustprune.evidence.registry import Seen, check, holds, skipped
+from robustprune.evidence.sizes import SEED
+from robustprune.evidence.trials import allowed
+from robustprune.results.records import BROKEN, Outcomes
+
+AGREE, PLANTED_ERROR = 0.999, 0.01
+"""Share of samples on which batches of 1 and of N agree; share of planted answers that may be wrong."""
+
+
+@check(3, "budget kept", blocking=True)
+def budget_kept(ctx: EvidenceContext) -> Seen:
+    """Every sample that counts as broken was broken within eps + 1e-6, by a perturbation that is a number."""
+    if not ctx.outcomes:
+        return skipped("no outcomes were given")
+    over = [one.attack for one in ctx.outcomes if _beyond(one)]
+    spent = sum(one.status.count(BROKEN) for one in ctx.outcomes)
+    seen = f"{spent} broken samples of {len(ctx.outcomes)} attacks"
+    return holds(not over, seen + (f"; budget exceeded by {', '.join(over)}" if over else " within budget"))
+
+
+@check(20, "attack unit test", blocking=True)
+def planted_found(ctx: EvidenceContext) -> Seen:
+    """On two planted networks of known robust distances the attacks find 99 % of what there is, and no more."""
+    k = logits_of(ctx.model, ctx.few[0][:1]).shape[1]
+    results = findings(tuple(a for a in ctx.attacks if (a.norm, a.eps) == ctx.threat), k)
+    if not results:
+        return skipped("no attack of this threat model searches with gradients or queries")
+    worst = max(result.error for result in results)
+    seen = "; ".join(str(result) for result in results)
+    return holds(worst <= PLANTED_ERROR, seen)
+
+
+@check(25, "batch invariance")
+def batch_invariance(ctx: EvidenceContext) -> Seen:
+    """Batches of 1 and of N give the same predictions and outcomes on 99.9 % (or on all but one sample)."""
+    x, y = ctx.few
+    whole, single = logits_of(ctx.model, x, len(x)), logits_of(ctx.model, x, 1)
+    differ = int((whole.argmax(1) != single.argmax(1)).sum())
+    m = min(ctx.sizes.single, len(x))
+    apart = _outcomes(ctx, x[:m], y[:m], 1) != _outcomes(ctx, x[:m], y[:m], m)
+    gap = float((whole - single).abs().max() / whole.abs().max().clamp(min=1e-12))
+    seen = f"predictions differ on {share(differ, len(x))} (logits by {gap:.2g} of the largest); "
+    seen += f"outcomes differ on {share(int(apart.sum()), m)}"
+    slack = (1 - AGREE) * len(x)
+    return holds(differ <= slack and int(apart.sum()) <= allowed(m, 1 - AGREE), seen)
+
+
+def _beyond(one: Outcomes) -> bool:
+    """Whether a sample counts as broken at a distance that is beyond the budget, or that is not a number."""
+    limit = threat(one.norm, one.eps).limit
+    return any(letter == BROKEN and not d <= limit for letter, d in zip(one.status, one.distance, strict=True))
+
+
+def _outcomes(ctx: EvidenceContext, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
+    """Return the outcome letters of the reference attack as numbers (m,)."""
+    short = ctx.reference.change(steps=min(ctx.reference.steps, 10), alpha=None)
+    found = evaluate(ctx.model, x, y, [short], seed=SEED, batch_size=batch_size, device=ctx.device)
+    return torch.tensor([ord(letter) for letter in found.outcomes[0].status])

@@ -1,0 +1,119 @@
+"""Names for the command line. Objects are all a suite needs; a name serves only where one has to be typed.
+
+Other packages add names through the entry-point group `robustprune.plugins`: an entry
+`criteria.mine = pkg.module:factory` makes the criterion `mine` known here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from robustprune.errors import InputError
+
+TABLES = {
+    "models": "robustprune.models:MODELS",
+    "criteria": "robustprune.consensus:CRITERIA",
+    "attacks": "robustprune.attacks:ATTACKS",
+    "recipes": "robustprune.finetune:RECIPES",
+    "datasets": "robustprune.data:DATASETS",
+}
+"""Kind -> where its table of factories (name -> zero-argument callable) stands."""
+
+
+def load_object(where: str) -> Any:
+    """Import `package.module:name`.
+
+    >>> load_object("math:tau")
+    6.283185307179586
+    """
+    module, _, name = where.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{where}: cannot be imported ({error}); expected package.module:name") from None
+
+
+def names(kind: str) -> Mapping[str, Callable[..., Any]]:
+    """All factories of one kind, by name: ours, then those of installed plug-ins."""
+    table: dict[str, Callable[..., Any]] = dict(load_object(TABLES[kind]))
+    for entry in entry_points(group="robustprune.plugins"):
+        group, _, name = entry.name.partition(".")
+        if group == kind:
+            table[name] = entry.load()
+    return table
+
+
+def find(kind: str, name: str) -> Any:
+    """Make the object with this name. InputError names the closest ones that would have worked."""
+    table = names(kind)
+    if name not in table:
+        close = difflib.get_close_matches(name, table, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"no {kind} named {name!r}{hint} Known: {', '.join(sorted(table))}")
+    return table[name]()
+
+
+def describe_all(kind: str) -> dict[str, str]:
+    """Name -> the first line of its documentation."""
+    return {name: (made.__doc__ or "").strip().partition("\n")[0] for name, made in sorted(names(kind).items())}
+
+
+PREFIX = "robustprune_file_"
+"""How the names of modules begin that were imported from a file by its path."""
+
+_folders: list[str] = []
+"""Folders of such files; their other modules can be imported too."""
+
+
+def module_name(path: Path) -> str:
+    """The name under which every process imports a file."""
+    path = path.resolve()
+    return f"{PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
+
+
+def import_file(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own, with the modules beside it importable.
+
+    Files of one name in two folders are two modules, and so are the modules beside them. Raises InputError where the
+    file is none, or cannot be imported.
+    """
+    path = path.resolve()
+    name = module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError(f"{path}: not a Python file")
+    _make_importable(path.parent)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise InputError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _make_importable(folder: Path) -> None:
+    """Put a folder behind what is installed and before other such folders, whose modules of the same name give way."""
+    others = [Path(other) for other in _folders if other != str(folder)]
+    here = {entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()}
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "")
+        if name.partition(".")[0] in here and any(file.is_relative_to(other) for other in others):
+            del sys.modules[name]
+    for known in [str(folder), *_folders]:
+        if known in sys.path and known in _folders:
+            sys.path.remove(known)
+    _folders[:] = [str(folder), *(str(other) for other in others)]
+    sys.path.extend(known for known in _folders if known not in sys.path)

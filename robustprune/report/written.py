@@ -1,0 +1,33 @@
+"""Results in one of the forms that a report has: Markdown, CSV, LaTeX, or one HTML page with verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from robustprune.policy.policy import Policy, judge_all
+from robustprune.report import formats, standing
+from robustprune.report.contest import strategies
+from robustprune.report.table import comparison
+from robustprune.results.records import CaseResult
+
+
+def rendered(cases: Sequence[CaseResult], form: str, policy: Policy | None = None) -> str:
+    """Show results as a Markdown (md), CSV or LaTeX (tex) table, or as one HTML page with verdicts by `policy`."""
+    if form == "html":
+        from robustprune.report.html import render
+        from robustprune.report.pictures import suite_pictures
+
+        verdicts = judge_all(cases, policy)
+        return render(cases[0].suite, cases, verdicts=verdicts, policy=policy, pictures=suite_pictures(cases))
+    (text,) = tables(cases, [form])
+    return text
+
+
+def tables(cases: Sequence[CaseResult], forms: Iterable[str]) -> Iterator[str]:
+    """Show results as a table in several forms: Markdown (md), CSV and LaTeX (tex)."""
+    frame = comparison(cases)
+    for form in forms:
+        if form == "md":
+            yield formats.to_markdown(frame) + standing.to_markdown(strategies(cases))
+        else:
+            yield {"csv": formats.to_csv, "tex": formats.to_latex}[form](frame)

@@ -1,0 +1,191 @@
+"""The list of costs: how each is named, read from what was measured, and written.
+
+The comparison table and its CSV, a review and its `verdict.json`, the page and the model card take their costs from
+here. To add one: a field of `Cost` and an entry of `COSTS`, and `robustprune.cost.measure` fills it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a model costs. Times in milliseconds, sizes in bytes, `macs` for one sample."""
+
+    macs: int
+    params: int
+    file_bytes: int
+    latency_ms: dict[str, tuple[float, float, float]]
+    """Batch size -> (lower quartile, median, upper quartile) of one forward pass."""
+    latency_ratio: dict[str, float]
+    """Batch size -> median of (this model / its parent), timed in turn; 1.0 for a parent."""
+    memory_bytes: int
+    memory_method: str
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostMeasure:
+    """One cost: what it is called, where its value comes from, and how that is written."""
+
+    name: str
+    """In a table and a review, such as "file size"."""
+    title: str
+    """In full, with the unit that `number` leaves out, such as "file size, bytes"."""
+    unit: str
+    column: str
+    """Of the CSV."""
+    value: Callable[[Cost], float | None]
+    """None: not measured."""
+    ratio: Callable[[Cost], float | None] | None = None
+    """Network over parent, timed in turn; None: the cost is counted, and its ratio is that of the two values."""
+    beside: str = ""
+    """Column of the CSV for what stands beside the value: the share saved, or the ratio of what is timed; "": none."""
+    number: str = "{:,}"
+    """Format of the value in a model card, whose rows are called by `title`."""
+    amount: str = ""
+    """Format of the value in a review, whose rows are called by `name`; "": the same."""
+    cell: Callable[[float], str] | None = None
+    """Writes the value in the comparison table; None: it stands in the CSV only."""
+
+    @property
+    def timed(self) -> bool:
+        """True where the ratio comes from runs in turn, since a single value depends on how busy the machine was."""
+        return self.ratio is not None
+
+    def over(self, now: Cost, before: Cost) -> float | None:
+        """Return the ratio of two costs; None where it is unknown."""
+        if self.ratio is not None:
+            return self.ratio(now)
+        new, old = self.value(now), self.value(before)
+        return new / old if old and new is not None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerBatch:
+    """A cost that is taken at several batch sizes: a measure for each."""
+
+    batches: Callable[[Cost], Iterable[str]]
+    at: Callable[[str], CostMeasure]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostChange:
+    """One cost of two networks: the parent's `before`, the candidate's `now`."""
+
+    measure: CostMeasure
+    before: float
+    now: float
+    ratio: float | None
+
+
+def cost_from(record: Mapping[str, Any]) -> Cost:
+    """Rebuild a cost from its JSON form."""
+    latency = {batch: tuple(times) for batch, times in record["latency_ms"].items()}
+    return Cost(**{**record, "latency_ms": latency})
+
+
+def count(value: float) -> str:
+    """Write a count in millions from a tenth of one on.
+
+    >>> count(337_000), count(21_442)
+    ('0.34 M', '21,442')
+    """
+    return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"
+
+
+def latency(batch: str) -> CostMeasure:
+    """Return the median time of one forward pass at a batch size; the ratio is the median over runs in turn."""
+
+    def median(cost: Cost) -> float | None:
+        return cost.latency_ms[batch][1] if batch in cost.latency_ms else None
+
+    return CostMeasure(
+        name=f"latency, batch {batch}",
+        title=f"latency, batch {batch}",
+        unit="ms",
+        column=f"latency_ms {batch}",
+        value=median,
+        ratio=lambda cost: cost.latency_ratio.get(batch),
+        beside=f"latency_ratio {batch}",
+        number="{:.3g} ms",
+        cell="{:.3g} ms".format,
+    )
+
+
+MACS = CostMeasure(
+    name="MACs",
+    title="MACs a sample",
+    unit="a sample",
+    column="macs",
+    value=lambda cost: cost.macs,
+    beside="macs_saved",
+    cell=count,
+)
+PARAMETERS = CostMeasure(
+    name="parameters",
+    title="parameters",
+    unit="",
+    column="params",
+    value=lambda cost: cost.params,
+    beside="params_saved",
+    cell=count,
+)
+FILE_SIZE = CostMeasure(
+    name="file size",
+    title="file size, bytes",
+    unit="bytes",
+    column="file_bytes",
+    value=lambda cost: cost.file_bytes,
+    amount="{:,} bytes",
+)
+LATENCY = PerBatch(batches=lambda cost: cost.latency_ms, at=latency)
+MEMORY = CostMeasure(
+    name="memory",
+    title="memory of one forward pass, bytes",
+    unit="bytes",
+    column="memory_bytes",
+    value=lambda cost: cost.memory_bytes,
+    amount="{:,} bytes",
+    cell=lambda value: f"{value / 2**20:.1f} MiB",
+)
+
+COSTS: tuple[CostMeasure | PerBatch, ...] = (MACS, PARAMETERS, FILE_SIZE, LATENCY, MEMORY)
+"""All of them, in the order of a table."""
+
+
+def measures(costs: Sequence[Cost]) -> list[CostMeasure]:
+    """List the measures that any of the costs has, in the order of `COSTS`, batch size by batch size."""
+    found: list[CostMeasure] = []
+    for one in COSTS:
+        if isinstance(one, CostMeasure):
+            found.append(one)
+        else:
+            found += [one.at(batch) for batch in dict.fromkeys(b for cost in costs for b in one.batches(cost))]
+    return found
+
+
+def of_columns(columns: Sequence[str]) -> list[CostMeasure]:
+    """List the measures whose columns a comparison table holds, in the order of `COSTS`."""
+    found: list[CostMeasure] = []
+    for one in COSTS:
+        if isinstance(one, CostMeasure):
+            found += [one] if one.column in columns else []
+        else:
+            head = one.at("").column
+            found += [one.at(name.removeprefix(head)) for name in columns if name.startswith(head)]
+    return found
+
+
+def changes(new: Cost, old: Cost) -> list[CostChange]:
+    """Compare what two networks cost, by every measure that both have: what is counted first, then what is timed."""
+    found = []
+    for measure in sorted(measures([new]), key=lambda one: one.timed):
+        before, now = measure.value(old), measure.value(new)
+        if before is not None and now is not None:
+            found.append(CostChange(measure=measure, before=before, now=now, ratio=measure.over(new, old)))
+    return found

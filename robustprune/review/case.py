@@ -1,0 +1,24 @@
+"""The review of a case that was measured in its suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robustprune.models import file_hash
+from robustprune.review.gate import compose, facts_of
+from robustprune.review.record import Review
+from robustprune.run.bench import Bench
+from robustprune.run.case import Finished
+from robustprune.run.keys import digest
+
+
+def case_review(parent: Finished, candidate: Finished, weights: Path, bench: Bench, command: str) -> Review:
+    """Judge a case beside its parent; `weights` is its exported file."""
+    ours = {**_side(candidate, bench), "weights": weights.name, "sha256": file_hash(weights)}
+    theirs = {**_side(parent, bench), "weights": None, "sha256": None}
+    return compose(parent, candidate, facts_of(ours, theirs, bench, command), bench)
+
+
+def _side(finished: Finished, bench: Bench) -> dict[str, str | None]:
+    fingerprint = digest(finished.network)
+    return {"name": finished.result.case, "spec": f"suite {bench.suite.name}", "fingerprint": fingerprint}

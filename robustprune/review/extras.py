@@ -1,0 +1,85 @@
+"""What a review shows beside the two results: structure, images made on the parent, pictures, and what ships."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from robustprune.attacks import Transfer
+from robustprune.evidence import trust
+from robustprune.results.records import CaseResult, Outcomes
+from robustprune.review.anatomy import Changes, anatomy, compare
+from robustprune.review.exhibits import curves, gallery
+from robustprune.review.parity import Parity, parity_check
+from robustprune.review.record import Exhibits
+from robustprune.run.attacked import Attacked, chains
+from robustprune.run.bench import Bench
+from robustprune.run.case import Finished
+from robustprune.run.similarity import IMAGES, layer_similarity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is spent on what a review shows beside the two results.
+
+    `transfer_steps` of PGD on the parent; `curve_steps` of PGD on `curve_samples` samples at most, for every eps.
+    """
+
+    transfer_steps: int = 20
+    curve_samples: int = 256
+    curve_steps: int = 20
+
+
+def exhibits(parent: Finished, candidate: Finished, bench: Bench, effort: Effort) -> Exhibits:
+    """Make what the pictures show beside the outcomes."""
+    networks = {"parent": parent.network, "candidate": candidate.network}
+    drawn = curves(networks, bench, effort.curve_samples, effort.curve_steps)
+    return Exhibits(gallery=gallery(parent, candidate, bench), curves=drawn)
+
+
+def changed(parent: Finished, candidate: Finished, bench: Bench) -> Changes:
+    """Say what changed in the structure."""
+    old, new = (anatomy(one.network.model, bench.example) for one in (parent, candidate))
+    return compare(old, new)
+
+
+def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finished:
+    """Fill in what an artefact does not know of itself: which of the parent's blocks went, how similar it is.
+
+    Similarity is given only where every block that can still be removed has its namesake in the parent.
+    """
+    old, new = parent.network.model, candidate.network.model
+    blocks = {name: sum(p.numel() for p in module.parameters()) for name, module in new.named_modules()}
+    removed = [name for name in parent.result.blocks if not blocks.get(name)]
+    if len(removed) == len(parent.result.blocks):
+        return candidate
+    names = {name for name, _ in old.named_modules()}
+    own = anatomy(new, bench.example).blocks
+    train = bench.data.train
+    x = train.balanced(min(IMAGES, len(train)), seed=0).x.to(bench.device)
+    similarity = layer_similarity(old, new, x) if own and names.issuperset(own) else {}
+    result = dataclasses.replace(candidate.result, removed=removed, similarity=similarity)
+    return dataclasses.replace(candidate, result=result)
+
+
+def with_parity(candidate: CaseResult, shipped: Parity | None) -> CaseResult:
+    """Enter validity check 30 among the candidate's."""
+    check = parity_check(shipped)
+    checks = sorted([*(one for one in candidate.checks if one.number != check.number), check], key=lambda c: c.number)
+    return dataclasses.replace(candidate, checks=checks, trust=trust(checks))
+
+
+def transfers(parent: Finished, candidate: Finished, bench: Bench, effort: Effort) -> tuple[Outcomes, ...]:
+    """Attack the candidate with images made on the parent, once for every threat model of the suite."""
+    found: list[Outcomes] = []
+    for chain in chains(bench.suite.attacks):
+        attack = Transfer(eps=chain[0].eps, norm=chain[0].norm, steps=effort.transfer_steps)
+        wanted = Attacked(
+            network=candidate.network,
+            parent=parent.network,
+            sample=bench.sample,
+            attacks=(attack,),
+            device=str(bench.device),
+        )
+        found += bench.obtain(wanted).outcomes
+    return tuple(found)

@@ -1,0 +1,72 @@
+"""What a review is asked, and the suite of two cases that it is: the parent, and a finished artefact in its place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robustprune.attacks import Attack
+from robustprune.data import Data
+from robustprune.evidence import Tier
+from robustprune.models import save_weights
+from robustprune.policy import Policy
+from robustprune.review.extras import Effort
+from robustprune.review.given import Given
+from robustprune.run.store import Store
+from robustprune.suite import Case, Model, Suite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be reviewed, on what, how hard, and by which policy."""
+
+    candidate: Given
+    parent: Given
+    data: Data
+    attacks: Sequence[Attack]
+    policy: Policy = field(default_factory=Policy)
+    samples: int | None = None
+    seed: int = 0
+    tier: Tier = "quick"
+    device: str = "cpu"
+    shipped: Path | None = None
+    batches: tuple[int, ...] = (1, 128)
+    timing_seconds: float = 1.0
+    effort: Effort = field(default_factory=Effort)
+    command: str = ""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names for parent and candidate that differ."""
+        parent, candidate = self.parent.name, self.candidate.name
+        return parent, f"{candidate} (candidate)" if parent == candidate else candidate
+
+
+def as_suite(request: Request, store: Store) -> Suite:
+    """The suite of two cases, on the evaluation sample that the review's seed draws."""
+    data, n = request.data, request.samples
+    if n is not None and n < len(data.test):
+        data = dataclasses.replace(data, test=data.test.balanced(n, request.seed))
+    names = request.names
+    parent, candidate = (_model(*pair, store) for pair in zip(names, (request.parent, request.candidate), strict=True))
+    return Suite(
+        name="review",
+        data=lambda: data,
+        cases=(Case(model=parent), Case(model=candidate, parent=parent)),
+        attacks=tuple(request.attacks),
+        policy=request.policy,
+        tier=request.tier,
+        batches=request.batches,
+        timing_seconds=request.timing_seconds,
+    )
+
+
+def _model(name: str, given: Given, store: Store) -> Model:
+    """A model of a suite. Where the factory brings the weights itself they are kept as a file first."""
+    weights = given.weights
+    if weights is None:
+        weights = store.path("given", given.fingerprint, ".safetensors").absolute()
+        save_weights(given.load(), weights)
+    return Model(name=name, build=given.shape, weights=weights)

@@ -1,0 +1,1 @@
+"""How far can pruning go? Stage by stage, until one does not pass; the last that passed is handed over."""

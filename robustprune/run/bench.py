@@ -1,0 +1,77 @@
+"""What all cases of one run share: the suite, its data, the store, the device, and who is told what runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from robustprune.data import Data, Split
+from robustprune.machine import environment, pick_device
+from robustprune.run.measurement import Measurement, Tick, Value, obtain
+from robustprune.run.store import Store
+from robustprune.suite.cases import Suite
+
+
+class Listener(Protocol):
+    """Told what runs: `stage` while a case is worked on, `finished` when it is done."""
+
+    def stage(self, case: str, stage: str, done: int, total: int) -> None:
+        """A case is at `stage`, `done` of `total` done."""
+
+    def finished(self, case: str) -> None:
+        """A case is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What every case of one run shares."""
+
+    suite: Suite
+    data: Data
+    sample: Split
+    """The test images that are attacked, the same for every network."""
+    store: Store
+    device: torch.device
+    surroundings: Mapping[str, Any]
+    """Commit, versions, machine and data source, as results record them."""
+    tick: Tick = lambda stage, done, total: None
+
+    @property
+    def example(self) -> Tensor:
+        """One input, for shapes."""
+        return self.data.test.x[:1].to(self.device)
+
+    def obtain(self, wanted: Measurement[Value]) -> Value:
+        """Find the value of a measurement, or make it."""
+        return obtain(wanted, self.store, self.tick)
+
+    def file_of(self, wanted: Measurement[Any]) -> Path:
+        """The weight file that belongs to a measurement."""
+        return self.store.path(wanted.kind, wanted.key, ".safetensors")
+
+    def telling(self, tick: Tick) -> Bench:
+        """The same bench with another listener."""
+        return dataclasses.replace(self, tick=tick)
+
+    def finding(self) -> Bench:
+        """The same bench, which measures nothing: what is not there raises NotMeasured."""
+        return dataclasses.replace(self, store=dataclasses.replace(self.store, readonly=True))
+
+
+def open_bench(suite: Suite, store: Store, device: str) -> Bench:
+    """Load the data of a suite and choose the device."""
+    data, place = suite.data(), pick_device(device)
+    surroundings = {**environment(place), "data": data.source}
+    sample = evaluation_sample(data, suite.samples)
+    return Bench(suite=suite, data=data, sample=sample, store=store, device=place, surroundings=surroundings)
+
+
+def evaluation_sample(data: Data, n: int | None) -> Split:
+    """The test images that are attacked: all, or a class-balanced share of them."""
+    return data.test if n is None or n >= len(data.test) else data.test.balanced(n, seed=0)

@@ -1,0 +1,169 @@
+"""The whole flow of one case: network, attacks, evidence, cost. Values are handed on; the store only remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from robustprune.data import Split
+from robustprune.evidence import trust
+from robustprune.results.costs import Cost
+from robustprune.results.records import CaseResult, Check, Outcomes
+from robustprune.run.attacked import Attacked, Attacks, Result, chains, for_network
+from robustprune.run.bench import Bench
+from robustprune.run.choice import scoring_sample
+from robustprune.run.examined import Examined
+from robustprune.run.network import Network
+from robustprune.run.networks import blocks_of, case_network, parent_network
+from robustprune.run.priced import Priced
+from robustprune.suite.cases import Case
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """All of a case but its cost; it can be sent to another process.
+
+    `attacked` holds, for each threat model, the key of the measurement and what it gave.
+    """
+
+    case: Case
+    parent: Measured | None
+    """The case that it is compared with; None for a parent itself."""
+    network: Network
+    blocks: list[str]
+    """The removable blocks of the parent, in order of depth."""
+    attacked: Mapping[str, tuple[str, Result]]
+    checks: list[Check]
+
+    @property
+    def clean(self) -> list[bool]:
+        """Per sample, whether the network is right."""
+        return next(result.clean for _, result in self.attacked.values())
+
+    @property
+    def outcomes(self) -> list[Outcomes]:
+        """What happened to every sample under every attack."""
+        return [outcome for _, result in self.attacked.values() for outcome in result.outcomes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A case with its cost: what was measured, and the result that is written down."""
+
+    measured: Measured
+    result: CaseResult
+
+    @property
+    def network(self) -> Network:
+        """The network that it is about."""
+        return self.measured.network
+
+
+def measure_case(case: Case, parent: Measured | None, bench: Bench) -> Measured:
+    """Make the network of a case, attack it, and gather the evidence; what is in the store is found there."""
+    start = parent.network if parent is not None and case.parent is None else parent_network(case.model, bench)
+    network = case_network(case, start, bench)
+    blocks = blocks_of(network, bench) if parent is None else parent.blocks
+    attacked, checks = dict[str, tuple[str, Result]](), list[Check]()
+    for chain in chains(bench.suite.attacks):
+        wanted = attack_on(network, parent, chain, bench)
+        result = bench.obtain(wanted)
+        attacked[chain[0].threat] = wanted.key, result
+        if wanted.attacks:
+            evidence = _evidence(case, parent, wanted, result, bench)
+            checks = [*checks, *bench.obtain(evidence)]
+    return Measured(case=case, parent=parent, network=network, blocks=blocks, attacked=attacked, checks=checks)
+
+
+def attack_on(network: Network, parent: Measured | None, attacks: Attacks, bench: Bench) -> Attacked:
+    """The attacks of one threat model on a network, as a measurement."""
+    mine = for_network(attacks, has_parent=parent is not None)
+    transferred = any(attack.needs_parent for attack in mine)
+    return Attacked(
+        network=network,
+        parent=parent.network if parent is not None and transferred else None,
+        sample=bench.sample,
+        attacks=mine,
+        device=str(bench.device),
+        batch_size=bench.suite.attack_batch,
+    )
+
+
+def price(measured: Measured, bench: Bench) -> Cost:
+    """What the network of a case costs, timed in turn with its parent's where the two differ in shape."""
+    network = measured.network
+    parent = measured.parent.network if measured.parent is not None else network
+    return bench.obtain(
+        Priced(
+            shape=network.shape,
+            beside=parent.shape if parent.shape != network.shape else None,
+            input=tuple(bench.example.shape),
+            batches=tuple(bench.suite.batches),
+            seconds=bench.suite.timing_seconds,
+            threads=bench.suite.timing_threads or torch.get_num_threads(),
+            device=f"{bench.device} ({bench.surroundings['device_name']})",
+            processor=str(bench.surroundings["processor"]),
+            network=network,
+            parent=parent,
+        )
+    )
+
+
+def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
+    """Write down everything measured about one case."""
+    case, network = measured.case, measured.network
+    return CaseResult(
+        suite=bench.suite.name,
+        case=case.id,
+        model=case.model.name,
+        strategy=case.kind,
+        recipe=case.recipe.name if case.recipe else "",
+        seed=case.seed,
+        parent=measured.parent.case.id if measured.parent is not None else None,
+        blocks=measured.blocks,
+        removed=list(network.removed),
+        scores={name: dict(scores) for name, scores in network.scores.items()},
+        combines=case.strategy is not None and hasattr(case.strategy.criterion, "votes"),
+        similarity=dict(network.similarity),
+        cost=cost,
+        classes=list(bench.data.classes),
+        labels=bench.sample.y.tolist(),
+        clean=measured.clean,
+        outcomes=measured.outcomes,
+        checks=measured.checks,
+        trust=trust(measured.checks),
+        sample_hash=bench.sample.hash,
+        weights_hash=network.weights,
+        environment=dict(bench.surroundings),
+    )
+
+
+def _evidence(case: Case, parent: Measured | None, attacked: Attacked, result: Result, bench: Bench) -> Examined:
+    """The validity checks of one threat model, as a measurement."""
+    against = None if parent is None else parent.attacked[attacked.attacks[0].threat]
+    seeds = len({other.seed for other in bench.suite.cases if other.kind == case.kind})
+    return Examined(
+        attacked=attacked,
+        against=None if against is None else against[0],
+        parent=None if parent is None else parent.network,
+        tier=bench.suite.tier,
+        margin=bench.suite.policy.max_robust_drop,
+        seeds=seeds if case.strategy is not None else None,
+        used=_used(case, bench),
+        result=result,
+        parent_result=None if against is None else against[1],
+        classes=bench.data.classes,
+        surroundings=bench.surroundings,
+    )
+
+
+def _used(case: Case, bench: Bench) -> dict[str, Split]:
+    """The images that a case learned from, by use; the evaluation must share none of them."""
+    used = {}
+    if case.strategy is not None:
+        used["scoring"] = scoring_sample(bench.data.train, case.strategy, case.seed)
+    if case.recipe is not None or case.model.recipe is not None:
+        used["training"] = bench.data.train
+    return used

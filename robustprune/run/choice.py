@@ -1,0 +1,154 @@
+"""Which blocks a strategy takes out, and by which scores."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from robustprune.criteria import Criterion, ScoringContext
+from robustprune.data import Split
+from robustprune.models import Block, find_blocks, save_weights, weights_hash
+from robustprune.prune import choose, eligible, remove
+from robustprune.run.measurement import ASIDE, Measurement, Tick
+from robustprune.run.network import Network
+from robustprune.run.training import train
+
+if TYPE_CHECKING:
+    from robustprune.suite.cases import Strategy
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Criterion -> block -> score; higher = keep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The blocks that go, in the order of the network, the first scores, and the hash of what is left untrained.
+
+    `file` holds these weights where they are no longer the parent's, because the strategy fine-tunes in between.
+    """
+
+    removed: tuple[str, ...]
+    scores: Scores
+    weights: str
+    file: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Measurement[Scores]):
+    """Scores of the blocks of one network, shared by all strategies that look at it with the same eyes."""
+
+    kind: ClassVar[str] = "scores"
+    network: list[Any]
+    """What the network is (`Network.content_key`)."""
+    criterion: Criterion
+    sample: Split
+    seed: int
+    protect_first: bool
+    device: str
+    net: nn.Module = field(metadata=ASIDE)
+
+    def make(self, place: Path, tick: Tick) -> Scores:
+        """Score."""
+        place_of = torch.device(self.device)
+        x, y = self.sample.x.to(place_of), self.sample.y.to(place_of)
+        blocks = eligible(find_blocks(self.net, x[:1]), protect_first=self.protect_first)
+        ctx = ScoringContext(model=self.net, blocks=blocks, x=x, y=y, seed=self.seed)
+        return score(self.criterion, ctx)
+
+    def write(self, value: Scores) -> Mapping[str, Any]:
+        """As they are."""
+        return {"scores": value}
+
+    def read(self, record: Mapping[str, Any], place: Path) -> Scores:
+        """As they are."""
+        scores: Scores = record["scores"]
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Measurement[Choice]):
+    """What a strategy does to a network, before the last fine-tuning."""
+
+    kind: ClassVar[str] = "chosen"
+    start: Network
+    strategy: Strategy | None
+    seed: int
+    data: Split
+    device: str
+    score: Callable[[Scored], Scores] = field(metadata=ASIDE)
+    """Finds scores, or makes them."""
+
+    def make(self, place: Path, tick: Tick) -> Choice:
+        """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is."""
+        net, gone, first = copy.deepcopy(self.start.model), list[str](), dict[str, Mapping[str, float]]()
+        strategy = self.strategy
+        total = 0 if strategy is None else _count(strategy, find_blocks(net, self.start.example))
+        while strategy is not None and len(gone) < total:
+            tick(f"score by {strategy.criterion.name}", len(gone), total)
+            scores = self.score(self._scored(net, gone, strategy))
+            names = choose(
+                scores[strategy.criterion.name],
+                find_blocks(net, self.start.example),
+                min(strategy.step or total, total - len(gone)),
+                keep_per_stage=strategy.keep_per_stage,
+                protect_first=strategy.protect_first,
+            )
+            net, gone, first = remove(net, names, self.start.example), gone + names, first or dict(scores)
+            if len(gone) < total:
+                say = partial(tick, "fine-tune between removals")
+                train(net, strategy.between, self.seed, self.data, say, teacher=self.start.model)
+        order = [block.name for block in find_blocks(self.start.model, self.start.example) if block.name in gone]
+        file = place.with_suffix(".safetensors") if strategy is not None and strategy.step is not None else None
+        if file is not None:
+            save_weights(net, file)
+        return Choice(removed=tuple(order), scores=first, weights=weights_hash(net), file=file)
+
+    def write(self, value: Choice) -> Mapping[str, Any]:
+        """All but the place of the file."""
+        record = {"removed": list(value.removed), "scores": value.scores, "weights": value.weights}
+        return {**record, "trained": value.file is not None}
+
+    def read(self, record: Mapping[str, Any], place: Path) -> Choice:
+        """With the place of the file."""
+        return Choice(
+            removed=tuple(record["removed"]),
+            scores=record["scores"],
+            weights=record["weights"],
+            file=place.with_suffix(".safetensors") if record["trained"] else None,
+        )
+
+    def _scored(self, net: nn.Module, gone: list[str], strategy: Strategy) -> Scored:
+        return Scored(
+            network=[self.start.structure, gone, weights_hash(net)],
+            criterion=strategy.criterion,
+            sample=scoring_sample(self.data, strategy, self.seed),
+            seed=self.seed,
+            protect_first=strategy.protect_first,
+            device=self.device,
+            net=net,
+        )
+
+
+def score(criterion: Criterion, ctx: ScoringContext) -> Scores:
+    """Scores of one criterion, those of its voters beside it where it is a consensus."""
+    voters = criterion.votes(ctx) if hasattr(criterion, "votes") else {}
+    return {criterion.name: criterion(ctx), **voters}
+
+
+def scoring_sample(train_data: Split, strategy: Strategy, seed: int) -> Split:
+    """The class-balanced training images that a strategy looks at."""
+    return train_data.balanced(min(strategy.samples, len(train_data)), seed=seed)
+
+
+def _count(strategy: Strategy, blocks: list[Block]) -> int:
+    """Blocks to remove: as stated, or the stated share of those that may go."""
+    if isinstance(strategy.remove, int):
+        return strategy.remove
+    return max(1, round(strategy.remove * len(eligible(blocks, protect_first=strategy.protect_first))))

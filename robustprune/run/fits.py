@@ -1,0 +1,30 @@
+"""Does this network fit these data? One rule, for suites and reviews."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustprune.errors import InputError
+from robustprune.models import evaluating
+
+
+def check_fits(net: nn.Module, example: Tensor, classes: int, who: str) -> None:
+    """Run one image, `example` (1, C, H, W), through a network, which `who` names in the messages.
+
+    Raises InputError where it fails, or gives something else than one row with a logit for every class. More logits
+    than classes are accepted: the data may hold only some of what the network knows.
+    """
+    try:
+        with evaluating(net), torch.no_grad():
+            logits = net(example)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{who} does not run on images of shape {tuple(example.shape)}: {type(error).__name__}: {reason}"
+        ) from error
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < classes:
+        raise InputError(f"{who} gives {shape} for one image, the data have {classes} classes; expected (1, {classes})")

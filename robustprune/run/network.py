@@ -1,0 +1,55 @@
+"""A network under test: what it is, and where it is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from robustprune.models import load_weights
+from robustprune.prune import remove
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network, named by its content; `model` is built from disk the first time it is asked for.
+
+    `structure` names what the parent's factory built (classes, attributes, sources; run/keys.py), `weights` is the hash
+    of all parameters and buffers, `removed` the blocks that are gone. It can be sent to another process: what was
+    built stays behind.
+    """
+
+    structure: str
+    weights: str
+    removed: tuple[str, ...] = ()
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    similarity: Mapping[str, float] = field(default_factory=dict)
+    factory: Callable[[], nn.Module]
+    file: Path
+    example: Tensor
+    """One input, on the device where the network is wanted."""
+
+    @property
+    def content_key(self) -> list[Any]:
+        """What measurements of this network are keyed by."""
+        return [*self.shape, self.weights]
+
+    @property
+    def shape(self) -> list[Any]:
+        """What its cost is keyed by: all but the values of its weights."""
+        return [self.structure, list(self.removed)]
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network, on its device, in eval mode."""
+        net = self.factory()
+        net = remove(net, self.removed, self.example) if self.removed else net
+        return load_weights(net, self.file).to(self.example.device).eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the built network behind."""
+        return {name: value for name, value in self.__dict__.items() if name != "model"}

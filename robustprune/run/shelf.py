@@ -1,0 +1,101 @@
+"""Where things lie on disk, and what the verbs of the command line do with them.
+
+`results/<suite>/` holds what was approved and is committed. `.robustprune/` beside it holds the store of finished
+measurements and the latest results of every suite; it is local and only saves work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from robustprune import results
+from robustprune.errors import InputError
+from robustprune.files import write_whole
+from robustprune.report.written import tables
+from robustprune.results.records import CaseResult
+from robustprune.run.store import Store
+from robustprune.suite.cases import Suite
+
+BASELINE = "cases.json.gz"
+
+
+TABLE = "table.md"
+
+
+QUICK = " (quick)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelf:
+    """The folders of one suite."""
+
+    approved: Path
+    latest: Path
+    store: Store
+
+
+def shelf(suite: Suite, folder: Path | None = None) -> Shelf:
+    """Choose the folders: those given, else `results/` beside the `suites/` folder that the suite file is in."""
+    home = suite.file.parent if suite.file else Path.cwd()
+    home = home.parent if home.name == "suites" else home
+    folder = folder or home / "results"
+    local = folder.parent / ".robustprune"
+    latest = local / "latest" / (suite.name + QUICK * suite.quick)
+    return Shelf(approved=folder / suite.name, latest=latest, store=Store(folder=local / "store"))
+
+
+def measure_suite(
+    suite: Suite, place: Shelf, *, device: str = "cpu", workers: int | None = None, force: bool = False
+) -> list[CaseResult]:
+    """Run what is missing, showing progress on stderr, and keep the results as the latest.
+
+    Where something is missing the suite is inspected first: what cannot work stops before anything is trained.
+    """
+    from robustprune.run.inspection import inspected
+    from robustprune.run.progress import Display
+    from robustprune.run.suite import run_suite
+
+    store = replace(place.store, since=time.time()) if force else place.store
+    with Display(suite.name, len(suite.cases)) as display:
+        look = partial(inspected, suite, device)
+        cases = run_suite(suite, store, display, device=device, workers=workers, first=look)
+    results.save(cases, place.latest / BASELINE)
+    return cases
+
+
+def write_tables(cases: Sequence[CaseResult], folder: Path) -> list[Path]:
+    """Write the comparison table as Markdown and CSV."""
+    files = {folder / TABLE: "md", folder / "table.csv": "csv"}
+    for (file, _), text in zip(files.items(), tables(cases, files.values()), strict=True):
+        write_whole(file, text.encode())
+    return list(files)
+
+
+def latest(place: Shelf, suite: Suite) -> list[CaseResult]:
+    """Read the latest results of a suite, else the approved ones."""
+    for folder in (place.latest, place.approved):
+        if (folder / BASELINE).is_file():
+            return results.load(folder / BASELINE)
+    raise InputError(f"{suite.name}: no results yet; `robustprune run {suite.file or suite.name}` makes them")
+
+
+def load_set(path: Path) -> list[CaseResult]:
+    """Read results from a file, or from the folder that holds it."""
+    return results.load(path / BASELINE if path.is_dir() else path)
+
+
+def approve(suite: Suite, place: Shelf) -> list[Path]:
+    """Make the latest results the ones that `pytest suites/` compares with. They must be whole."""
+    cases = results.load(place.latest / BASELINE)
+    missing = sorted({case.id for case in suite.cases} - {case.case for case in cases})
+    if missing:
+        raise InputError(
+            f"{suite.name}: the latest results lack {len(missing)} cases, first {missing[0]}; run it whole"
+        )
+    place.approved.mkdir(parents=True, exist_ok=True)
+    results.save(cases, place.approved / BASELINE)
+    return [place.approved / BASELINE, *write_tables(cases, place.approved)]

@@ -1,0 +1,116 @@
+"""Running cases: what is found is found, what is missing is measured by an executor, and costs at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from robustprune.results.records import CaseResult
+from robustprune.run.bench import Bench, Listener, open_bench
+from robustprune.run.case import Finished, Measured, measure_case, price, result_of
+from robustprune.run.executors import Executor, choose
+from robustprune.run.measurement import Tick
+from robustprune.run.store import NotMeasured, Store
+from robustprune.suite.cases import Case, Suite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One case to measure, with what was measured of its parent."""
+
+    case: Case
+    parent: Measured | None
+
+    @property
+    def id(self) -> str:
+        """The name of the case."""
+        return self.case.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseWork:
+    """The work on the cases of one suite. It travels as it is; each process opens a bench of its own."""
+
+    suite: Suite
+    store: Store
+    device: str
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Data and device, opened when they are first needed."""
+        return open_bench(self.suite, self.store, self.device)
+
+    def __call__(self, job: Job, tick: Tick) -> Measured:
+        """Measure one case."""
+        return measure_case(job.case, job.parent, self.bench.telling(tick))
+
+    def found(self, job: Job) -> Measured | None:
+        """The case where all of it is in the store, else None."""
+        try:
+            return measure_case(job.case, job.parent, self.bench.finding())
+        except NotMeasured:
+            return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the bench behind."""
+        return {name: value for name, value in self.__dict__.items() if name != "bench"}
+
+
+def run_suite(
+    suite: Suite,
+    store: Store,
+    listener: Listener,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    first: Callable[[], object] = lambda: None,
+) -> list[CaseResult]:
+    """Measure what is missing of a suite and return every case, parents first.
+
+    Finished measurements are found in `store`, so a second run measures nothing. `first`: see `measure_cases`.
+    """
+    work = CaseWork(suite=suite, store=store, device=device)
+    finished = measure_cases(suite.cases, work, choose(work.bench.device.type, workers), listener, first=first)
+    return [one.result for one in finished]
+
+
+def measure_cases(
+    cases: Sequence[Case],
+    work: CaseWork,
+    executor: Executor,
+    listener: Listener,
+    known: Sequence[Measured] = (),
+    first: Callable[[], object] = lambda: None,
+) -> list[Finished]:
+    """Measure cases, parents before those that are compared with them, then what each costs.
+
+    `known` are cases that were measured before, such as the parent of those to measure. `first` is called before the
+    first measurement, if one is made at all.
+    """
+    done, begun = {measured.case.id: measured for measured in known}, False
+    for generation in _generations(cases):
+        jobs = [Job(case=case, parent=done[case.parent_case.id] if case.parent_case else None) for case in generation]
+        found = {job.id: measured for job in jobs if (measured := work.found(job)) is not None}
+        missing = [job for job in jobs if job.id not in found]
+        if missing and not begun:
+            first()
+            begun = True
+        made = executor.each(work, missing, listener)
+        done |= found | {measured.case.id: measured for measured in made}
+    return list(_priced([done[case.id] for case in cases], work.bench, listener))
+
+
+def _generations(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Parents, then the others."""
+    yield [case for case in cases if case.parent_case is None]
+    yield [case for case in cases if case.parent_case is not None]
+
+
+def _priced(measured: Sequence[Measured], bench: Bench, listener: Listener) -> Iterator[Finished]:
+    """Costs are measured by this process alone, when nothing else runs."""
+    for one in measured:
+        here = bench.telling(partial(listener.stage, one.case.id))
+        yield Finished(measured=one, result=result_of(one, price(one, here), here))
+        listener.finished(one.case.id)

@@ -1,0 +1,82 @@
+"""From a measured case of a suite to files that ship: the network, its model card section, its evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from robustprune.errors import InputError
+from robustprune.files import write_whole
+from robustprune.models import file_hash
+from robustprune.review.parity import Parity
+from robustprune.run.bench import Bench
+from robustprune.run.case import Finished, Measured
+from robustprune.run.network import Network
+from robustprune.run.shelf import latest, shelf
+from robustprune.run.suite import CaseWork, Job
+from robustprune.ship.card import model_card
+from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
+from robustprune.suite.cases import Case, Suite
+from robustprune.suite.files import open_suite
+
+CARD = "MODEL_CARD_SECTION.md"
+
+
+def export_case(
+    suite: str, name: str, form: str, output: Path, results: Path | None = None, device: str = "cpu"
+) -> list[str]:
+    """Write a measured case as `form` below `output`, with its card; returns what was written."""
+    opened = open_suite(suite)
+    place = shelf(opened, results)
+    case = find_case(opened, name)
+    written = {one.case: one for one in latest(place, opened)}
+    if case.id not in written:
+        raise InputError(
+            f"{case.id}: not among the latest results; `robustprune run {suite} -k {case.id!r}` measures it"
+        )
+    work = CaseWork(suite=opened, store=place.store, device=device)
+    measured = _found(case, work)
+    if measured is None:
+        raise InputError(f"{case.id}: its network is not in the store; `robustprune run {suite}` makes it again")
+    result = written[case.id]
+    parent = written[case.parent_case.id] if case.parent_case else result
+    finished = Finished(measured=measured, result=result)
+    origin = measured.parent.network if measured.parent is not None else measured.network
+    path, found = write_network(finished, origin, form, output, work.bench)
+    lines = [f"`{path.name}`, sha256 {file_hash(path)}"] + ([str(found)] if found else [])
+    write_whole(output / CARD, model_card(result, parent, lines).encode())
+    return [f"Written: {path}", *([str(found)] if found else []), f"Written: {output / CARD}"]
+
+
+def _found(case: Case, work: CaseWork) -> Measured | None:
+    """A case with its parent, where both are in the store."""
+    parent = None
+    if case.parent_case is not None:
+        parent = work.found(Job(case=case.parent_case, parent=None))
+        if parent is None:
+            return None
+    return work.found(Job(case=case, parent=parent))
+
+
+def find_case(suite: Suite, name: str) -> Case:
+    """The case of that name, or the only one that has `name` in its name."""
+    exact = [case for case in suite.cases if case.id == name]
+    found = exact or [case for case in suite.cases if name in case.id]
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join(case.id for case in (found or suite.cases)[:5])
+    raise InputError(f"case {name!r}: {len(found)} cases of {suite.name} have it in their names ({some}, ...)")
+
+
+def write_network(
+    finished: Finished, parent: Network, form: str, folder: Path, bench: Bench
+) -> tuple[Path, Parity | None]:
+    """Write the network of a case. InputError for a finished artefact as safetensors: it is one."""
+    case, network = finished.measured.case, finished.network
+    path = folder / f"{case.id.replace('/', '-').replace(' ', '-').replace(',', '')}.{form}"
+    if form == "onnx":
+        return path, export_onnx(network.model, path, bench.sample.x)
+    if case.parent is not None:
+        raise InputError(f"{case.id}: a finished artefact has its file already; expected a case that was pruned here")
+    origin = Origin(parent=case.model.name, factory=factory_text(case.model.build), weights=parent.weights)
+    export_safetensors(network.model, finished.result, origin, path, tuple(bench.example.shape[1:]))
+    return path, None

@@ -1,0 +1,203 @@
+"""A suite is plain frozen data: which models, pruned how, attacked with what, judged by which policy.
+
+Passing an object is enough to use one's own model, data, criterion, recipe or attack; nothing has to be registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from robustprune.errors import InputError
+from robustprune.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from robustprune.attacks import Attack
+    from robustprune.criteria import Criterion
+    from robustprune.data import Data
+    from robustprune.finetune import Recipe
+
+
+PARENT = "parent"
+
+
+CONTROL = "dense, fine-tuned"
+
+
+ARTEFACT = "finished artefact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network: how to build it, and where its weights come from.
+
+    `weights` is a file (safetensors, or a state dict without code), looked for beside the suite file and then in the
+    data folder; None means the model is trained from scratch with `recipe` and `seed`. `sha256` refuses another file.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    weights: str | Path | None = None
+    sha256: str | None = None
+    recipe: Recipe | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.weights is None) == (self.recipe is None):
+            raise InputError(f"model {self.name!r}: give either weights or a recipe to train it with")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """Which blocks go: a criterion, how many, and whether it looks again after every removal.
+
+    `remove` is a number of blocks, or a share (0..1) of those that may go. `step` None is one-shot; a number removes
+    that many at a time and scores what is left again, fine-tuned by `between` where that is given. `samples` training
+    images, class-balanced, are used for scoring.
+    """
+
+    criterion: Criterion
+    remove: int | float
+    step: int | None = None
+    between: Recipe | None = None
+    keep_per_stage: int = 1
+    protect_first: bool = True
+    samples: int = 256
+
+    def __post_init__(self) -> None:
+        share = isinstance(self.remove, float)
+        if (share and not 0 < self.remove < 1) or (not share and self.remove < 1):
+            raise InputError(
+                f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1"
+            )
+        if self.step is not None and self.step < 1:
+            raise InputError(f"step={self.step!r}: expected None (one-shot) or at least 1 block at a time")
+
+    @property
+    def name(self) -> str:
+        """The criterion's name, with what differs from the usual one-shot removal."""
+        return self.criterion.name + (f" (iterative, {self.step})" if self.step else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One thing to measure. Without strategy and recipe it is the parent itself; with a recipe alone the dense control.
+
+    With `parent` set it is a finished artefact: `model` is attacked exactly as it is and compared with `parent`.
+    """
+
+    model: Model
+    strategy: Strategy | None = None
+    recipe: Recipe | None = None
+    seed: int = 0
+    parent: Model | None = None
+
+    @property
+    def kind(self) -> str:
+        """The strategy's name, or what kind of unpruned case this is."""
+        if self.strategy is not None:
+            return self.strategy.name
+        if self.parent is not None:
+            return ARTEFACT
+        return CONTROL if self.recipe is not None else PARENT
+
+    @property
+    def id(self) -> str:
+        """A name that is unique in its suite.
+
+        >>> from robustprune.suite.cases import Case, Model
+        >>> Case(model=Model(name="net", build=object, weights="net.safetensors")).id
+        'net/parent'
+        """
+        parts = [self.model.name, self.kind]
+        if self.strategy is not None:
+            parts[1] += f"-{self.strategy.remove:g}"
+        if self.recipe is not None:
+            parts += [self.recipe.name]
+        if self.strategy is not None or self.recipe is not None:
+            parts += [f"seed{self.seed}"]
+        return "/".join(parts)
+
+    @property
+    def parent_case(self) -> Case | None:
+        """The unpruned case that this one is compared with; None where it is one itself."""
+        if self.kind == PARENT:
+            return None
+        return Case(model=self.parent or self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A named set of cases on one data set, under the same attacks, judged by one policy.
+
+    `samples` test images (class-balanced; None: all) are attacked. `minutes` states what a cold run costs on two
+    cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each
+    number; `attack_batch` samples are attacked at a time (more of them serve a small network better). Latency is taken
+    for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all).
+    """
+
+    name: str
+    data: Callable[[], Data]
+    cases: Sequence[Case]
+    attacks: Sequence[Attack]
+    policy: Policy = field(default_factory=Policy)
+    samples: int | None = None
+    minutes: float = 10.0
+    tier: Literal["quick", "standard", "full"] = "quick"
+    attack_batch: int = 128
+    batches: tuple[int, ...] = (1, 128)
+    timing_seconds: float = 1.0
+    timing_threads: int | None = None
+    file: Path | None = None
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse two cases of one name, no attack, and pruned cases whose parent is not measured: it is added."""
+        if not self.attacks:
+            raise InputError(f"suite {self.name!r}: no attacks; expected at least one, such as PGD(eps=8/255)")
+        cases = list(self.cases)
+        for case in self.cases:
+            parent = case.parent_case
+            if parent is not None and parent not in cases:
+                cases.insert(0, parent)
+        names = [case.id for case in cases]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(
+                f"suite {self.name!r}: two cases are named {twice[0]!r}; give models or recipes other names"
+            )
+        object.__setattr__(self, "cases", tuple(cases))
+
+    def quickly(self) -> Suite:
+        """The same suite at a glance: one seed, at most 64 samples, short timings. Too small for any claim."""
+        seeds = sorted({case.seed for case in self.cases})
+        cases = tuple(case for case in self.cases if case.seed == seeds[0])
+        samples = min(64, self.samples or 64)
+        return replace(self, cases=cases, samples=samples, timing_seconds=0.1, quick=True)
+
+    def only(self, cases: Iterable[Case]) -> Suite:
+        """The same suite with some of its cases; parents are kept, since the others are compared with them."""
+        chosen = list(cases)
+        return replace(self, cases=[c for c in self.cases if c in chosen])
+
+
+def grid(
+    *,
+    model: Model | Iterable[Model],
+    strategy: Iterable[Strategy] = (),
+    recipe: Recipe | None = None,
+    seed: Iterable[int] = (0,),
+) -> tuple[Case, ...]:
+    """Every model with every strategy and seed, its parent, and (with a recipe) the dense net fine-tuned as long."""
+    seeds, strategies = tuple(seed), tuple(strategy)
+    cases: list[Case] = []
+    for one in [model] if isinstance(model, Model) else model:
+        cases += [Case(model=one)]
+        if recipe is not None:
+            cases += [Case(model=one, recipe=recipe, seed=s) for s in seeds]
+        cases += [Case(model=one, strategy=way, recipe=recipe, seed=s) for way in strategies for s in seeds]
+    return tuple(cases)

@@ -1,0 +1,122 @@
+"""One list of costs: an entry of it, and nothing else, makes a cost appear wherever costs are shown."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields, replace
+
+import made_up
+import pandas as pd
+import pytest
+
+from robustprune.policy.policy import Policy, judge
+from robustprune.report.formats import display, to_csv, to_markdown
+from robustprune.report.table import comparison
+from robustprune.results import costs
+from robustprune.results.costs import Cost, CostMeasure, changes, measures
+from robustprune.review.anatomy import Changes
+from robustprune.review.record import Facts, Review, to_json
+from robustprune.review.summary import to_markdown as summary
+from robustprune.ship.card import model_card
+
+UNCHANGED = Changes(
+    gone=(), added=(), altered=(), counts={}, blocks=(9, 9), same_weights=0, shared_weights=0, wrapper=""
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metered(Cost):
+    joules: float | None
+
+
+ENERGY = CostMeasure(
+    name="energy",
+    title="energy of one forward pass, J",
+    unit="J",
+    column="joules",
+    value=lambda cost: cost.joules,
+    beside="joules_saved",
+    number="{:.1f}",
+    amount="{:.1f} J",
+    cell="{:.1f} J".format,
+)
+
+
+def network(joules: float | None, kept: int = 9, **more):
+    known = made_up.cost(kept)
+    cost = Metered(**{field.name: getattr(known, field.name) for field in fields(known)}, joules=joules)
+    return made_up.case([True] * 8, [made_up.outcome("PGD-20", "r" * 8)], cost=cost, **more)
+
+
+PARENT = network(8.0)
+PRUNED = network(6.0, kept=5, case="net/cka", strategy="cka", parent="net/parent", removed=["layer1.1"])
+
+
+def reviewed(candidate, parent):
+    side = {"name": "net", "spec": "net", "weights": None, "sha256": None}
+    facts = Facts(candidate=side, parent=side, data={"name": "d", "source": "s"}, tier="quick", command="c", made="")
+    verdict = judge(candidate, parent)
+    return Review(candidate=candidate, parent=parent, policy=Policy(), verdict=verdict, changes=UNCHANGED, facts=facts)
+
+
+def row_of(markdown: str, name: str) -> list[str]:
+    (line,) = [line for line in markdown.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_cost_is_one_entry(monkeypatch):
+    """Table, CSV, review, verdict.json and model card show it without being told."""
+    monkeypatch.setattr(costs, "COSTS", (*costs.COSTS, ENERGY))
+    frame = comparison([PARENT, PRUNED])
+    assert display(frame)["energy"].tolist() == ["8.0 J", "6.0 J (-25.00 %)"]
+    assert "6.0 J (-25.00 %)" in to_markdown(frame)
+    read = pd.read_csv(io.StringIO(to_csv(frame)))
+    assert (read["joules"].tolist(), read["joules_saved"][1]) == ([8.0, 6.0], 0.25)
+    review = reviewed(PRUNED, PARENT)
+    assert row_of(summary(review), "energy") == ["energy", "8.0 J", "6.0 J", "x 0.750 (-25.00 %)"]
+    said = {"measure": "energy", "unit": "J", "before": 8.0, "now": 6.0, "ratio": 0.75}
+    assert said in to_json(review)["costs"]
+    assert row_of(model_card(PRUNED, PARENT), ENERGY.title) == [ENERGY.title, "6.0", "8.0", "-25.0 %"]
+
+
+def test_a_cost_that_was_not_measured_is_left_out_or_a_gap(monkeypatch):
+    monkeypatch.setattr(costs, "COSTS", (*costs.COSTS, ENERGY))
+    unmetered = replace(PARENT, cost=replace(PARENT.cost, joules=None))
+    assert [change.measure.name for change in changes(PRUNED.cost, PARENT.cost)][-3:] == [
+        "energy",
+        "latency, batch 1",
+        "latency, batch 128",
+    ]
+    assert "energy" not in [change.measure.name for change in changes(PRUNED.cost, unmetered.cost)]
+    assert display(comparison([unmetered, PRUNED]))["energy"].tolist() == ["-", "6.0 J"]
+    lost = replace(PRUNED, cost=replace(PRUNED.cost, joules=None))
+    assert display(comparison([PARENT, lost]))["energy"].tolist() == ["8.0 J", "-"]
+
+
+def test_the_ratio_of_what_is_timed_is_that_of_runs_in_turn():
+    slow = replace(PRUNED.cost, latency_ms={"1": (1.0, 9.0, 99.0)}, latency_ratio={"1": 0.8})
+    found = {change.measure.name: change for change in changes(slow, PARENT.cost)}
+    timed = found["latency, batch 1"]
+    assert (timed.before, timed.now, timed.ratio) == (pytest.approx(4.0), 9.0, 0.8)
+    assert found["MACs"].ratio == pytest.approx(PRUNED.cost.macs / PARENT.cost.macs)
+    assert "latency, batch 128" not in found
+
+
+def test_every_field_of_a_cost_is_in_the_list_or_says_how_it_was_measured():
+    """A field that no entry reads would be a cost that nobody sees."""
+    told = {"memory_method", "threads", "device"}
+    base = made_up.cost()
+    changed = {
+        "latency_ms": {"1": (2.0, 3.0, 4.0), "128": (2.0, 3.0, 4.0)},
+        "latency_ratio": {"1": 9.0, "128": 9.0},
+    }
+    for name in {field.name for field in fields(Cost)} - told:
+        other = replace(base, **{name: changed.get(name, 7)})
+        read = [[(one.value(cost), one.over(cost, base)) for one in measures([base])] for cost in (base, other)]
+        assert read[0] != read[1], name
+
+
+def test_names_and_columns_are_told_apart():
+    found = measures([made_up.cost()])
+    for names in ([one.name for one in found], [one.title for one in found], [one.column for one in found]):
+        assert len(set(names)) == len(names) == 6

@@ -1,0 +1,202 @@
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from suite_files import write_tiny
+
+from robustprune.attacks import FGSM, PGD, Transfer
+from robustprune.errors import InputError
+from robustprune.models import weights_hash
+from robustprune.policy import judge
+from robustprune.results.records import save, to_record
+from robustprune.run.attacked import chains
+from robustprune.run.bench import open_bench
+from robustprune.run.case import attack_on
+from robustprune.run.networks import case_network, parent_network
+from robustprune.run.shelf import BASELINE, Shelf, approve
+from robustprune.run.store import Store
+from robustprune.run.suite import CaseWork, Job, run_suite
+from robustprune.suite.cases import Model, Strategy
+from robustprune.suite.files import load_suite
+
+
+class Silent:
+    def __init__(self):
+        self.stages, self.done = [], []
+
+    def stage(self, case, stage, done, total):
+        self.stages.append((case, stage))
+
+    def finished(self, case):
+        self.done.append(case)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The tiny suite, run once in this process."""
+    folder = tmp_path_factory.mktemp("tiny")
+    suite = load_suite(write_tiny(folder))
+    store = Store(folder=folder / "store")
+    return suite, store, run_suite(suite, store, Silent(), workers=1)
+
+
+def outcome_text(results):
+    return {case.case: ([o.status for o in case.outcomes], case.clean, case.removed) for case in results}
+
+
+def test_every_case_is_measured_and_paired_with_its_parent(finished):
+    suite, _, results = finished
+    assert [case.case for case in results] == [case.id for case in suite.cases]
+    assert len({case.sample_hash for case in results}) == 1
+    parent = results[0]
+    assert parent.strategy == "parent"
+    assert all(case.parent == parent.case for case in results[1:])
+    for case in results:
+        assert len(case.clean) == len(case.labels) == 40
+        assert case.cost.macs == parent.cost.macs - len(case.removed) * (parent.cost.macs - results[-1].cost.macs)
+
+
+def test_a_second_run_measures_nothing(finished, monkeypatch):
+    suite, store, results = finished
+    readonly = replace(store, readonly=True)
+    again = run_suite(suite, readonly, Silent(), workers=2)
+    assert [to_record(case) for case in again] == [to_record(case) for case in results]
+
+
+def test_the_number_of_workers_changes_no_outcome(finished, tmp_path):
+    suite, _, results = finished
+    some = suite.only(suite.cases[:3])
+    listener = Silent()
+    other = run_suite(some, Store(folder=tmp_path), listener, workers=2)
+    assert outcome_text(other) == {k: v for k, v in outcome_text(results).items() if k in {c.id for c in some.cases}}
+    assert {case for case, _ in listener.stages} == {case.id for case in some.cases}
+
+
+def test_a_changed_setting_is_measured_anew(finished):
+    suite, store, _ = finished
+    parent = Job(case=suite.cases[0], parent=None)
+    assert CaseWork(suite=suite, store=store, device="cpu").found(parent) is not None
+    assert CaseWork(suite=replace(suite, samples=20), store=store, device="cpu").found(parent) is None
+
+
+def test_the_suite_that_is_given_is_measured_and_not_the_file_it_came_from(finished, tmp_path):
+    suite, _, _ = finished
+    changed = replace(suite.only(suite.cases[:2]), samples=24, attacks=(FGSM(eps=0.03), PGD(eps=0.03, steps=2)))
+    results = run_suite(changed, Store(folder=tmp_path), Silent(), workers=2)
+    assert [len(case.clean) for case in results] == [24, 24]
+    assert {outcome.eps for case in results for outcome in case.outcomes} == {0.03}
+
+
+def test_the_stored_network_is_really_smaller_and_comes_back_the_same(finished):
+    suite, store, results = finished
+    bench = open_bench(suite, replace(store, readonly=True), "cpu")
+    case = next(case for case in suite.cases if case.kind == "cka")
+    parent = parent_network(case.model, bench)
+    network = case_network(case, parent, bench)
+    assert len(network.removed) == 2
+    assert sum(p.numel() for p in network.model.parameters()) < sum(p.numel() for p in parent.model.parameters())
+    x = bench.data.test.balanced(40, seed=0)
+    with torch.no_grad():
+        right = (network.model(x.x).argmax(1) == x.y).tolist()
+    assert right == next(r.clean for r in results if r.case == case.id)
+
+
+def test_a_network_travels_without_what_was_built(finished):
+    suite, store, _ = finished
+    network = parent_network(suite.cases[0].model, open_bench(suite, store, "cpu"))
+    hashed = weights_hash(network.model)
+    sent = pickle.loads(pickle.dumps(network))
+    assert "model" not in vars(sent)
+    assert weights_hash(sent.model) == hashed == network.weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Last:
+    """Removes the last blocks first; another name, another object, the same choice."""
+
+    name: str
+
+    def __call__(self, ctx):
+        return {block.name: -float(place) for place, block in enumerate(ctx.blocks)}
+
+
+@pytest.fixture
+def pruned(finished, tmp_path):
+    """What makes a network of the tiny suite with another strategy, in a store of its own."""
+    suite, _, _ = finished
+    bench, case = open_bench(suite, Store(folder=tmp_path), "cpu"), next(case for case in suite.cases if case.strategy)
+    start = parent_network(case.model, bench)
+    return lambda **strategy: case_network(replace(case, strategy=Strategy(**strategy)), start, bench)
+
+
+def test_strategies_that_chose_the_same_blocks_share_one_network(pruned, tmp_path):
+    one, same = (pruned(criterion=Last(name=name), remove=2) for name in "ab")
+    other = pruned(criterion=Last(name="a"), remove=1)
+    assert one.content_key == same.content_key != other.content_key
+    assert one.scores != same.scores
+    assert len(list((tmp_path / "fine-tuned").glob("*.safetensors"))) == 2
+
+
+def test_blocks_that_go_one_at_a_time_are_fine_tuned_in_between(pruned, finished):
+    between = replace(next(case.recipe for case in finished[0].cases if case.recipe), name="between")
+    slow = pruned(criterion=Last(name="last"), remove=2, step=1, between=between)
+    fast = pruned(criterion=Last(name="last"), remove=2)
+    assert slow.removed == fast.removed
+    assert len(slow.removed) == 2
+    assert slow.weights != fast.weights
+    again = pruned(criterion=Last(name="last"), remove=2, step=1, between=between)
+    assert weights_hash(again.model) == slow.weights
+
+
+def test_nothing_is_transferred_onto_the_network_that_it_comes_from(finished, tmp_path):
+    suite, _, _ = finished
+    some = replace(suite.only(suite.cases[:2]), attacks=(PGD(eps=0.05, steps=2), Transfer(eps=0.05, steps=2)))
+    parent, child = run_suite(some, Store(folder=tmp_path), Silent(), workers=1)
+    assert [outcome.attack for outcome in parent.outcomes] == ["PGD-2"]
+    assert [outcome.attack for outcome in child.outcomes] == ["PGD-2", "transfer PGD-2"]
+    assert not any("transfer" in reason for reason in judge(child, parent).reasons)
+
+
+def test_the_parent_decides_on_the_key_only_where_something_is_transferred(finished):
+    suite, store, _ = finished
+    work = CaseWork(suite=suite, store=store, device="cpu")
+    parent = work.found(Job(case=suite.cases[0], parent=None))
+    other = replace(parent, network=replace(parent.network, weights="other"))
+    network = work.found(Job(case=suite.cases[1], parent=parent)).network
+    keys = [
+        [attack_on(network, one, (attack,), work.bench).key for one in (parent, other)]
+        for attack in (PGD(eps=0.1), Transfer(eps=0.1))
+    ]
+    assert keys[0][0] == keys[0][1]
+    assert keys[1][0] != keys[1][1]
+
+
+def test_attacks_are_grouped_by_threat_model(finished):
+    suite, _, _ = finished
+    assert [len(chain) for chain in chains(suite.attacks)] == [2]
+    further = [*suite.attacks, replace(suite.attacks[0], eps=0.1)]
+    assert [len(chain) for chain in chains(further)] == [2, 1]
+
+
+def test_weights_with_another_hash_are_refused(finished, tmp_path: Path):
+    suite, store, _ = finished
+    bench = open_bench(suite, store, "cpu")
+    file = next((store.folder / "trained").glob("*.safetensors"))
+    wrong = Model(name="net", build=suite.cases[0].model.build, weights=file, sha256="0" * 64)
+    with pytest.raises(InputError, match="sha256"):
+        parent_network(wrong, bench)
+
+
+def test_the_table_and_the_baseline_are_made_from_results(finished, tmp_path):
+    suite, _, results = finished
+    place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
+    save(results[:2], place.latest / BASELINE)
+    with pytest.raises(InputError, match="lack 5 cases"):
+        approve(suite, place)
+    assert not place.approved.exists()
+    save(results, place.latest / BASELINE)
+    files = approve(suite, place)
+    assert {file.name for file in files} == {"cases.json.gz", "table.md", "table.csv"}
+    assert all(file.stat().st_size > 0 for file in files)
