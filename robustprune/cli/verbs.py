@@ -25,7 +25,7 @@ class Verbs(click.Group):
     """Turns wrong use into one line on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb. Importing torch makes a million objects that stay: looking for garbage among them costs a tenth."""
+        """Run a verb. Importing torch makes a million objects that stay: looking for garbage there costs a tenth."""
         gc.set_threshold(100_000, 20, 20)
         try:
             return super().invoke(ctx)

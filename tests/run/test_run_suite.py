@@ -15,6 +15,7 @@ from robustprune.run.attacked import chains
 from robustprune.run.bench import open_bench
 from robustprune.run.case import attack_on
 from robustprune.run.networks import case_network, parent_network
+from robustprune.run.priced import Priced
 from robustprune.run.shelf import BASELINE, Shelf, approve
 from robustprune.run.store import Store
 from robustprune.run.suite import CaseWork, Job, run_suite
@@ -171,6 +172,23 @@ def test_the_parent_decides_on_the_key_only_where_something_is_transferred(finis
     ]
     assert keys[0][0] == keys[0][1]
     assert keys[1][0] != keys[1][1]
+
+
+def test_a_cost_is_true_of_one_machine_and_of_every_network_of_one_shape(finished):
+    suite, store, _ = finished
+    bench = open_bench(suite, store, "cpu")
+    network = parent_network(suite.cases[0].model, bench)
+    plain = {"shape": network.shape, "beside": None, "input": (1, 1, 8, 8), "batches": (1,), "seconds": 0.1}
+    plain |= {"threads": 1, "device": "cpu (a)", "processor": "a", "network": network, "parent": network}
+    key = Priced(**plain).key
+    for changed in (
+        {"device": "cuda:0 (b)"},
+        {"processor": "b"},
+        {"threads": 2},
+        {"shape": [network.structure, ["x"]]},
+    ):
+        assert Priced(**{**plain, **changed}).key != key
+    assert Priced(**{**plain, "network": replace(network, weights="others")}).key == key
 
 
 def test_attacks_are_grouped_by_threat_model(finished):
