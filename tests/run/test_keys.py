@@ -231,17 +231,14 @@ from functools import partial
 from robustprune.attacks import PGD
 from robustprune.consensus import Consensus
 from robustprune.models import CifarResNet
-from robustprune.run.keys import describe_network, digest
-print(digest([describe_network(CifarResNet(8)), Consensus(), PGD(eps=0.1), partial(CifarResNet, 8), {"a", "b"}]))
+from robustprune.run.keys import digest
+name = digest([CifarResNet(8), Consensus(), PGD(eps=0.1), partial(CifarResNet, 8), {"a", "b", "c"}])
 """
 
 
 def test_every_process_gives_the_same_names():
-    names = set()
-    for seed in ("1", "2"):
-        there = {**os.environ, "PYTHONHASHSEED": seed}
-        names.add(
-            subprocess.run([sys.executable, "-c", SAID], capture_output=True, text=True, check=True, env=there).stdout
-        )
-    assert len(names) == 1
-    assert len(names.pop()) == 33
+    here = {}
+    exec(SAID, here)
+    there = {**os.environ, "PYTHONHASHSEED": "1"}
+    run = [sys.executable, "-c", f"{SAID}print(name)"]
+    assert subprocess.run(run, capture_output=True, text=True, check=True, env=there).stdout.strip() == here["name"]

@@ -150,7 +150,9 @@ def test_another_tensor_inside_an_attack(suite_in, tmp_path, workers):
     for delta in (torch.zeros(1, 1, 8, 8), 0.3 * signs):
         (tmp_path / "suites").mkdir(exist_ok=True)
         torch.save(delta, tmp_path / "suites" / "delta.pt")
-        case = run(suite_in(setup=UNIVERSAL, attack=attack), tmp_path, workers)
+        suite = suite_in(setup=UNIVERSAL, attack=attack)
+        case = run(suite, tmp_path, workers)
+        assert found(suite, tmp_path)  # a worker gives it the same name as this process
         with torch.no_grad():
             attacked = (network()((sample.x + delta).clamp(0, 1)).argmax(1) == sample.y).tolist()
         assert case.outcomes[0].robust == [a and b for a, b in zip(right(network()), attacked, strict=True)]
@@ -165,9 +167,3 @@ def test_what_did_not_change_is_found(suite_in, tmp_path):
     assert found(suite_in(setup="OTHER = None"), tmp_path)  # what is built is the same
     assert not found(suite_in(samples=20), tmp_path)
     assert not found(suite_in(attack="FGSM(eps=0.2)"), tmp_path)
-
-
-def test_a_worker_and_this_process_give_the_same_names(suite_in, tmp_path):
-    suite = suite_in(setup=FACTORY.format(mean=0.0, std=1.0), build="build", attack="FGSM(eps=0.1)")
-    run(suite, tmp_path, workers=2)
-    assert found(suite, tmp_path)

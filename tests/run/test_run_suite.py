@@ -66,13 +66,16 @@ def test_a_second_run_measures_nothing(finished, monkeypatch):
     assert [to_record(case) for case in again] == [to_record(case) for case in results]
 
 
-def test_the_number_of_workers_changes_no_outcome(finished, tmp_path):
-    suite, _, results = finished
-    some = suite.only(suite.cases[:3])
+def test_workers_measure_the_suite_that_is_given_and_their_number_changes_no_outcome(finished, tmp_path):
+    """The suite is changed after it was loaded: what its file says plays no part."""
+    attacks = (FGSM(eps=0.03), PGD(eps=0.03, steps=2))
+    changed = replace(finished[0].only(finished[0].cases[:2]), samples=24, attacks=attacks)
     listener = Silent()
-    other = run_suite(some, Store(folder=tmp_path), listener, workers=2)
-    assert outcome_text(other) == {k: v for k, v in outcome_text(results).items() if k in {c.id for c in some.cases}}
-    assert {case for case, _ in listener.stages} == {case.id for case in some.cases}
+    many = run_suite(changed, Store(folder=tmp_path / "many"), listener, workers=2)
+    assert outcome_text(many) == outcome_text(run_suite(changed, Store(folder=tmp_path / "one"), Silent(), workers=1))
+    assert [len(case.clean) for case in many] == [24, 24]
+    assert {outcome.eps for case in many for outcome in case.outcomes} == {0.03}
+    assert {case for case, _ in listener.stages} == {case.id for case in changed.cases}
 
 
 def test_a_changed_setting_is_measured_anew(finished):
@@ -80,14 +83,6 @@ def test_a_changed_setting_is_measured_anew(finished):
     parent = Job(case=suite.cases[0], parent=None)
     assert CaseWork(suite=suite, store=store, device="cpu").found(parent) is not None
     assert CaseWork(suite=replace(suite, samples=20), store=store, device="cpu").found(parent) is None
-
-
-def test_the_suite_that_is_given_is_measured_and_not_the_file_it_came_from(finished, tmp_path):
-    suite, _, _ = finished
-    changed = replace(suite.only(suite.cases[:2]), samples=24, attacks=(FGSM(eps=0.03), PGD(eps=0.03, steps=2)))
-    results = run_suite(changed, Store(folder=tmp_path), Silent(), workers=2)
-    assert [len(case.clean) for case in results] == [24, 24]
-    assert {outcome.eps for case in results for outcome in case.outcomes} == {0.03}
 
 
 def test_the_stored_network_is_really_smaller_and_comes_back_the_same(finished):
