@@ -1,4 +1,9 @@
-"""Attacks that can be believed: torchattacks' attacks, run, counted and judged by us."""
+"""Attacks that can be believed: each declares what it is, one engine runs, counts and judges them.
+
+contract/ says what an attack, a threat and a step are, algorithms/ holds the attacks, engine/ runs them. The doors are
+here: `evaluate` attacks a network, `robust_curve` does so over many eps. To add an attack: see algorithms/; one of your
+own needs no name, pass the object (`TorchAttack` wraps any attack of torchattacks).
+"""
 
 from robustprune.attacks.algorithms.apgd import APGD
 from robustprune.attacks.algorithms.apgdt import APGDT
