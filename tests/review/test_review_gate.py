@@ -14,6 +14,7 @@ from robustprune.attacks import FGSM
 from robustprune.data import Data, Split, cifar10, digits
 from robustprune.errors import InputError
 from robustprune.policy.policy import Policy
+from robustprune.review.extras import Effort
 from robustprune.review.gate import review
 from robustprune.review.given import open_candidate, open_parent
 from robustprune.review.request import Request, as_suite
@@ -158,6 +159,7 @@ def test_a_lone_exported_file_names_the_block_that_went(desk):
         policy=POLICY,
         batches=(1,),
         timing_seconds=0.01,
+        effort=Effort(transfer_steps=5, curve_samples=100, curve_steps=5),
     )
     found = review(request, Store(folder=desk.folder / "store"), Silent())
     assert found.candidate.removed == ["layer2.1"]
@@ -188,6 +190,7 @@ def test_two_published_files_of_resnet_56_and_20_are_described_rightly(tmp_path:
         samples=20,
         batches=(1,),
         timing_seconds=0.01,
+        effort=Effort(transfer_steps=5, curve_samples=20, curve_steps=5),
     )
     found = review(request, Store(folder=tmp_path), Silent())
     assert found.changes.blocks == (27, 9)
