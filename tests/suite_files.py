@@ -42,3 +42,16 @@ def write_tiny(folder: Path, text: str = TINY) -> Path:
     file.parent.mkdir(exist_ok=True)
     file.write_text(text)
     return file
+
+
+class Silent:
+    """A listener that says nothing and remembers what it was told."""
+
+    def __init__(self):
+        self.stages, self.done = [], []
+
+    def stage(self, case, stage, done, total):
+        self.stages.append((case, stage))
+
+    def finished(self, case):
+        self.done.append(case)

@@ -18,32 +18,29 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "torchvision", "torchattacks", "pandas", "matplotlib", "jinja2", "onnx", "onnxruntime", "pyarrow")
 
 
-def inspect(suite: Suite, device: str) -> Iterator[str]:
+def inspected(suite: Suite, device: str) -> list[str]:
     """Load the data, pass one image through every model, look whether the blocks to remove are there.
 
-    Yields one line a finding. InputError for what would stop a run.
+    One line a finding. InputError for what would stop a run.
     """
     from robustprune.data import count_shared
     from robustprune.machine import pick_device
     from robustprune.run.fits import check_fits
 
     data = suite.data()
-    yield f"{suite.name}: {len(suite.cases)} cases, about {suite.minutes:g} minutes cold on two cores"
-    yield f"data: {data.name}, {len(data.train)} training and {len(data.test)} test images; {data.source}"
     shared = count_shared(data.test, data.train)
     if shared:
         raise InputError(f"{suite.name}: {shared} test images are among the training images; remove them from one side")
+    found = [
+        f"{suite.name}: {len(suite.cases)} cases, about {suite.minutes:g} minutes cold on two cores",
+        f"data: {data.name}, {len(data.train)} training and {len(data.test)} test images; {data.source}",
+    ]
     example = data.test.x[:1].to(pick_device(device))
     for model in {case.model.name: case.model for case in suite.cases}.values():
         net = model.build().to(example.device)
         check_fits(net, example, len(data.classes), f"model {model.name!r}")
-        yield f"model {model.name}: {_removable(net, example, [c for c in suite.cases if c.model == model])}"
-    yield f"attacks: {', '.join(f'{attack.name} ({attack.threat})' for attack in suite.attacks)}"
-
-
-def inspected(suite: Suite, device: str) -> list[str]:
-    """All that `inspect` finds."""
-    return list(inspect(suite, device))
+        found.append(f"model {model.name}: {_removable(net, example, [c for c in suite.cases if c.model == model])}")
+    return [*found, f"attacks: {', '.join(f'{attack.name} ({attack.threat})' for attack in suite.attacks)}"]
 
 
 def list_suites(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 import pytest
+from suite_files import Silent
 
 from robustprune.run.executors import Local, Processes, choose
 
@@ -30,23 +31,12 @@ class Squares:
         return item.number**2, os.getpid()
 
 
-class Heard:
-    def __init__(self):
-        self.stages, self.done = [], []
-
-    def stage(self, case, stage, done, total):
-        self.stages.append((case, stage))
-
-    def finished(self, case):
-        self.done.append(case)
-
-
 ITEMS = [Item(number) for number in (3, 1, 2)]
 
 
 @pytest.mark.parametrize("executor", [Local(), Processes(count=2)], ids=["local", "processes"])
 def test_values_come_in_the_order_of_the_items_and_the_listener_hears_of_each(executor):
-    heard = Heard()
+    heard = Silent()
     values = executor.each(Squares(), ITEMS, heard)
     assert [square for square, _ in values] == [9, 1, 4]
     assert ({process for _, process in values} == {os.getpid()}) == isinstance(executor, Local)
@@ -58,7 +48,7 @@ def test_values_come_in_the_order_of_the_items_and_the_listener_hears_of_each(ex
 @pytest.mark.parametrize("executor", [Local(), Processes(count=2)], ids=["local", "processes"])
 def test_an_error_is_raised_where_the_work_was_asked_for(executor):
     with pytest.raises(ValueError, match="item 1 is bad"):
-        executor.each(Squares(bad=1), ITEMS, Heard())
+        executor.each(Squares(bad=1), ITEMS, Silent())
 
 
 def test_one_worker_needs_no_process_and_an_accelerator_is_not_shared():

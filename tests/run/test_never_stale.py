@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from suite_files import Silent
 
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
@@ -33,14 +34,6 @@ PLAIN = {
     "build": "lambda: Normalized(CifarResNet(8, width=4, in_channels=1), (0.0,), (1.0,))",
     "attack": "FGSM(eps=0.1)",
 }
-
-
-class Silent:
-    def stage(self, case, stage, done, total):
-        pass
-
-    def finished(self, case):
-        pass
 
 
 @functools.cache

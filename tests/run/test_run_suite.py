@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from suite_files import write_tiny
+from suite_files import Silent, write_tiny
 
 from robustprune.attacks import FGSM, PGD, Transfer
 from robustprune.errors import InputError
@@ -21,17 +21,6 @@ from robustprune.run.store import Store
 from robustprune.run.suite import CaseWork, Job, run_suite
 from robustprune.suite.cases import Model, Strategy
 from robustprune.suite.files import load_suite
-
-
-class Silent:
-    def __init__(self):
-        self.stages, self.done = [], []
-
-    def stage(self, case, stage, done, total):
-        self.stages.append((case, stage))
-
-    def finished(self, case):
-        self.done.append(case)
 
 
 @pytest.fixture(scope="module")
