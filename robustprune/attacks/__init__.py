@@ -12,10 +12,12 @@ from robustprune.attacks.algorithms.catalogue import ATTACKS
 from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fab import FABT
 from robustprune.attacks.algorithms.fgsm import FGSM
+from robustprune.attacks.algorithms.fmn import FMN
 from robustprune.attacks.algorithms.mifgsm import MIFGSM
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.square import Square
+from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
 from robustprune.attacks.algorithms.torchattack import TorchAttack
 from robustprune.attacks.algorithms.transfer import Transfer
 from robustprune.attacks.contract.attack import Attack
@@ -31,6 +33,7 @@ __all__ = [
     "CW",
     "FABT",
     "FGSM",
+    "FMN",
     "MIFGSM",
     "PGD",
     "Attack",
@@ -39,6 +42,7 @@ __all__ = [
     "LibraryAttack",
     "Noise",
     "Square",
+    "TargetedPGD",
     "TorchAttack",
     "Transfer",
     "autoattack_standard",

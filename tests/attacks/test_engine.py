@@ -1,5 +1,6 @@
 """The evaluation loop: who is attacked, in which order, what is counted, and what cannot change a verdict."""
 
+import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,8 +13,11 @@ from robustprune.attacks import CW, FGSM, PGD, Noise, TorchAttack, evaluate
 from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.engine.first_success import FirstSuccess
+from robustprune.attacks.engine.precision import time_ratio, use_of_bfloat16
 from robustprune.attacks.engine.session import Session
 from robustprune.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("precision")
 
 EPS = 4 / 255
 LARGE = 8 / 255
@@ -82,16 +86,16 @@ def test_threat_models_are_separate_chains():
 def test_cost_is_counted_in_samples(case):
     net, x, y = case
     right = int((labelled(net, x) == y).sum())
-    fgsm = evaluate(net, x, y, [FGSM(eps=EPS)]).outcomes[0]
+    fgsm = evaluate(net, x, y, [FGSM(eps=EPS)], precision="float32").outcomes[0]
     assert (fgsm.forwards, fgsm.backwards) == (2 * right, right)
-    noise = evaluate(net, x, y, [Noise(eps=1e-6, draws=3)]).outcomes[0]
+    noise = evaluate(net, x, y, [Noise(eps=1e-6, draws=3)], precision="float32").outcomes[0]
     assert (noise.forwards, noise.backwards) == (3 * right, 0)
 
 
 def test_a_chain_costs_less_than_its_attacks_alone(case):
     net, x, y = case
-    chain = evaluate(net, x, y, CHAIN).outcomes
-    alone = [evaluate(net, x, y, [attack]).outcomes[0] for attack in CHAIN]
+    chain = evaluate(net, x, y, CHAIN, precision="float32").outcomes
+    alone = [evaluate(net, x, y, [attack], precision="float32").outcomes[0] for attack in CHAIN]
     assert sum(o.backwards for o in chain) < sum(o.backwards for o in alone)
     assert sum(o.backwards for o in chain) < 0.7 * 9 * 120
 
@@ -187,7 +191,7 @@ def test_what_the_copy_misses_the_original_still_sees(case):
 
 def test_an_iterate_that_comes_back_ends_the_run():
     net, x, y = linear_case(60)
-    outcome = evaluate(net, x, y, [PGD(eps=1e-4, steps=100, alpha=1e-4)]).outcomes[0]
+    outcome = evaluate(net, x, y, [PGD(eps=1e-4, steps=100, alpha=1e-4)], precision="float32").outcomes[0]
     resisted = [steps for steps, letter in zip(outcome.steps, outcome.status, strict=True) if letter == "r"]
     assert len(resisted) > 40
     assert max(resisted) <= 4  # at the corner after two steps, and there it stays
@@ -318,6 +322,57 @@ def test_low_precision_proposes_and_float32_decides(case):
         assert (labelled(net, adv) != y)[broken].all()
         assert a.notes["precision"] == "bfloat16, then float32"
     assert sum(o.forwards for o in low.outcomes) > sum(o.forwards for o in full.outcomes)
+
+
+@pytest.mark.parametrize(("ratio", "used"), [(0.05, True), (0.95, False)])
+def test_auto_makes_the_first_pass_only_after_a_trial_that_shows_a_gain(case, monkeypatch, ratio, used):
+    """Timed as if a step in bfloat16 took so much of one in float32; the first 16 samples are the trial."""
+    net, x, y = case
+    attack = PGD(eps=0.1, steps=40, alpha=0.01)
+    monkeypatch.setattr("robustprune.attacks.engine.evaluate.use_of_bfloat16", lambda *_: "where it pays")
+    monkeypatch.setattr("robustprune.attacks.engine.stepwise.time_ratio", lambda *_: ratio)
+    tried = evaluate(net, x, y, [attack], batch_size=16).outcomes[0]
+    plain = evaluate(net, x, y, [attack], batch_size=16, precision="float32").outcomes[0]
+    assert tried.notes["precision"] == ("bfloat16, then float32, after a trial" if used else "float32")
+    assert all(not robust or other for robust, other in zip(tried.robust, plain.robust, strict=True))
+    if not used:
+        assert (tried.status, tried.steps, tried.forwards) == (plain.status, plain.steps, plain.forwards)
+
+
+def test_auto_is_float32_where_a_batch_holds_all_samples(case, monkeypatch):
+    net, x, y = case
+    monkeypatch.setattr("robustprune.attacks.engine.evaluate.use_of_bfloat16", lambda *_: "where it pays")
+    tried, plain = (
+        evaluate(net, x, y, CHAIN, batch_size=128, precision=precision) for precision in ("auto", "float32")
+    )
+    for a, b in zip(tried.outcomes, plain.outcomes, strict=True):
+        assert (a.status, a.steps, a.forwards, a.notes["precision"]) == (b.status, b.steps, b.forwards, "float32")
+
+
+def test_the_trial_times_both_copies_for_real():
+    """A network that is slow in bfloat16 alone, and one that is slow in float32 alone."""
+
+    class Slow(nn.Module):
+        def __init__(self, seconds):
+            super().__init__()
+            self.seconds = seconds
+
+        def forward(self, x):
+            time.sleep(self.seconds)
+            return x.flatten(1)
+
+    x = torch.rand(2, 1, 2, 2)
+    assert time_ratio(Slow(0.02), Slow(0.001), x) > 3
+    assert time_ratio(Slow(0.001), Slow(0.02), x) < 0.5
+
+
+def test_a_processor_without_units_for_bfloat16_stays_in_float32(monkeypatch):
+    cpu = torch.device("cpu")
+    for able, use in ((False, "never"), (True, "where it pays")):
+        monkeypatch.setattr("robustprune.attacks.engine.precision.cpu_has_bfloat16", lambda able=able: able)
+        assert use_of_bfloat16("auto", cpu) == use
+        assert use_of_bfloat16("float32", cpu) == "never"
+        assert use_of_bfloat16("bfloat16", cpu) == "always"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from robustprune.attacks.engine.first_success import FirstSuccess
 from robustprune.errors import InputError
 from robustprune.evidence import EvidenceContext, gather, trust
 
+pytestmark = pytest.mark.usefixtures("precision")
+
 EPS = 8 / 255
 
 

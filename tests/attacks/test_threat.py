@@ -6,6 +6,7 @@ import torch
 from attack_nets import SmallConv, images, labelled, linear_net
 
 from robustprune.attacks import PGD, Noise, evaluate
+from robustprune.attacks.algorithms.apgd_balls import BALLS
 from robustprune.attacks.contract.threat import THREATS, threat
 from robustprune.errors import InputError
 
@@ -29,11 +30,34 @@ def test_projection_lands_in_ball_and_box_and_leaves_what_is_inside(norm, eps):
     assert torch.equal(threat(norm, 0.0).project(far, x), x)
 
 
+@pytest.mark.parametrize("kind", [*THREATS.values(), *BALLS.values()])
+def test_a_radius_a_row_is_a_ball_a_row(kind):
+    x, far = images(4, 1), 3 * images(4, 2) - 1
+    radius = torch.tensor([0.0, 0.1, 3.0, torch.inf])
+    parts = [kind(float(r)).project(far[[i]], x[[i]]) for i, r in enumerate(radius)]
+    assert torch.equal(kind(0.5).project(far, x, radius), torch.cat(parts))
+
+
 def test_sizes_are_those_of_torch():
     x = images(5) - 0.5
     for norm, kind in THREATS.items():
         expected = torch.linalg.vector_norm(x, EXPONENTS[norm], (1, 2, 3))
         assert torch.allclose(kind(eps=1).size(x), expected)
+
+
+DUALS = {"Linf": 1, "L2": 2, "L1": torch.inf}
+
+
+@pytest.mark.parametrize("norm", THREATS)
+def test_the_dual_norm_is_what_a_step_of_size_one_gains_at_most(norm):
+    ball, grad = THREATS[norm](eps=1.0), images(20) - 0.5
+    dual = ball.dual(grad)
+    assert torch.allclose(dual, torch.linalg.vector_norm(grad, DUALS[norm], (1, 2, 3)))
+    step = ball.steepest(grad, torch.full_like(grad, 0.5))
+    assert torch.allclose((grad * step).flatten(1).sum(1), dual)
+    other = images(20, 9) - 0.5
+    other = other / ball.size(other).view(20, 1, 1, 1)
+    assert ((grad * other).flatten(1).sum(1) <= dual + 1e-5).all()
 
 
 def nearest_by_bisection(delta, x, eps):

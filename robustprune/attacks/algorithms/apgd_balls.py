@@ -38,9 +38,10 @@ class Cube(Linf, Ball):
         """Return a uniform point of the cube."""
         return generator.uniform(-1, 1, dimensions)
 
-    def project(self, adv: Tensor, x: Tensor) -> Tensor:
+    def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
         """Return the nearest point of the cube around `x`, cut to [0,1]."""
-        return torch.minimum(torch.maximum(adv, x - self.eps), x + self.eps).clamp(0, 1)
+        reach = self.eps if radius is None else rows(radius, x)
+        return torch.minimum(torch.maximum(adv, x - reach), x + reach).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class Sphere(L2, Ball):
         """Return a Gaussian vector."""
         return generator.standard_normal(dimensions)
 
-    def project(self, adv: Tensor, x: Tensor) -> Tensor:
+    def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
         """Return the nearest point of the ball around `x`, cut to [0,1]."""
         delta = adv - x
-        length = rows(self.size(delta), delta)
-        return (x + delta / (length + TINY) * length.clamp(max=self.eps)).clamp(0, 1)
+        length, reach = rows(self.size(delta), delta), self.eps if radius is None else rows(radius, x)
+        return (x + delta / (length + TINY) * length.clamp(max=reach)).clamp(0, 1)
 
     def steepest(self, grad: Tensor, adv: Tensor) -> Tensor:
         """Return the gradient, scaled to length 1."""

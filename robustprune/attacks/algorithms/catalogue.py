@@ -9,10 +9,12 @@ from robustprune.attacks.algorithms.apgdt import APGDT
 from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fab import FABT
 from robustprune.attacks.algorithms.fgsm import FGSM
+from robustprune.attacks.algorithms.fmn import FMN
 from robustprune.attacks.algorithms.mifgsm import MIFGSM
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.square import Square
+from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
 from robustprune.attacks.algorithms.transfer import Transfer
 from robustprune.attacks.contract.attack import Attack
 
@@ -32,9 +34,15 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "fgsm": _named("One step along the sign of the gradient (Goodfellow et al. 1412.6572).", FGSM(eps=LINF)),
     "pgd": _named("20 projected gradient steps on the cross-entropy (Madry et al. 1706.06083).", PGD(eps=LINF)),
     "pgd-margin": _named("20 projected gradient steps on the margin.", PGD(eps=LINF, loss="margin")),
+    "pgd-probability": _named(
+        "100 projected gradient steps on the margin of probabilities (2411.15210).",
+        PGD(eps=LINF, steps=100, loss="probability"),
+    ),
+    "pgd-targets": _named("50 steps towards each of the three nearest classes (2407.02240).", TargetedPGD(eps=LINF)),
     "pgd-l2": _named("20 projected gradient steps within an L2 ball.", PGD(eps=L2, norm="L2")),
     "mi-fgsm": _named("10 steps along a running sum of gradients (Dong et al. 1710.06081).", MIFGSM(eps=LINF)),
     "cw": _named("Smallest L2 perturbation over a sweep of c (Carlini, Wagner 1608.04644).", CW(eps=L2)),
+    "fmn": _named("Smallest perturbation by 100 steps in a ball that adapts (2102.12827).", FMN(eps=LINF)),
     "transfer": _named("Perturbations made by PGD on the parent.", Transfer(eps=LINF)),
     "apgd": _named("100 steps of adaptive size on the cross-entropy (2003.01690).", APGD(eps=LINF)),
     "apgd-t": _named("APGD towards nine other classes, 100 steps each (2003.01690).", APGDT(eps=LINF)),

@@ -16,14 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import Objective
-from robustprune.attacks.contract.losses import cross_entropy, margin
+from robustprune.attacks.contract.losses import cross_entropy, margin, probability
 from robustprune.attacks.contract.randomness import generators
 from robustprune.attacks.contract.state import State
 from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
 from robustprune.attacks.contract.threat import Threat, rows
 from robustprune.errors import InputError
 
-Loss = Literal["ce", "margin"]
+Loss = Literal["ce", "margin", "probability"]
+
+LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {
+    "ce": cross_entropy,
+    "margin": margin,
+    "probability": probability,
+}
+"""Name -> the loss (m,) of logits (m, classes) and true classes (m,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +39,7 @@ class PGD(SteppedAttack):
 
     `alpha` is the length of every step; None means those of `SCHEDULES`.
     `loss` "ce" is the cross-entropy, "margin" the largest other logit minus the true one, which does not saturate
-    on very confident networks.
+    on very confident networks, "probability" the same of probabilities, which the other classes have a share in.
     `random_start`: begin at a random point of the ball, uniform under Linf and L1, as torchattacks draws it under L2.
     `retries`: how often a sample that resisted but came near (first_success.py) is started again; where luck decides,
     one start says little.
@@ -58,8 +65,8 @@ class PGD(SteppedAttack):
             raise InputError(f"PGD({given}): expected at least 1, 1 and 0")
         if self.restarts > 1 and not self.random_start:
             raise InputError("PGD(restarts>1, random_start=False): every restart would be the same; use restarts=1")
-        if self.loss not in ("ce", "margin"):
-            raise InputError(f"PGD(loss={self.loss!r}): expected 'ce' or 'margin'")
+        if self.loss not in LOSSES:
+            raise InputError(f"PGD(loss={self.loss!r}): expected {' or '.join(map(repr, LOSSES))}")
 
     @property
     def title(self) -> str:
@@ -103,14 +110,13 @@ class PGD(SteppedAttack):
 
 
 @dataclass(kw_only=True)
-class PGDSteps:
+class BallSteps:
     """Gradient steps of the given `lengths` (steps,), each projected back into the ball."""
 
     memory = False
     ball: Threat
     lengths: Tensor
     steady: int = 0
-    loss: Loss = "ce"
     random_start: bool = False
     runs: int = 1
     retries: int = 0
@@ -125,15 +131,22 @@ class PGDSteps:
         x = state["x"]
         state["adv"] = self.ball.start(x, generators(seed, keys, state["run"])) if self.random_start else x
 
-    def objective(self, logits: Tensor, state: State) -> Tensor:
-        """Return the loss of every sample; it is maximised."""
-        return (cross_entropy if self.loss == "ce" else margin)(logits, state["y"])
-
     def advance(self, state: State, grad: Tensor) -> None:
         """Step along the steepest ascent in the norm of the threat, then back into the ball."""
         adv = state["adv"]
         length = rows(self.lengths.to(adv.device)[state["step"] - 1], adv)
         state["adv"] = self.ball.project(self.ball.steepest(grad, adv).mul_(length).add_(adv), state["x"])
+
+
+@dataclass(kw_only=True)
+class PGDSteps(BallSteps):
+    """Steps that climb one loss."""
+
+    loss: Loss = "ce"
+
+    def objective(self, logits: Tensor, state: State) -> Tensor:
+        """Return the loss of every sample; it is maximised."""
+        return LOSSES[self.loss](logits, state["y"])
 
 
 def even(eps: float, steps: int) -> list[float]:

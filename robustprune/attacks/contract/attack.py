@@ -23,8 +23,8 @@ Knowledge = Literal["white box", "the parent's gradients", "logits by query", "n
 Objective = Literal["cross-entropy", "margin", "none"]
 """The kind of loss it climbs.
 
-A margin is any difference of logits (DLR and distances to a boundary too), which does not vanish where the network is
-very sure; "none" is for attacks that climb nothing.
+A margin is any lead of one class over another, by logits (DLR and distances to a boundary too) or by probabilities on
+a logarithmic scale, which does not vanish where the network is very sure; "none" is for attacks that climb nothing.
 """
 
 FORWARD = 1 / 3

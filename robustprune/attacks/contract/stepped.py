@@ -42,7 +42,10 @@ class Stepper(Protocol):
         """How many runs more a sample gets that resisted but came near in one of them."""
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
-        """Put the first iterate (and memory) of run `state['run']` into `state`, which holds x and y."""
+        """Put the first iterate (and memory) of run `state['run']` into `state`, which holds x and y.
+
+        It may ask the network; the passes are counted, and where memory runs out fewer samples begin together.
+        """
 
     def objective(self, logits: Tensor, state: State) -> Tensor:
         """Return (m,) what its gradient is wanted of, from logits (m, classes) at the iterates."""

@@ -51,9 +51,9 @@ class Counted(nn.Module):
 class Target:
     """What an attack may use: `model` gives gradients (already eval, frozen, perhaps folded), `judge` decides.
 
-    `low` is the copy in bfloat16, where that is worth it. `batch_size` shrinks when memory runs out.
-    `keep`: the perturbed images are wanted. `parents`: other networks, for transfer. `tick(m)` is called
-    when m samples are decided.
+    `low` is the copy in bfloat16, where there is one; with `on_trial` it is used only where it pays. `batch_size`
+    shrinks when memory runs out. `keep`: the perturbed images are wanted. `parents`: other networks, for transfer.
+    `tick(m)` is called when m samples are decided.
     """
 
     model: Counted
@@ -62,6 +62,7 @@ class Target:
     batch_size: int
     passes: Passes
     low: Counted | None = None
+    on_trial: bool = False
     keep: bool = False
     parents: tuple[nn.Module, ...] = ()
     tick: Callable[[int], None] = lambda decided: None

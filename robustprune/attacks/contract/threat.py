@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from robustprune.attacks.contract.l1 import nearest, sparse_step
 from robustprune.errors import InputError
 from robustprune.results.records import threat_name
 
@@ -60,8 +61,15 @@ class Threat(ABC):
         """Return (m,) the norm of every row of `delta` (m, ...)."""
 
     @abstractmethod
-    def project(self, adv: Tensor, x: Tensor) -> Tensor:
-        """Return `adv` (m, ...) moved into the ball around `x` and cut to [0,1]; what is inside stays as it is."""
+    def dual(self, grad: Tensor) -> Tensor:
+        """Return (m,) how much a loss with gradient `grad` (m, ...) rises along a step of size 1, box aside.
+
+        That is the dual norm. A linear loss of value -v and gradient g reaches zero at the distance v / dual(g).
+        """
+
+    @abstractmethod
+    def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
+        """Return `adv` (m, ...) moved into the ball around `x`, or that of `radius` (m,) a row, and cut to [0,1]."""
 
     @abstractmethod
     def steepest(self, grad: Tensor, adv: Tensor) -> Tensor:
@@ -109,9 +117,16 @@ class Linf(Threat):
         """Return (m,) the largest change."""
         return delta.flatten(1).abs().amax(1)
 
-    def project(self, adv: Tensor, x: Tensor) -> Tensor:
+    def dual(self, grad: Tensor) -> Tensor:
+        """Return (m,) the sums of the absolute values."""
+        return grad.flatten(1).abs().sum(1)
+
+    def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
         """Return the nearest point of the cube and the box."""
-        return (x + (adv - x).clamp_(-self.eps, self.eps)).clamp_(0, 1)
+        if radius is None:
+            return (x + (adv - x).clamp_(-self.eps, self.eps)).clamp_(0, 1)
+        bound = rows(radius, x)
+        return (x + (adv - x).clamp_(-bound, bound)).clamp_(0, 1)
 
     def steepest(self, grad: Tensor, adv: Tensor) -> Tensor:
         """Return the signs of the gradient."""
@@ -137,7 +152,11 @@ class L2(Threat):
         """Return (m,) the Euclidean lengths."""
         return torch.as_tensor(delta.flatten(1).norm(dim=1))
 
-    def project(self, adv: Tensor, x: Tensor) -> Tensor:
+    def dual(self, grad: Tensor) -> Tensor:
+        """Return (m,) the Euclidean lengths."""
+        return self.size(grad)
+
+    def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
         """Return the nearest point of the ball, cut to [0,1].
 
         Cutting moves every pixel towards `x`, which lies in the box, so the result stays in the ball.
@@ -146,7 +165,7 @@ class L2(Threat):
         tensor([[0.3000, 0.0000]])
         """
         delta = adv - x
-        factor = (self.eps / self.size(delta).clamp(min=1e-12)).clamp(max=1)
+        factor = ((self.eps if radius is None else radius) / self.size(delta).clamp(min=1e-12)).clamp(max=1)
         return (x + delta * rows(factor, delta)).clamp_(0, 1)
 
     def steepest(self, grad: Tensor, adv: Tensor) -> Tensor:
@@ -183,34 +202,17 @@ class L1(Threat):
         """Return (m,) the sums of the changes."""
         return delta.flatten(1).abs().sum(1)
 
-    def project(self, adv: Tensor, x: Tensor) -> Tensor:
-        """Return the nearest point of ball and box together (Croce & Hein 2021, arXiv 2103.01208, proposition 2.1).
+    def dual(self, grad: Tensor) -> Tensor:
+        """Return (m,) the largest absolute values."""
+        return grad.flatten(1).abs().amax(1)
 
-        All values move towards `x` by one amount, beginning beyond the wall where they lie there. As the amount falls,
-        a value begins to count at its own size, and stops growing where it reaches the wall.
-        """
-        delta, clean = (adv - x).flatten(1), x.flatten(1)
-        size, room = delta.abs(), torch.where(delta > 0, 1 - clean, clean)
-        amounts, order = torch.cat((size, size - room), 1).sort(dim=1, descending=True)
-        growing = torch.where(order < size.shape[1], 1, -1).cumsum(1)
-        total = ((amounts[:, :-1] - amounts[:, 1:]) * growing[:, :-1]).cumsum(1)
-        total = torch.cat((torch.zeros_like(total[:, :1]), total), 1)
-        last = ((total < self.eps).sum(1, keepdim=True) - 1).clamp(min=0)
-        lacks = (self.eps - total.gather(1, last)) / growing.gather(1, last).clamp(min=1)
-        amount = (amounts.gather(1, last) - lacks).clamp(min=0)
-        nearest = delta.sign() * (size - amount).clamp(min=0).minimum(room)
-        return (x + nearest.view_as(x)).clamp_(0, 1)
+    def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
+        """Return the nearest point of ball and box together."""
+        return nearest(adv, x, self.eps if radius is None else radius[:, None])
 
     def steepest(self, grad: Tensor, adv: Tensor) -> Tensor:
-        """Return a sparse step: the largest gradients share it, 1 % of the pixel values or at least one.
-
-        Only values that the step would not carry out of [0,1] take part.
-        """
-        free = torch.where(grad > 0, adv < 1, adv > 0)
-        largest, place = (grad.abs() * free).flatten(1).topk(max(1, int(self.SPARSITY * grad[0].numel())), dim=1)
-        signs = grad.flatten(1).gather(1, place).sign() * (largest > 0)
-        share = signs / (largest > 0).sum(1, keepdim=True).clamp(min=1)
-        return torch.zeros_like(grad.flatten(1)).scatter(1, place, share).view_as(grad)
+        """Return a sparse step: the largest gradients share it, 1 % of the pixel values or at least one."""
+        return sparse_step(grad, adv, self.SPARSITY)
 
     def within(self, generator: np.random.Generator, dimensions: int) -> Draw:
         """Return a uniform point of the ball, by exponential spacings with random signs."""

@@ -15,7 +15,7 @@ from robustprune.attacks.contract.found import Evaluation, Passes
 from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.engine.fold import SAMPLES, attack_copy
 from robustprune.attacks.engine.guard import attacking, check_samples
-from robustprune.attacks.engine.precision import InBfloat16, wants_bfloat16
+from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
 from robustprune.attacks.engine.session import Session
 from robustprune.attacks.engine.settings import Keywords, Settings
 from robustprune.errors import InputError
@@ -88,7 +88,7 @@ def target_for(
     """
     place = torch.device(settings.device) if settings.device is not None else device_of(model)
     model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
-    passes, low = Passes(), wants_bfloat16(settings.precision, place)
+    passes, use = Passes(), use_of_bfloat16(settings.precision, place)
     with ExitStack() as stack:
         for network in (model, *parents):
             stack.enter_context(attacking(network))
@@ -96,11 +96,12 @@ def target_for(
         yield Target(
             model=Counted(lean, passes, place).eval(),
             judge=Counted(model, passes, place),
-            low=Counted(InBfloat16(lean, place), passes, place).eval() if low else None,
+            low=Counted(InBfloat16(lean, place), passes, place).eval() if use != "never" else None,
+            on_trial=use == "where it pays",
             device=place,
             batch_size=settings.batch_size,
             passes=passes,
             keep=settings.keep,
             parents=parents,
-            notes={"batchnorm_folded": folded, "precision": "bfloat16, then float32" if low else "float32"},
+            notes={"batchnorm_folded": folded, "precision": "bfloat16, then float32" if use == "always" else "float32"},
         )

@@ -37,7 +37,7 @@ class Settings:
     device: torch.device | str | None = None
     """Where to attack; None is where the model is."""
     precision: Precision = "auto"
-    """"auto" makes a first pass in bfloat16 where the processor computes in it; float32 confirms and repeats."""
+    """"auto" makes a first pass in bfloat16 where a short trial shows that it pays; float32 confirms and repeats."""
     keep: bool = False
     """Whether the perturbed images are returned too."""
 

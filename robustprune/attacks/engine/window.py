@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from robustprune.attacks.contract.found import Found
+from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.randomness import keys
 from robustprune.attacks.contract.state import State, join, size, take
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.target import Counted, Target
+from robustprune.attacks.engine.precision import HASTY
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Guide:
     """The network that gives the gradients, and how it is used.
 
     `foreign`: it is another network than the attacked one (transfer), whose own copy is asked about every iterate.
-    `hasty`: a first look, one run of a quarter of the steps.
+    `hasty`: a first look, one run of fewer steps.
     """
 
     net: Counted
@@ -46,7 +48,7 @@ class Window(ABC):
         self.attack, self.target, self.x, self.y, self.seed, self.guide = attack, target, x, y, seed, guide
         self.stepper = attack.stepper(guide.net)
         self.memory = self.stepper.memory
-        self.steps = max(1, self.stepper.steps // 4) if guide.hasty else self.stepper.steps
+        self.steps = max(1, self.stepper.steps // HASTY) if guide.hasty else self.stepper.steps
         self.runs = 1 if guide.hasty else self.stepper.runs
         self.retries = 0 if guide.hasty else self.stepper.retries
         self.found = Found.nothing(x, target.keep)
@@ -97,17 +99,31 @@ class Window(ABC):
             if size(waiting) > room:
                 self.parked.append(take(waiting, slice(room, None)))
             room -= size(parts[-1])
-        while room > 0 and self.planned:
+        while self.planned and (room := self.target.batch_size - sum(size(part) for part in parts)) > 0:
             row, run = self.planned.pop(0)
             wanted = ~self.closed[row]
             row, run = row[wanted], run[wanted]
-            if len(row):
-                parts.append(self.begin(row[:room], run[:room]))
             if len(row) > room:
                 self.planned.insert(0, (row[room:], run[room:]))
-            room -= len(row)
+            if len(row):
+                parts.append(self.enter(row[:room], run[:room]))
         self.active = join(parts)
         return size(self.active) > 0
+
+    def enter(self, row: Tensor, run: Tensor) -> State:
+        """Return what `begin` does, empty where it fails; where memory ran out the runs are planned again.
+
+        A stepper may ask the network before its first step, for a class to aim at.
+        """
+        begun: list[State] = []
+        again: list[State] = []
+
+        def work(batch: State) -> None:
+            begun.append(self.begin(batch["row"], batch["run"]))
+
+        self.attempt(work, {"row": row, "run": run}, again)
+        self.planned[:0] = [(batch["row"], batch["run"]) for batch in again]
+        return join([*begun, {}])
 
     def begin(self, row: Tensor, run: Tensor) -> State:
         """Return the state of the samples `row` (k,) before the first step of their runs `run`."""
@@ -179,15 +195,3 @@ class Window(ABC):
     @abstractmethod
     def refuse(self, batch: State) -> None:
         """Go on with samples whose candidate the original model did not confirm."""
-
-
-def input_gradient(value: Tensor, x: Tensor) -> Tensor:
-    """Return the gradient of the scalar `value` at `x`.
-
-    Raises RuntimeError where the network lets none through: an attack without it says nothing of robustness.
-    """
-    if value.requires_grad:
-        grad = torch.autograd.grad(value, x, allow_unused=True)[0]
-        if grad is not None:
-            return grad
-    raise RuntimeError("no gradient reaches the input: the network detaches it or is not differentiable")
