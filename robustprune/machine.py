@@ -49,6 +49,20 @@ def environment(device: str | torch.device | None = None) -> dict[str, Any]:
     }
 
 
+def user_name() -> str:
+    """Return who is at work here, "unknown" where the system has no name for that.
+
+    >>> bool(user_name())
+    True
+    """
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
 def available_devices() -> list[str]:
     """Return the devices that torch can use here, the best last.
 

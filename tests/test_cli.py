@@ -54,7 +54,7 @@ def test_run_prints_the_table_and_a_second_run_the_same(home):
 
 def test_approve_report_and_compare_work_from_files(home):
     suite = home / "suites/tiny.py"
-    assert call("approve", suite).exit_code == 0
+    assert call("approve", suite, "--reason", "a test").exit_code == 0
     table = call("report", suite)
     assert table.stdout.strip() == (home / "results/tiny/table.md").read_text().strip()
     assert call("report", suite, "--format", "csv").stdout.count("\n") > 4
@@ -119,7 +119,7 @@ def test_nan_weights(tmp_path):
 
 def test_wrong_use_leaves_results_as_they_were(home):
     suite = home / "suites/tiny.py"
-    assert call("approve", suite).exit_code == 0
+    assert call("approve", suite, "--reason", "a test").exit_code == 0
     before = {path: path.read_bytes() for path in (home / "results").rglob("*") if path.is_file()}
     write_tiny(home, TINY.replace("criterion=DepthFirst(), remove=1", "criterion=DepthFirst(), remove=9"))
     try:
@@ -178,3 +178,41 @@ def test_a_weaker_result_is_found(home, tmp_path):
     assert result.exit_code == 1
     assert "net/parent, FGSM, Linf" in result.stdout
     assert "newly broken" in result.stdout
+
+
+SHIPPED = TINY.replace('recipe=Recipe(name="train"', 'weights="weights/net.safetensors", recipe=Recipe(name="train"')
+ONE = SHIPPED.replace(", Strategy(criterion=DepthFirst(), remove=1)", "").replace("seed=(0, 1)", "seed=(0,)")
+
+
+def test_train_writes_the_weight_files_that_a_suite_ships(tmp_path):
+    suite = write_tiny(tmp_path, ONE)
+    missing = call("run", suite, "--workers", 1)
+    one_line_on_stderr(missing, "weights of 'net' not found")
+    said = call("train", suite)
+    assert said.exit_code == 0
+    from safetensors.torch import load_file
+
+    from robustprune.models import CifarResNet, weights_hash
+
+    net = CifarResNet(20, width=4, in_channels=1)
+    net.load_state_dict(load_file(tmp_path / "suites/weights/net.safetensors"))
+    assert f"weights {weights_hash(net)[:12]}" in said.output
+    assert "net: epoch 2 of 2" in said.stderr
+    assert call("train", suite).stdout == said.stdout
+    one_line_on_stderr(call("train", write_tiny(tmp_path)), "no model has both a weight file and a recipe")
+
+
+def test_replicate_runs_a_suite_with_other_seeds_and_writes_what_holds(tmp_path):
+    suite = write_tiny(tmp_path, ONE)
+    said = call("replicate", suite, "--times", 2, "--workers", 1)
+    assert said.exit_code == 0, said.output
+    study = tmp_path / "results/replication/tiny"
+    assert said.stdout.strip() == (study / "table.md").read_text().strip()
+    from robustprune.results import load
+
+    first, second = (load(study / f"run-{number}.json.gz") for number in (1, 2))
+    assert [case.subject for case in first] == [case.subject for case in second]
+    assert all(a.weights_hash != b.weights_hash for a, b in zip(first, second, strict=True))
+    assert first[0].sample_hash != second[0].sample_hash
+    again = call("replicate", suite, "--times", 2, "--workers", 1)
+    assert again.stdout == said.stdout

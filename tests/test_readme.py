@@ -78,7 +78,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
     return found
 
 
-@pytest.mark.parametrize("suite", ["digits", "fashion_mnist", "cifar10_resnet56"])
+@pytest.mark.parametrize("suite", ["digits", "fashion_mnist", "cifar10_resnet56", "replication/digits"])
 def test_numbers_are_those_of_the_approved_tables(suite):
     """Every table that names a suite's file shows rows of that file, cell for cell."""
     approved = [row for table in tables((README.parent / "results" / suite / "table.md").read_text()) for row in table]

@@ -54,7 +54,7 @@ def test_a_removal_that_makes_no_sense_is_refused(remove):
 
 
 def test_a_model_needs_weights_or_a_recipe():
-    with pytest.raises(InputError, match="either weights or a recipe"):
+    with pytest.raises(InputError, match="weights, or a recipe"):
         Model(name="net", build=CifarResNet)
 
 
@@ -80,6 +80,48 @@ def test_a_file_that_is_no_suite_says_why(tmp_path: Path, text, reason):
     file.write_text(text)
     with pytest.raises(InputError, match=reason):
         load_suite(file)
+
+
+def parents(count=2):
+    return [
+        Model(name=f"net-{k}", build=CifarResNet, weights=f"net-{k}.safetensors", recipe=RECIPE, seed=k)
+        for k in range(count)
+    ]
+
+
+def test_parents_of_one_family_are_runs_of_one_subject():
+    cases = grid(model=parents(), family="net", strategy=[Strategy(criterion=Random(), remove=2)], recipe=RECIPE)
+    assert [case.id for case in cases if case.strategy] == ["net-0/random-2/ft/seed0", "net-1/random-2/ft/seed0"]
+    assert list(dict.fromkeys(case.subject for case in cases)) == [
+        "net/parent",
+        "net/dense, fine-tuned/ft",
+        "net/random-2/ft",
+    ]
+    assert Case(model=NET).subject == "net/parent"
+
+
+def test_a_replicate_has_other_seeds_throughout_and_trains_its_parents():
+    strategies = [Strategy(criterion=Random(), remove=1)]
+    first = suite([case for model in parents() for case in grid(model=model, strategy=strategies, recipe=RECIPE)])
+    again = first.replicated(3)
+    assert again.name == "s (replicate 3)"
+    assert again.seed == 3000
+    assert len(again.cases) == len(first.cases)
+    for old, new in zip(first.cases, again.cases, strict=True):
+        assert (new.subject.split("/")[1:], new.model.weights) == (old.subject.split("/")[1:], None)
+        assert new.model.seed == old.model.seed + 3000
+        if old.parent_case is not None:
+            assert new.seed == old.seed + 3000
+            assert new.parent_case in again.cases
+    with pytest.raises(InputError, match="'net' has weights and no recipe"):
+        suite([Case(model=NET)]).replicated(1)
+
+
+def test_quickly_keeps_one_run_of_each_family():
+    cases = [
+        case for k, model in enumerate(parents()) for case in grid(model=model, family="net", recipe=RECIPE, seed=(k,))
+    ]
+    assert [case.id for case in suite(cases).quickly().cases] == ["net-0/parent", "net-0/dense, fine-tuned/ft/seed0"]
 
 
 def test_quickly_keeps_one_seed_and_few_samples():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import click
 
 from robustprune.cli.reviews import export, review, stage, verify
-from robustprune.cli.verbs import DONE, FAIL, data_option, device_option, example, main, results_option
+from robustprune.cli.verbs import DONE, FAIL, UNDECIDED, data_option, device_option, example, main, results_option
 from robustprune.errors import InputError
+from robustprune.machine import user_name
 
 __all__ = ["main"]
 
@@ -36,6 +38,42 @@ def run(
     files = write_tables(cases, place.latest)
     click.echo((place.latest / TABLE).read_text())
     click.echo(f"Written: {', '.join(str(path) for path in files)}", err=True)
+
+
+@main.command(epilog=example("robustprune train suites/digits.py"))
+@click.argument("suite")
+@device_option
+@data_option
+def train(suite: str, device: str) -> None:
+    """Train the parents of SUITE anew that have a recipe, and write their weight files beside it."""
+    from robustprune.run.parents import trained_parents
+    from robustprune.suite.files import open_suite
+
+    def tick(model: str, done: int, total: int) -> None:
+        click.echo(f"{model}: epoch {done} of {total}", err=True)
+
+    for line in trained_parents(open_suite(suite), device, tick):
+        click.echo(line)
+
+
+@main.command(epilog=example("robustprune replicate suites/digits.py --times 6"))
+@click.argument("suite")
+@click.option("--times", type=click.IntRange(2), default=6, show_default=True, help="How many runs.")
+@device_option
+@click.option("--workers", type=click.IntRange(1), help="Processes [one a core; 1 on an accelerator].")
+@results_option
+@data_option
+def replicate(suite: str, times: int, device: str, workers: int | None, results: Path | None) -> None:
+    """Run SUITE several times with other seeds throughout: do its significant sentences hold?
+
+    Parents are trained anew, so each of them needs a recipe. Every run costs what the suite costs, and more.
+    """
+    from robustprune.run.replication import replicated
+    from robustprune.suite.files import open_suite
+
+    files = replicated(open_suite(suite), times, results, device=device, workers=workers)
+    click.echo(files[0].read_text())
+    click.echo(f"Written: {', '.join(map(str, files))}", err=True)
 
 
 @main.command(epilog=example("robustprune check suites/digits.py"))
@@ -79,39 +117,57 @@ def report(suite: str, form: str, output: Path | None, results: Path | None) -> 
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("now", type=click.Path(path_type=Path))
 def compare(before: Path, now: Path) -> None:
-    """Compare two result sets sample by sample: folders, or cases.json.gz files, BEFORE and NOW.
+    """Compare two result sets: folders, or cases.json.gz files, BEFORE and NOW.
 
-    Exit code 1 where a case became significantly weaker.
+    Exit code 1 where something became significantly weaker or lost other blocks, 3 where attacks differ, so that
+    nothing can be said.
     """
     from robustprune.policy.baseline import changes, environment_differences
+    from robustprune.policy.blocks import choices
     from robustprune.policy.policy import Policy
     from robustprune.run.shelf import load_set
 
     old, new = (load_set(path) for path in (before, now))
-    found = changes(new, old, Policy())
+    chosen, found = choices(new, old), changes(new, old, Policy())
     if not found:
         raise InputError(f"{before} and {now} have no case in common")
     for line in environment_differences(new, old):
         click.echo(f"warning: {line}", err=True)
-    for one in found:
+    for one in [*chosen, *found]:
         click.echo(str(one))
-    weaker = [one for one in found if one.verdict == "FAIL"]
-    click.echo(f"{len(found)} claims compared, {len(weaker)} significantly weaker")
-    click.get_current_context().exit(FAIL if weaker else DONE)
+    weaker, other = ([one for one in found if one.verdict == verdict] for verdict in ("FAIL", "UNTRUSTED"))
+    blocks = [one for one in chosen if one.verdict == "FAIL"]
+    told = "".join(
+        f", {len(some)} {what}" for some, what in ((blocks, "with other blocks"), (other, "cannot be compared")) if some
+    )
+    click.echo(f"{len(found)} claims compared, {len(weaker)} significantly weaker{told}")
+    click.get_current_context().exit(FAIL if weaker or blocks else UNDECIDED if other else DONE)
 
 
-@main.command(epilog=example("robustprune approve suites/digits.py"))
+@main.command(epilog=example("robustprune approve suites/digits.py --reason 'depth-first is a control'"))
 @click.argument("suite")
+@click.option("--reason", default="", metavar="TEXT", help="Why what fails the suite's policy is accepted.")
+@click.option("--by", default=user_name, metavar="NAME", help="Who accepts it [the user's name].")
 @results_option
 @data_option
-def approve(suite: str, results: Path | None) -> None:
-    """Make the latest results of SUITE the baseline that `pytest suites/` compares with."""
+def approve(suite: str, reason: str, by: str, results: Path | None) -> None:
+    """Make the latest results of SUITE the baseline that `pytest suites/` compares with.
+
+    Says what was accepted although the suite's own policy does not pass it, and the smallest drop that a later
+    comparison can see.
+    """
     from robustprune.run.shelf import approve as keep
     from robustprune.run.shelf import shelf as shelf_of
     from robustprune.suite.files import open_suite
 
     opened = open_suite(suite)
-    for path in keep(opened, shelf_of(opened, results)):
+    today = date.today().isoformat()
+    done = keep(opened, shelf_of(opened, results), who=by, when=today, why=reason)
+    click.echo(done.detectable)
+    for one in done.accepted:
+        more = f" (and {len(one.reasons) - 1} more)" if len(one.reasons) > 1 else ""
+        click.echo(f"accepted: {one.case}: {one.verdict}: {one.reasons[0]}{more}")
+    for path in done.files:
         click.echo(f"Written: {path}")
 
 

@@ -11,7 +11,7 @@ from robustprune.results.records import Outcomes
 from robustprune.results.statistics import Paired, paired, wilson
 
 SEEDS, LEVEL = 3, 0.05
-"""Seeds that a claim about a strategy needs, and the level of tests: intervals are at 1 - LEVEL."""
+"""Training runs that a claim about a strategy needs, and the level of tests: intervals are at 1 - LEVEL."""
 
 
 @check(22, "sample size")
@@ -47,10 +47,10 @@ def paired_claim(ctx: EvidenceContext) -> Seen:
 
 @check(24, "seeds")
 def enough_seeds(ctx: EvidenceContext) -> Seen:
-    """A claim about a strategy rests on three seeds or more."""
+    """A claim about a strategy rests on three training runs or more."""
     if ctx.seeds is None:
-        return skipped("no number of seeds was given: nothing may be claimed about a strategy")
-    return holds(ctx.seeds >= SEEDS, f"{ctx.seeds} seeds, {SEEDS} needed for a claim about a strategy")
+        return skipped("no number of training runs was given: nothing may be claimed about a strategy")
+    return holds(ctx.seeds >= SEEDS, f"{ctx.seeds} training runs, {SEEDS} needed for a claim about a strategy")
 
 
 @check(26, "class floor")

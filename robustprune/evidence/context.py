@@ -29,7 +29,7 @@ class EvidenceContext:
     - `outcomes`, `clean`: what the evaluation returned for all of `x`, in its order.
     - `parent`: the network that transferred attacks are made on; `parent_robust`: whether the parent resisted, sample
       by sample.
-    - `margin`: the policy's margin, a proportion; `seeds`: how many seeds a claim about the strategy rests on;
+    - `margin`: the policy's margin, a proportion; `seeds`: how many training runs a claim about the strategy rests on;
       `classes`: their names.
     - `weights_before`: `models.weights_hash` of the model before it was attacked.
     - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "training") those of other samples.

@@ -79,7 +79,7 @@ def columns_of(frame: DataFrame) -> list[Column]:
     found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in names]
     for name in dict.fromkeys([names[0], names[-1]]):
         found.append(Column(title=f"change, {name}", show=_difference(name), sort=f"{name} difference"))
-    return [*found, _plain("seeds"), Column(title="evidence", show=_text("trust"), sort="trust")]
+    return [*found, _plain("runs"), Column(title="evidence", show=_trust, sort="trust")]
 
 
 def differences(frame: DataFrame) -> DataFrame:
@@ -128,6 +128,12 @@ def _removed(row: Row) -> str:
     return f"{row['removed']} of {row['removable']}"
 
 
+def _trust(row: Row) -> str:
+    """Write the worst trust of a row, and in how many of its cases it was seen where not in all."""
+    partly = row["trust_cases"] < row["cases"]
+    return f"{row['trust']} ({row['trust_cases']} of {row['cases']})" if partly else str(row["trust"])
+
+
 def _cost(cost: CostMeasure) -> Cell:
     """Write a cost; in parentheses what is saved of the parent's, or the factor to it for what is timed."""
 
@@ -150,7 +156,7 @@ def _share(name: str) -> Cell:
         if _missing(row[name]):
             return NONE
         mean, low, high, least, most = (row[f"{name}{end}"] for end in ("", " low", " high", " min", " max"))
-        spread = f" ({100 * least:.1f} to {100 * most:.1f})" if row["seeds"] > 1 else ""
+        spread = f" ({100 * least:.1f} to {100 * most:.1f})" if row["runs"] > 1 else ""
         return between(mean, low, high, sign="") + spread
 
     return show
@@ -160,7 +166,8 @@ def _difference(name: str) -> Cell:
     def show(row: Row) -> str:
         if _missing(row[f"{name} difference"]):
             return NONE
-        mark = " *" if row[f"{name} p holm"] < ALPHA else ""
+        p = row[f"{name} p holm"]
+        mark = " *" if not _missing(p) and p < ALPHA else ""
         return points_between(*(row[f"{name} difference{end}"] for end in ("", " low", " high"))) + mark
 
     return show

@@ -1,31 +1,44 @@
-"""Cases that differ only in their seed form one row of a table: grouping, order and measures."""
+"""Cases that differ only in their run form one row of a table: grouping, order and measures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from robustprune.errors import InputError
 from robustprune.policy.measures import check_same_samples
 from robustprune.results.claims import right, share
+from robustprune.results.crossed import Crossed, Spread
 from robustprune.results.records import CaseResult
-from robustprune.results.statistics import Paired, paired_seeds, wilson
+from robustprune.results.runs import Pair, compared, key_of
+from robustprune.results.significance import mcnemar
+from robustprune.results.statistics import wilson
 
 TRUST_ORDER = ("INVALID", "SUSPECT", "TRUSTED")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The seeds of one (model, strategy, recipe, blocks removed), each with its parent (None: is one)."""
+    """The runs of one (family, strategy, recipe, blocks removed), each with its parent (None: is one)."""
 
     cases: tuple[CaseResult, ...]
     parents: tuple[CaseResult, ...] | None
 
     @property
     def first(self) -> CaseResult:
-        """Any of the cases, for what the seeds share."""
+        """Any of the cases, for what the runs share."""
         return self.cases[0]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every case with its parent; none for a parent."""
+        return [*zip(self.cases, self.parents or (), strict=self.parents is not None)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing was trained or pruned here: it stands for itself, not for a strategy."""
+        return not (self.first.recipe or self.first.removed)
 
     @property
     def removed(self) -> int:
@@ -34,7 +47,7 @@ class Group:
 
     @property
     def trust(self) -> str:
-        """The worst trust of the seeds."""
+        """The worst trust of the runs."""
         return min((case.trust for case in self.cases), key=TRUST_ORDER.index)
 
     @property
@@ -46,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """A proportion over seeds: mean, interval (means of the seeds' Wilson ends), and the seeds' range."""
+    """A proportion over runs: mean, interval (means of the runs' Wilson ends), and the runs' range."""
 
     mean: float
     low: float
@@ -56,21 +69,21 @@ class Accuracy:
 
 
 def group(cases: Sequence[CaseResult]) -> list[Group]:
-    """Group cases over seeds. Model by model: the parent, unpruned controls, then strategies by budget.
+    """Group cases over runs. Family by family: the parent, unpruned controls, then strategies by budget.
 
     InputError where a parent is not among the cases or saw other samples.
     """
     by_name = {case.case: case for case in cases}
     found: dict[tuple[str, str, str, int], list[CaseResult]] = {}
     for case in cases:
-        found.setdefault((case.model, case.strategy, case.recipe, len(case.removed)), []).append(case)
-    models = [*dict.fromkeys(case.model for case in cases)]
+        found.setdefault((case.family, case.strategy, case.recipe, len(case.removed)), []).append(case)
+    families = [*dict.fromkeys(case.family for case in cases)]
     strategies = [*dict.fromkeys(case.strategy for case in cases)]
     groups = [Group(cases=tuple(members), parents=_parents(members, by_name)) for members in found.values()]
     return sorted(
         groups,
         key=lambda one: (
-            models.index(one.first.model),
+            families.index(one.first.family),
             one.parents is not None,
             one.removed,
             strategies.index(one.first.strategy),
@@ -95,15 +108,21 @@ def accuracy(group: Group, measure: str, confidence: float = 0.95) -> Accuracy |
     )
 
 
-def difference(group: Group, measure: str, confidence: float = 0.95) -> Paired | None:
-    """Compare a group with its parents, sample by sample; None for a parent or without the measure."""
-    if group.parents is None:
-        return None
-    olds = [row for row in (right(parent, measure) for parent in group.parents) if row]
-    news = [row for row in (right(case, measure) for case in group.cases) if row]
-    if len(olds) < len(group.parents) or len(news) < len(group.cases):
-        return None
-    return paired_seeds(olds, news, confidence)
+def difference(
+    group: Group,
+    measure: str,
+    confidence: float = 0.95,
+    spreads: Mapping[tuple[str, tuple[str, ...]], Spread] | None = None,
+) -> Crossed | None:
+    """Compare a group with its parents over samples and runs; None for a parent or without the measure.
+
+    `spreads` are pooled variances between runs. A finished artefact is compared for itself: its samples decide.
+    """
+    pooled = (spreads or {}).get(key_of(group.cases))
+    found = compared(group.pairs, measure, confidence, pooled)
+    if found is None or not group.finished:
+        return found
+    return replace(found, p=mcnemar(round(found.fixed), round(found.broken)))
 
 
 def _parents(members: Sequence[CaseResult], by_name: Mapping[str, CaseResult]) -> tuple[CaseResult, ...] | None:

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 NONE = "-"
 """A cell in which nothing is to be said."""
 
-LEFT = ("", "model", "strategy", "recipe", "beside", "robustness", "evidence", "stage", "verdict", "case", "claim")
+LEFT = (
+    *("", "model", "strategy", "recipe", "beside", "robustness", "evidence", "stage", "verdict", "case", "claim"),
+    *("kind", "measure", "unit of the rule", "about", "in the other runs", "end"),
+)
 """Columns of words; numbers are aligned to the right."""
 
 

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from robustprune.report.groups import group
 from robustprune.results.claims import title
 from robustprune.results.records import CaseResult
+from robustprune.results.runs import ENOUGH, counted, run_names
 from robustprune.results.words import plural
 
 ALPHA = 0.05
 """A difference is marked * where its Holm-adjusted p-value is below this."""
-
-ENOUGH_SEEDS = 3
-"""Fewer support no claim on a strategy."""
 
 
 def notes(cases: Sequence[CaseResult], confidence: float = 0.95) -> list[str]:
@@ -54,22 +52,27 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
 
 def _about_statistics(cases: Sequence[CaseResult], confidence: float) -> list[str]:
     level = f"{100 * confidence:g} %"
-    seeds = max((len(one.cases) for one in group(cases)), default=0)
+    groups = [one for one in group(cases) if one.parents is not None and not one.finished]
+    runs = dict.fromkeys(counted(one.cases) for one in groups)
     found = [
-        f"[a, b] is a {level} interval: Wilson's for an accuracy, Tango's paired score interval for a "
-        "change, which is network minus parent on the same samples, in points.",
-        f"* marks a change that is significant: McNemar's exact test, p < {ALPHA:g} after Holm's adjustment "
-        "over the rows of the table, for each measure.",
+        f"[a, b] is a {level} interval: Wilson's for an accuracy; for a change, which is network minus parent on the "
+        "same samples, in points, Tango's paired score interval, widened by the variance between training runs."
     ]
-    if seeds > 1:
+    if runs:
         found.append(
-            "Over several seeds a value is their mean, and (a to b) their range. The unit of intervals and "
-            "tests is the sample, not the seed (Tango's interval of the seeds' mean, exact sign-flip test; "
-            "for an accuracy, means of Wilson's ends): they speak of these networks on new samples. What "
-            "training again would change shows in the range."
+            f"Training runs: {'; '.join(runs)}. A value is their mean, and (a to b) their range. A change is over "
+            "samples and runs, two crossed random factors (analysis of variance, the variance between runs pooled over "
+            "the strategies of a network where they agree in it, Hillis' degrees of freedom): it speaks of training "
+            "again, on new samples. The interval of an accuracy is over samples alone."
         )
-    if seeds < ENOUGH_SEEDS:
-        found.append("Fewer than three seeds: this compares networks and supports no claim on a strategy.")
+        found.append(
+            f"* marks a change that is significant, p < {ALPHA:g} after Holm's adjustment over the rows of the table, "
+            "for each measure. One run is not tested: it says nothing about training again."
+        )
+    if any(case.endswith("of one parent") for case in runs):
+        found.append("Where the runs are seeds of one parent, what is said holds for that parent.")
+    if any(len(set(run_names(one.cases))) < ENOUGH for one in groups):
+        found.append("Fewer than three runs: this compares networks and supports no claim on a strategy.")
     return found
 
 

@@ -61,7 +61,7 @@ def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:
             some,
             f"Which blocks went{names}",
             "Map of strategies by blocks: how often each block was removed",
-            "Share of the seeds for which a strategy removed the block.",
+            "Share of the runs in which a strategy removed the block.",
         )
         yield from _drawn(
             figures.layer_similarity,

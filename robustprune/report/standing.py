@@ -18,6 +18,7 @@ READINGS = {
     "worse": "less robust",
     "no difference shown": "no difference shown",
     "same blocks": "same blocks, nothing to compare",
+    "too few runs": "too few runs for a claim",
 }
 
 
@@ -40,10 +41,10 @@ def standing(contests: DataFrame) -> DataFrame:
         cells = found.setdefault(pair, _head(row))
         change, p = points_between(row["difference"], row["low"], row["high"]), p_value(row["p_holm"])
         cells[f"{row['measure']}, points"] = NONE if row["same_blocks"] else change
-        cells[f"p, {row['measure']}"] = NONE if row["same_blocks"] else p
+        cells[f"p, {row['measure']}"] = NONE if row["result"] in ("same blocks", "too few runs") else p
         if row["measure"] == WORST:
             cells["robustness"] = READINGS[row["result"]]
-    names = ["model", "blocks removed", "strategy", "beside"]
+    names = ["model", "blocks removed", "strategy", "beside", "runs"]
     names += [column for measure in (WORST, CLEAN) for column in (f"{measure}, points", f"p, {measure}")]
     return DataFrame(list(found.values()), columns=[*names, "robustness"]).fillna(NONE)
 
@@ -51,9 +52,11 @@ def standing(contests: DataFrame) -> DataFrame:
 def to_markdown(contests: DataFrame) -> str:
     """Write the sentence and the table as Markdown; "" where nothing is compared."""
     sentence = tally(contests)
-    reading = "Points are strategy minus the one beside it, on the same samples and seeds; p is adjusted (Holm)."
     if not sentence:
         return ""
+    reading = "Points are strategy minus the one beside it, over the same samples and runs; p is adjusted (Holm)."
+    if contests["of"].str.endswith("of one parent").any():
+        reading += " Where the runs are seeds of one parent, a claim holds for that parent."
     table = standing(contests)
     return f"\n{sentence} {reading}\n\n{pipe([*table.columns], table.to_numpy().tolist())}\n"
 
@@ -64,4 +67,5 @@ def _head(row: Row) -> dict[str, str]:
         "blocks removed": str(row["removed"]),
         "strategy": row["strategy"],
         "beside": row["other"],
+        "runs": row["of"],
     }

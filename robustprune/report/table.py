@@ -1,16 +1,16 @@
 """The comparison table: its numbers; their text is made in `formats`.
 
-It has one row per network and budget, seeds folded together, as wide as it must be; all its numbers stay numbers.
+It has one row per network and budget, runs folded together, as wide as it must be; all its numbers stay numbers.
 
-Seeds share their samples, so their counts are not pooled: the sample is the unit of every interval and test
-(`statistics.paired_seeds`), and the range over seeds stands beside the mean, because no interval over
-samples says what training again would do. p-values are adjusted (Holm) over the rows of the table, for each
-measure: a reader scans a column and asks which networks differ.
+Every change is over samples and training runs (`results.crossed`), and the range over runs stands beside the mean. One
+run says nothing about training again: its interval is over samples, and it has no p-value. p-values are adjusted (Holm)
+over the rows of the table, for each measure: a reader scans a column and asks which strategies differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import isnan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from robustprune.report.notes import notes
 from robustprune.results import claims
 from robustprune.results.costs import Cost, CostMeasure, measures
 from robustprune.results.records import CaseResult
+from robustprune.results.runs import run_names, spread_of_changes
 from robustprune.results.significance import holm
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFrame:
     """Return one row per (model, strategy, recipe, blocks removed): parent, controls, strategies.
 
-    Columns: model, strategy, recipe, seeds, n, removed, removable; for every cost its `column` and what stands
+    Columns: model, strategy, recipe, runs, n, removed, removable; for every cost its `column` and what stands
     `beside` it (`results.costs`), such as macs and macs_saved; for every claim M (clean, each attack, worst
-    case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over seeds), `M difference`, `M difference low`,
-    `M difference high`, `M p`, `M p holm`; trust. Shares are proportions, `_saved` are shares of the parent's.
-    `attrs["notes"]` holds the sentences a reader needs beside the numbers.
+    case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
+    `M difference high`, `M p`, `M p holm`; trust, the worst of the row's `cases`, and `trust_cases`, in how many of
+    them. Shares are proportions, `_saved` are shares of the parent's. `attrs["notes"]` holds the sentences a reader
+    needs beside the numbers.
     """
     from pandas import DataFrame
 
@@ -47,6 +49,8 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
             row.update(columns)
     for row, one in zip(table, every, strict=True):
         row["trust"] = one.trust
+        row["trust_cases"] = sum(case.trust == one.trust for case in one.cases)
+        row["cases"] = len(one.cases)
     frame = DataFrame(table)
     frame.attrs["notes"] = notes(cases, confidence)
     return frame
@@ -55,10 +59,10 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
 def _identity(one: Group) -> dict[str, Any]:
     case = one.first
     return {
-        "model": case.model,
+        "model": case.family,
         "strategy": case.strategy,
         "recipe": case.recipe,
-        "seeds": len(one.cases),
+        "runs": len(set(run_names(one.cases))),
         "n": len(case.labels),
         "removed": one.removed,
         "removable": len(case.blocks),
@@ -74,7 +78,7 @@ def _costs(one: Group, costs: Sequence[CostMeasure]) -> dict[str, float | None]:
 
 
 def _cost(one: Group, measure: CostMeasure) -> dict[str, float | None]:
-    """Return the columns of one cost: means over the seeds, most of which are equal for all of them."""
+    """Return the columns of one cost: means over the runs, most of which are equal for all of them."""
     mine = _mean(measure.value, one.cases)
     found = {measure.column: mine}
     if measure.ratio is not None:
@@ -92,9 +96,11 @@ def _mean(value: Callable[[Cost], float | None], cases: Sequence[CaseResult]) ->
 
 def _measured(every: Sequence[Group], measure: str, confidence: float) -> Iterator[dict[str, float | None]]:
     """Yield a claim's columns for every row; p-values are adjusted over the rows that have one."""
-    pairs = [difference(one, measure, confidence) for one in every]
-    adjusted = iter(holm([pair.p for pair in pairs if pair is not None]))
+    spreads = spread_of_changes([one.pairs for one in every if one.parents is not None], measure)
+    pairs = [difference(one, measure, confidence, spreads) for one in every]
+    adjusted = iter(holm([pair.p for pair in pairs if pair is not None and not isnan(pair.p)]))
     for one, pair in zip(every, pairs, strict=True):
+        p = pair.p if pair is not None and not isnan(pair.p) else None
         share = accuracy(one, measure, confidence)
         yield {
             measure: share.mean if share else None,
@@ -105,6 +111,6 @@ def _measured(every: Sequence[Group], measure: str, confidence: float) -> Iterat
             f"{measure} difference": pair.difference if pair else None,
             f"{measure} difference low": pair.low if pair else None,
             f"{measure} difference high": pair.high if pair else None,
-            f"{measure} p": pair.p if pair else None,
-            f"{measure} p holm": next(adjusted) if pair else None,
+            f"{measure} p": p,
+            f"{measure} p holm": None if p is None else next(adjusted),
         }

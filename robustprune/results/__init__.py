@@ -1,8 +1,9 @@
 """What was measured, as plain data without torch: records, the list of claims, the list of costs, statistics, words.
 
 records.py holds the dataclasses and their JSON form, claims.py what is claimed of a network (clean, each attack, the
-worst case), costs.py what it costs, statistics.py intervals and tests, words.py numbers as people read them. To add a
-cost: a field of `Cost`, and an entry of `costs.COSTS`.
+worst case), costs.py what it costs, statistics.py intervals over samples, significance.py exact tests, crossed.py
+intervals and tests over samples and training runs, runs.py which cases are a run, words.py numbers as people read them.
+To add a cost: a field of `Cost`, and an entry of `costs.COSTS`.
 """
 
 from robustprune.results.costs import Cost
@@ -12,11 +13,13 @@ from robustprune.results.records import (
     CLEAN_ERROR,
     FAILED,
     ROBUST,
+    Accepted,
     CaseResult,
     Check,
     Outcomes,
     Trust,
     load,
+    load_accepted,
     save,
 )
 
@@ -26,11 +29,13 @@ __all__ = [
     "CLEAN_ERROR",
     "FAILED",
     "ROBUST",
+    "Accepted",
     "CaseResult",
     "Check",
     "Cost",
     "Outcomes",
     "Trust",
     "load",
+    "load_accepted",
     "save",
 ]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from robustprune.errors import InputError
 from robustprune.files import write_whole
 from robustprune.results.costs import Cost, cost_from
 
 SCHEMA = 1
+
+Read = TypeVar("Read")
 
 Trust = Literal["TRUSTED", "SUSPECT", "INVALID"]
 
@@ -128,14 +130,36 @@ class CaseResult:
     sample_hash: str = ""
     weights_hash: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
+    family: str = ""
+    """The network of which `model` is one training; its name where none was given, as in earlier versions."""
     combines: bool = False
     """Its criterion is made of several criteria: a consensus, which a table sets beside the others."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", self.family or self.model)
+
+    @property
+    def subject(self) -> str:
+        """What the case is a run of: its name without the training's number and the seed."""
+        return self.family + self.case.removeprefix(self.model).removesuffix(f"/seed{self.seed}")
 
     @property
     def worst(self) -> list[bool]:
         """Say per sample if it is right, and robust against every attack of the suite."""
         columns = [outcome.robust for outcome in self.outcomes]
         return [all(column) and ok for ok, *column in zip(self.clean, *columns, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A case that was approved although the suite's policy does not pass it: who accepted that, when and why."""
+
+    case: str
+    verdict: str
+    reasons: list[str]
+    who: str
+    when: str
+    why: str
 
 
 def to_record(case: CaseResult) -> dict[str, Any]:
@@ -170,19 +194,31 @@ def outcomes_from(record: Mapping[str, Any]) -> Outcomes:
     return Outcomes(**{**record, "distance": [nan if d is None else d for d in record["distance"]]})
 
 
-def save(cases: Sequence[CaseResult], path: Path) -> None:
-    """Write results as gzipped JSON; the same results give the same bytes."""
-    text = json.dumps({"schema": SCHEMA, "cases": [to_record(case) for case in cases]}, separators=(",", ":"))
+def save(cases: Sequence[CaseResult], path: Path, accepted: Sequence[Accepted] = ()) -> None:
+    """Write results as gzipped JSON, and what was accepted of them; the same results give the same bytes."""
+    content: dict[str, Any] = {"schema": SCHEMA, "cases": [to_record(case) for case in cases]}
+    if accepted:
+        content["accepted"] = [dict(vars(one)) for one in accepted]
+    text = json.dumps(content, separators=(",", ":"))
     write_whole(path, gzip.compress(text.encode(), mtime=0))
 
 
 def load(path: Path) -> list[CaseResult]:
     """Read what `save` wrote. InputError where the file is missing, damaged or of another schema."""
+    return _read(path, lambda content: [from_record(record) for record in content["cases"]])
+
+
+def load_accepted(path: Path) -> list[Accepted]:
+    """Read what was accepted of the results in a file. InputError as in `load`."""
+    return _read(path, lambda content: [Accepted(**record) for record in content.get("accepted", [])])
+
+
+def _read(path: Path, made: Callable[[Mapping[str, Any]], list[Read]]) -> list[Read]:
     try:
         content = json.loads(gzip.decompress(path.read_bytes()))
         if content["schema"] != SCHEMA:
             raise InputError(f"{path}: schema {content['schema']}, expected {SCHEMA}; run the suite again")
-        return [from_record(record) for record in content["cases"]]
+        return made(content)
     except FileNotFoundError:
         raise InputError(f"{path}: no results there; `robustprune run` makes them, `approve` keeps them") from None
     except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:

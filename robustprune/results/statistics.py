@@ -67,11 +67,7 @@ def tango(fixed: float, broken: float, n: int, confidence: float = 0.95) -> Inte
     (-0.124, -0.0054)
     """
     _check_counts(fixed, broken, n)
-    z = _z(confidence)
-    if fixed < broken:  # solved once, for fixed >= broken: exchanging the two turns the interval around
-        low, high = _tango_interval(broken, fixed, n, z)
-        return -high, -low
-    return _tango_interval(fixed, broken, n, z)
+    return _tango_ends(fixed, broken, n, _z(confidence))
 
 
 def tango_score(fixed: float, broken: float, n: int, difference: float) -> float:
@@ -127,12 +123,9 @@ def paired_seeds(
     """Compare over seeds: the mean difference of children from parents, pair by pair, on the same samples.
 
     The seeds share their samples, so pooling their counts would pass one sample seen by three networks off as three.
-    Here the sample is the unit: its difference d is the mean over the seeds, between -1 and 1. Tango's interval is
-    taken for a variable with the values -a, 0 and a that has the mean of d and its second moment, so a = sum d² / sum
-    |d|; one sample on which all seeds agree (d² = |d| = 1) is added to both sums, so that few discordant samples do not
-    pass for certainty. For one seed, and for seeds that agree everywhere, a = 1 and this is Tango's interval. The test
-    is `sign_flip`. Both speak of these trained networks on new samples, not of networks trained anew: show the range
-    over seeds beside them.
+    Here the sample is the unit: its difference d is the mean over the seeds, between -1 and 1 (`Scored`). For one
+    seed, and for seeds that agree everywhere, this is Tango's interval. The test is `sign_flip`. Both speak of these
+    trained networks on new samples, not of networks trained anew: crossed.py is for that.
     """
     if len(parents) != len(children) or not parents or len({len(row) for row in [*parents, *children]}) != 1:
         raise InputError("paired_seeds: expected one parent for every child, all on the same samples")
@@ -140,21 +133,63 @@ def paired_seeds(
     sums = [sum(new) - sum(old) for old, new in zip(olds, news, strict=True)]
     if not sums:
         raise InputError("paired_seeds: no samples; expected at least one")
-    n, seeds = len(sums), len(parents)
-    up = sum(value for value in sums if value > 0) / seeds
-    down = -sum(value for value in sums if value < 0) / seeds
-    scale = (sum(value * value for value in sums) / seeds**2 + 1) / (up + down + 1)
-    low, high = tango(up / scale, down / scale, n, confidence)
+    means = [value / len(parents) for value in sums]
+    low, high = Scored.of(means).interval(_z(confidence))
     counts = [_discordant(old, new) for old, new in zip(parents, children, strict=True)]
     return Paired(
-        n=n,
+        n=len(sums),
         fixed=fmean(fixed for fixed, _ in counts),
         broken=fmean(broken for _, broken in counts),
-        difference=(up - down) / n,
-        low=scale * low,
-        high=scale * high,
+        difference=fmean(means),
+        low=low,
+        high=high,
         p=sign_flip(sums),
     )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The mean of n differences, each from -1 to 1, as Tango's score method sees it.
+
+    Tango's interval is taken for a variable with the values -a, 0 and a that has the mean of the differences d and
+    their second moment, so a = sum d² / sum |d|; one sample with d² = |d| = 1 is added to both sums, so that few
+    discordant samples do not pass for certainty. Differences of -1, 0 and 1 have a = 1: this is Tango's interval.
+    """
+
+    up: float
+    down: float
+    n: int
+    scale: float
+
+    @classmethod
+    def of(cls, means: Sequence[float]) -> Scored:
+        """Look at these differences."""
+        up, down = math.fsum(d for d in means if d > 0), -math.fsum(d for d in means if d < 0)
+        scale = (math.fsum(d * d for d in means) + 1) / (up + down + 1)
+        return cls(up / scale, down / scale, len(means), scale)
+
+    @property
+    def estimate(self) -> float:
+        """Their mean."""
+        return self.scale * (self.up - self.down) / self.n
+
+    def variance(self, difference: float) -> float:
+        """Return the variance of their mean, if `difference` were the true one."""
+        wanted = max(-1.0, min(1.0, difference / self.scale))
+        return self.scale**2 * _null_variance(self.up, self.down, self.n, wanted) / self.n**2
+
+    def interval(self, quantile: float, extra: float = 0.0) -> Interval:
+        """Return the score interval; `extra` is added to the variance of the mean."""
+        if not extra:
+            low, high = _tango_ends(self.up, self.down, self.n, quantile)
+            return self.scale * low, self.scale * high
+
+        def excess(sign: int) -> Callable[[float], float]:
+            return lambda d: sign * (self.estimate - d) - quantile * math.sqrt(self.variance(d) + extra)
+
+        beyond = abs(self.estimate) + 1 + 2 * quantile * math.sqrt(extra + 1)
+        low = _root(excess(1), -beyond, self.estimate - 1e-12)
+        return max(-1.0, low), min(1.0, _root(excess(-1), self.estimate + 1e-12, beyond))
 
 
 def _discordant(parent: Sequence[bool], child: Sequence[bool]) -> tuple[int, int]:
@@ -162,6 +197,14 @@ def _discordant(parent: Sequence[bool], child: Sequence[bool]) -> tuple[int, int
     fixed = sum(new and not old for old, new in zip(parent, child, strict=True))
     broken = sum(old and not new for old, new in zip(parent, child, strict=True))
     return fixed, broken
+
+
+def _tango_ends(fixed: float, broken: float, n: int, z: float) -> Interval:
+    """Solve once, for fixed >= broken: exchanging the two turns the interval around."""
+    if fixed < broken:
+        low, high = _tango_interval(broken, fixed, n, z)
+        return -high, -low
+    return _tango_interval(fixed, broken, n, z)
 
 
 def _tango_interval(fixed: float, broken: float, n: int, z: float) -> Interval:

@@ -42,6 +42,8 @@ class Attacked(Measurement[Result]):
     sample: Split
     attacks: Attacks
     device: str
+    seed: int = 0
+    """Of the random starts."""
     batch_size: int = field(default=128, metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> Result:
@@ -55,6 +57,7 @@ class Attacked(Measurement[Result]):
             device=device,
             parent=None if self.parent is None else self.parent.model,
             tick=partial(tick, f"attack {self.attacks[0].threat}" if self.attacks else "clean pass"),
+            seed=self.seed,
             batch_size=self.batch_size,
         )
         return Result(clean=found.clean, outcomes=found.outcomes)

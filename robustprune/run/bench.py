@@ -68,10 +68,10 @@ def open_bench(suite: Suite, store: Store, device: str) -> Bench:
     """Load the data of a suite and choose the device."""
     data, place = suite.data(), pick_device(device)
     surroundings = {**environment(place), "data": data.source}
-    sample = evaluation_sample(data, suite.samples)
+    sample = evaluation_sample(data, suite.samples, suite.seed)
     return Bench(suite=suite, data=data, sample=sample, store=store, device=place, surroundings=surroundings)
 
 
-def evaluation_sample(data: Data, n: int | None) -> Split:
+def evaluation_sample(data: Data, n: int | None, seed: int) -> Split:
     """The test images that are attacked: all, or a class-balanced share of them."""
-    return data.test if n is None or n >= len(data.test) else data.test.balanced(n, seed=0)
+    return data.test if n is None or n >= len(data.test) else data.test.balanced(n, seed=seed)

@@ -87,6 +87,7 @@ def attack_on(network: Network, parent: Measured | None, attacks: Attacks, bench
         sample=bench.sample,
         attacks=mine,
         device=str(bench.device),
+        seed=bench.suite.seed,
         batch_size=bench.suite.attack_batch,
     )
 
@@ -118,6 +119,7 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         suite=bench.suite.name,
         case=case.id,
         model=case.model.name,
+        family=case.model.family,
         strategy=case.kind,
         recipe=case.recipe.name if case.recipe else "",
         seed=case.seed,
@@ -143,14 +145,15 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
 def _evidence(case: Case, parent: Measured | None, attacked: Attacked, result: Result, bench: Bench) -> Examined:
     """The validity checks of one threat model, as a measurement."""
     against = None if parent is None else parent.attacked[attacked.attacks[0].threat]
-    seeds = len({other.seed for other in bench.suite.cases if other.kind == case.kind})
+    alike = [other for other in bench.suite.cases if other.kind == case.kind and other.recipe == case.recipe]
+    runs = {(other.model.name, other.seed) for other in alike if other.model.family == case.model.family}
     return Examined(
         attacked=attacked,
         against=None if against is None else against[0],
         parent=None if parent is None else parent.network,
         tier=bench.suite.tier,
         margin=bench.suite.policy.max_robust_drop,
-        seeds=seeds if case.strategy is not None else None,
+        seeds=len(runs) if case.strategy is not None else None,
         used=_used(case, bench),
         result=result,
         parent_result=None if against is None else against[1],

@@ -15,8 +15,11 @@ from pathlib import Path
 from robustprune import results
 from robustprune.errors import InputError
 from robustprune.files import write_whole
+from robustprune.policy.accepted import acceptance
+from robustprune.policy.policy import judge_all
+from robustprune.report.baseline import power_table
 from robustprune.report.written import tables
-from robustprune.results.records import CaseResult
+from robustprune.results.records import Accepted, CaseResult
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
 
@@ -88,14 +91,39 @@ def load_set(path: Path) -> list[CaseResult]:
     return results.load(path / BASELINE if path.is_dir() else path)
 
 
-def approve(suite: Suite, place: Shelf) -> list[Path]:
-    """Make the latest results the ones that `pytest suites/` compares with. They must be whole."""
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """What was approved: the files, what was accepted although it does not pass, and what can be seen from now on."""
+
+    files: list[Path]
+    accepted: list[Accepted]
+    detectable: str
+
+
+def approve(suite: Suite, place: Shelf, *, who: str, when: str, why: str = "") -> Approval:
+    """Make the latest results the ones that `pytest suites/` compares with. They must be whole.
+
+    What FAILs the suite's own policy, or cannot be trusted, needs a reason (`why`), which is kept with it. Nothing is
+    written before everything is made.
+    """
     cases = results.load(place.latest / BASELINE)
     missing = sorted({case.id for case in suite.cases} - {case.case for case in cases})
     if missing:
         raise InputError(
             f"{suite.name}: the latest results lack {len(missing)} cases, first {missing[0]}; run it whole"
         )
+    accepted = acceptance(judge_all(cases, suite.policy), who=who, when=when, why=why)
+    bad = [one for one in accepted if one.verdict in ("FAIL", "UNTRUSTED")]
+    if bad and not why:
+        raise InputError(
+            f"{suite.name}: {len(bad)} of {len(cases)} cases are {bad[0].verdict} by the suite's policy, first "
+            f"{bad[0].case}: {bad[0].reasons[0]}; `--reason TEXT` accepts them, and keeps the reason with them"
+        )
+    seen = power_table(cases, suite.policy)
+    texts = {TABLE: "md", "table.csv": "csv"}
+    written = dict(zip(texts, tables(cases, texts.values()), strict=True)) | {"detectable.md": seen}
     place.approved.mkdir(parents=True, exist_ok=True)
-    results.save(cases, place.approved / BASELINE)
-    return [place.approved / BASELINE, *write_tables(cases, place.approved)]
+    for name, text in written.items():
+        write_whole(place.approved / name, text.encode())
+    results.save(cases, place.approved / BASELINE, accepted)
+    return Approval(files=[place.approved / name for name in [BASELINE, *written]], accepted=accepted, detectable=seen)

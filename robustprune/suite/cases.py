@@ -36,7 +36,9 @@ class Model:
     """A network: how to build it, and where its weights come from.
 
     `weights` is a file (safetensors, or a state dict without code), looked for beside the suite file and then in the
-    data folder; None means the model is trained from scratch with `recipe` and `seed`. `sha256` refuses another file.
+    data folder; None means the model is trained from scratch with `recipe` and `seed`. With both the file is used, and
+    `robustprune train` can make it anew. `sha256` refuses another file. Models of one `family` are the same network
+    trained several times: tables fold them into one row, and claims about a strategy hold for the family.
     """
 
     name: str
@@ -45,10 +47,19 @@ class Model:
     sha256: str | None = None
     recipe: Recipe | None = None
     seed: int = 0
+    family: str = ""
+    """Its own name where none is given."""
 
     def __post_init__(self) -> None:
-        if (self.weights is None) == (self.recipe is None):
-            raise InputError(f"model {self.name!r}: give either weights or a recipe to train it with")
+        if self.weights is None and self.recipe is None:
+            raise InputError(f"model {self.name!r}: give weights, or a recipe to train it with")
+        object.__setattr__(self, "family", self.family or self.name)
+
+    def anew(self, number: int) -> Model:
+        """The same network trained from scratch with another seed, one for each `number` from 1."""
+        if self.recipe is None:
+            raise InputError(f"model {self.name!r} has weights and no recipe: it cannot be trained anew")
+        return replace(self, weights=None, sha256=None, seed=other_seed(self.seed, number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +134,11 @@ class Case:
         return "/".join(parts)
 
     @property
+    def subject(self) -> str:
+        """What it is a run of: its name without the training's number and the seed."""
+        return self.model.family + self.id.removeprefix(self.model.name).removesuffix(f"/seed{self.seed}")
+
+    @property
     def parent_case(self) -> Case | None:
         """The unpruned case that this one is compared with; None where it is one itself."""
         if self.kind == PARENT:
@@ -137,7 +153,8 @@ class Suite:
     `samples` test images (class-balanced; None: all) are attacked. `minutes` states what a cold run costs on two
     cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each
     number; `attack_batch` samples are attacked at a time (more of them serve a small network better). Latency is taken
-    for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all).
+    for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all). `seed` draws the samples
+    and the random starts of the attacks.
     """
 
     name: str
@@ -146,6 +163,7 @@ class Suite:
     attacks: Sequence[Attack]
     policy: Policy = field(default_factory=Policy)
     samples: int | None = None
+    seed: int = 0
     minutes: float = 10.0
     tier: Literal["quick", "standard", "full"] = "quick"
     attack_batch: int = 128
@@ -172,10 +190,33 @@ class Suite:
             )
         object.__setattr__(self, "cases", tuple(cases))
 
+    def replicated(self, number: int) -> Suite:
+        """The same suite with other seeds throughout: parents, fine-tuning, scoring, samples, starts of attacks."""
+        cases = [
+            replace(
+                case,
+                model=case.model.anew(number),
+                parent=None if case.parent is None else case.parent.anew(number),
+                seed=case.seed if case.kind == PARENT else other_seed(case.seed, number),
+            )
+            for case in self.cases
+        ]
+        name = f"{self.name} (replicate {number})"
+        return replace(self, name=name, cases=cases, seed=other_seed(self.seed, number))
+
     def quickly(self) -> Suite:
-        """The same suite at a glance: one seed, at most 64 samples, short timings. Too small for any claim."""
-        seeds = sorted({case.seed for case in self.cases})
-        cases = tuple(case for case in self.cases if case.seed == seeds[0])
+        """The same suite at a glance: one run, at most 64 samples, short timings. Too small for any claim."""
+        models, seeds = dict[str, Model](), dict[str, int]()
+        for case in self.cases:
+            models.setdefault(case.model.family, case.model)
+            if case.parent_case is not None:
+                seeds.setdefault(case.model.name, case.seed)
+        cases = [
+            case
+            for case in self.cases
+            if case.model == models[case.model.family]
+            and (case.parent_case is None or case.seed == seeds[case.model.name])
+        ]
         samples = min(64, self.samples or 64)
         return replace(self, cases=cases, samples=samples, timing_seconds=0.1, quick=True)
 
@@ -185,17 +226,31 @@ class Suite:
         return replace(self, cases=[c for c in self.cases if c in chosen])
 
 
+def other_seed(seed: int, number: int) -> int:
+    """Return the seed that stands for `seed` in the replicate `number`.
+
+    >>> other_seed(2, 0), other_seed(2, 3)
+    (2, 3002)
+    """
+    return seed + 1000 * number
+
+
 def grid(
     *,
     model: Model | Iterable[Model],
     strategy: Iterable[Strategy] = (),
     recipe: Recipe | None = None,
     seed: Iterable[int] = (0,),
+    family: str | None = None,
 ) -> tuple[Case, ...]:
-    """Every model with every strategy and seed, its parent, and (with a recipe) the dense net fine-tuned as long."""
+    """Every model with every strategy and seed, its parent, and (with a recipe) the dense net fine-tuned as long.
+
+    `family` names several models as one network trained several times; claims then hold for the family.
+    """
     seeds, strategies = tuple(seed), tuple(strategy)
     cases: list[Case] = []
-    for one in [model] if isinstance(model, Model) else model:
+    models = [model] if isinstance(model, Model) else model
+    for one in models if family is None else [replace(one, family=family) for one in models]:
         cases += [Case(model=one)]
         if recipe is not None:
             cases += [Case(model=one, recipe=recipe, seed=s) for s in seeds]

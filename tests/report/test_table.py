@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from dataclasses import replace
+from statistics import NormalDist
 
 import made_up
 import pandas as pd
@@ -16,8 +17,9 @@ from robustprune.report.formats import display, to_csv, to_latex, to_markdown
 from robustprune.report.notes import notes
 from robustprune.report.standing import standing, tally
 from robustprune.report.table import comparison
+from robustprune.results.crossed import crossed
 from robustprune.results.significance import holm, mcnemar
-from robustprune.results.statistics import paired_seeds, tango, wilson
+from robustprune.results.statistics import tango, wilson
 
 PGD, WORST = "PGD-20, Linf 8/255", "worst case"
 
@@ -56,7 +58,7 @@ def test_one_row_a_case_with_numbers_computed_by_hand():
     # worst case: the parent keeps 4-9, the child 3, 6, 7, 8: fixed 3, broken 4, 5, 9
     assert cka[f"{WORST} difference"] == pytest.approx(-0.2)
     assert (cka[f"{WORST} difference low"], cka[f"{WORST} difference high"]) == pytest.approx(tango(1, 3, 10))
-    assert cka[f"{WORST} p"] == pytest.approx(mcnemar(1, 3))
+    assert pd.isna(cka[f"{WORST} p"])  # one run says nothing about training again
     assert pd.isna(parent[f"{WORST} difference"])
     assert (cka["macs"], cka["macs_saved"], cka["params_saved"]) == (
         32_000_000,
@@ -64,7 +66,7 @@ def test_one_row_a_case_with_numbers_computed_by_hand():
         pytest.approx(0.2),
     )
     assert (cka["latency_ms 1"], cka["latency_ratio 128"]) == (pytest.approx(3.2), pytest.approx(0.8))
-    assert (cka["removed"], cka["removable"], cka["n"], cka["seeds"], cka["trust"]) == (
+    assert (cka["removed"], cka["removable"], cka["n"], cka["runs"], cka["trust"]) == (
         2,
         9,
         10,
@@ -73,15 +75,15 @@ def test_one_row_a_case_with_numbers_computed_by_hand():
     )
 
 
-def test_seeds_become_mean_range_and_an_interval_with_the_sample_as_unit():
+def test_runs_become_mean_range_and_an_interval_over_samples_and_runs():
     other = network({0}, {1, 2, 4}, {2}, case="net/cka/1", strategy="cka", seed=1, **CHILD)
     frame = comparison([PARENT, CKA, other])
     row = frame.iloc[1]
     assert len(frame) == 2
-    assert (row["seeds"], row[WORST]) == (2, pytest.approx((0.4 + 0.6) / 2))
+    assert (row["runs"], row[WORST]) == (2, pytest.approx((0.4 + 0.6) / 2))
     assert (row[f"{WORST} min"], row[f"{WORST} max"]) == (0.4, 0.6)
     assert row[f"{WORST} low"] == pytest.approx((wilson(4, 10)[0] + wilson(6, 10)[0]) / 2)
-    pair = paired_seeds([PARENT.worst] * 2, [CKA.worst, other.worst])
+    pair = crossed([PARENT.worst] * 2, [CKA.worst, other.worst])
     assert row[f"{WORST} difference"] == pytest.approx(pair.difference) == pytest.approx(-0.1)
     assert (row[f"{WORST} difference low"], row[f"{WORST} p"]) == pytest.approx((pair.low, pair.p))
     assert "50.0 [" in display(frame).iloc[1][f"{WORST} %"]
@@ -91,6 +93,7 @@ def test_seeds_become_mean_range_and_an_interval_with_the_sample_as_unit():
 def test_the_worst_trust_of_the_seeds_is_shown():
     other = replace(CKA, case="other", seed=1, trust="SUSPECT")
     assert comparison([PARENT, CKA, other])["trust"].tolist() == ["TRUSTED", "SUSPECT"]
+    assert display(comparison([PARENT, CKA, other]))["evidence"].tolist() == ["TRUSTED", "SUSPECT (1 of 2)"]
 
 
 def test_parent_first_then_controls_then_strategies_by_budget():
@@ -112,13 +115,35 @@ def test_p_values_are_adjusted_over_the_rows_of_the_table():
 
 
 def test_a_change_is_marked_only_after_adjustment():
-    """Six broken, none fixed: p = 2 / 64 = 0.031 alone, 0.0625 beside a second such row."""
+    """Six broken, none fixed, alike in both runs: p = 2 / 64 = 0.031 alone, 0.0625 beside a second such row."""
     parent = made_up.case([True] * 20)
     child = {"parent": "net/parent", "removed": ["layer1.1"]}
-    worse = made_up.case([i >= 6 for i in range(20)], case="a", strategy="a", **child)
-    again = replace(worse, case="b", strategy="b")
-    assert display(comparison([parent, worse]))["change, clean"][1].endswith("] *")
-    assert not display(comparison([parent, worse, again]))["change, clean"][1].endswith("*")
+    one = made_up.case([i >= 6 for i in range(20)], case="a", strategy="a", **child)
+    worse = [one, replace(one, case="a1", seed=1)]
+    again = [replace(case, case=f"b{case.seed}", strategy="b") for case in worse]
+    assert display(comparison([parent, *worse]))["change, clean"][1].endswith("] *")
+    assert not display(comparison([parent, *worse, *again]))["change, clean"][1].endswith("*")
+    assert not display(comparison([parent, one]))["change, clean"][1].endswith("*")
+
+
+def test_a_finished_artefact_is_tested_for_itself():
+    parent = made_up.case([True] * 20)
+    artefact = made_up.case([i >= 6 for i in range(20)], case="b", strategy="finished artefact", parent="net/parent")
+    row = comparison([parent, artefact]).iloc[1]
+    assert row["clean p"] == pytest.approx(mcnemar(0, 6))
+    assert (row["clean difference low"], row["clean difference high"]) == pytest.approx(tango(0, 6, 20))
+
+
+def test_parents_of_one_family_are_one_row_and_the_runs():
+    cases = []
+    for number in range(3):
+        parent = replace(PARENT, case=f"net-{number}/parent", model=f"net-{number}", family="net")
+        cases += [parent, replace(CKA, case=f"net-{number}/cka", parent=parent.case, model=parent.model, family="net")]
+    frame = comparison(cases)
+    assert frame["model"].tolist() == ["net", "net"]
+    assert frame["runs"].tolist() == [3, 3]
+    assert "Training runs: 3 parents." in " ".join(notes(cases))
+    assert "holds for that parent" in " ".join(notes(made_up.whole_suite(n=20)))
 
 
 def test_a_parent_that_is_missing_or_saw_other_samples_is_refused():
@@ -162,12 +187,12 @@ def test_markdown_has_one_row_a_case_and_says_what_the_numbers_are():
 
 
 def test_a_cell_cannot_break_the_markdown_table():
-    odd = replace(PARENT, model="a|b")
+    odd = replace(PARENT, model="a|b", family="a|b")
     assert "a\\|b" in to_markdown(comparison([odd]))
 
 
 def test_latex_escapes_and_balances():
-    text = to_latex(comparison([PARENT, replace(CKA, model="res_net", strategy="100 % cka")]))
+    text = to_latex(comparison([PARENT, replace(CKA, family="res_net", strategy="100 % cka")]))
     body = text[text.index(r"\begin{tabular}") :]
     assert "res\\_net" in body
     assert "100 \\% cka" in body
@@ -181,8 +206,8 @@ def test_notes_tell_what_is_missing_and_which_checks_failed():
     assert "No attack ran" in text
     assert "Check 9 (check 9) failed in 1 case, such as net/parent: seen." in text
     assert "n = 4 samples, digits, all 4 of the test" in text
-    assert "Fewer than three seeds" in text
-    assert "Fewer than three seeds" not in " ".join(notes(made_up.whole_suite(n=20)))
+    assert "Fewer than three runs" in " ".join(notes([PARENT, CKA]))
+    assert "Fewer than three runs" not in " ".join(notes(made_up.whole_suite(n=20)))
 
 
 def test_a_check_that_failed_under_two_threat_models_is_one_failed_case():
@@ -200,15 +225,17 @@ def test_an_attack_that_one_case_lacks_leaves_a_gap_not_a_number():
 
 
 def contest_cases():
-    """A rank sum keeps 20 of 60 samples more than cka at two blocks; both remove the same at three."""
+    """A rank sum keeps 20 of 60 samples more than cka at two blocks, in three runs; both remove the same at three."""
     parent = made_up.case([True] * 60, [made_up.outcome("PGD-20", "r" * 60)])
     found = [parent]
     for removed in (["layer1.1", "layer1.2"], ["layer1.1", "layer1.2", "layer2.1"]):
         for strategy, lost in (("rank sum", 10), ("cka", 30)):
             mine = removed if strategy == "rank sum" or len(removed) == 3 else ["layer1.1", "layer3.2"]
             outcome = made_up.outcome("PGD-20", "b" * lost + "r" * (60 - lost))
-            who = {"case": f"{strategy}-{len(removed)}", "strategy": strategy, "combines": strategy == "rank sum"}
-            found.append(made_up.case([True] * 60, [outcome], parent=parent.case, removed=mine, **who))
+            for seed in range(3):
+                who = {"case": f"{strategy}-{len(removed)}-{seed}", "strategy": strategy, "seed": seed}
+                fields = {"parent": parent.case, "removed": mine, "combines": strategy == "rank sum"}
+                found.append(made_up.case([True] * 60, [outcome], **who, **fields))
     return found
 
 
@@ -222,11 +249,17 @@ def test_strategies_are_compared_pair_by_pair_at_the_same_budget():
     first = worst.iloc[0]
     assert first["difference"] == pytest.approx(20 / 60)
     assert (first["low"], first["high"]) == pytest.approx(tango(20, 0, 60))
-    assert first["p"] == pytest.approx(mcnemar(20, 0))
-    assert first["p_holm"] == pytest.approx(mcnemar(20, 0))  # the other pair is one network twice: no test
+    assert first["p"] == pytest.approx(2 * NormalDist().cdf(-(20**0.5)))  # the score test; McNemar's p is smaller here
+    assert first["p_holm"] == first["p"]  # the other pair is one network twice: no test
     assert first["result"] == "better"
     clean = frame[frame["measure"] == "clean"].iloc[0]
     assert clean["result"] == "no difference shown"
+
+
+def test_fewer_than_three_runs_make_no_claim():
+    frame = strategies([case for case in contest_cases() if case.seed < 2])
+    assert frame["result"].tolist() == ["too few runs", "same blocks"] * 2
+    assert "too few runs for a claim in 1" in tally(frame)
 
 
 def test_strategies_that_chose_the_same_blocks_are_said_to_be_the_same():
@@ -259,5 +292,6 @@ def test_the_standing_counts_the_pairs_and_shows_each_once():
     low, high = tango(20, 0, 60)
     assert first["worst case, points"] == f"+33.3 [{100 * low:+.1f}, {100 * high:+.1f}]"
     assert (first["beside"], first["p, worst case"], first["robustness"]) == ("cka", "< 0.001", "more robust")
+    assert first["runs"] == "3 seeds of one parent"
     assert (last["worst case, points"], last["p, clean"]) == ("-", "-")
     assert tally(strategies([PARENT, CKA])) == ""

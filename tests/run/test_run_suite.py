@@ -10,7 +10,7 @@ from robustprune.attacks import FGSM, PGD, Transfer
 from robustprune.errors import InputError
 from robustprune.models import weights_hash
 from robustprune.policy import judge
-from robustprune.results.records import save, to_record
+from robustprune.results.records import load_accepted, save, to_record
 from robustprune.run.attacked import chains
 from robustprune.run.bench import open_bench
 from robustprune.run.case import attack_on
@@ -195,10 +195,26 @@ def test_the_table_and_the_baseline_are_made_from_results(finished, tmp_path):
     suite, _, results = finished
     place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
     save(results[:2], place.latest / BASELINE)
+    who = {"who": "Ada", "when": "2026-11-26", "why": "a test"}
     with pytest.raises(InputError, match="lack 5 cases"):
-        approve(suite, place)
+        approve(suite, place, **who)
     assert not place.approved.exists()
     save(results, place.latest / BASELINE)
-    files = approve(suite, place)
-    assert {file.name for file in files} == {"cases.json.gz", "table.md", "table.csv"}
-    assert all(file.stat().st_size > 0 for file in files)
+    done = approve(suite, place, **who)
+    assert {file.name for file in done.files} == {"cases.json.gz", "table.md", "table.csv", "detectable.md"}
+    assert all(file.stat().st_size > 0 for file in done.files)
+    assert load_accepted(place.approved / BASELINE) == done.accepted
+
+
+def test_what_fails_the_policy_is_approved_only_with_a_reason(finished, tmp_path):
+    suite, _, results = finished
+    place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
+    lost = replace(results[-1], clean=[False] * len(results[-1].clean))
+    save([*results[:-1], lost], place.latest / BASELINE)
+    with pytest.raises(InputError, match=f"first {lost.case}.*--reason TEXT"):
+        approve(suite, place, who="Ada", when="2026-11-26")
+    assert not place.approved.exists()
+    done = approve(suite, place, who="Ada", when="2026-11-26", why="to see it fail")
+    (kept,) = (one for one in done.accepted if one.case == lost.case)
+    assert (kept.verdict, kept.who, kept.when, kept.why) == ("FAIL", "Ada", "2026-11-26", "to see it fail")
+    assert "clean accuracy" in kept.reasons[0]

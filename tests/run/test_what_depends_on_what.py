@@ -59,7 +59,7 @@ THRESHOLD = ("AGREE, PLANTED_ERROR = 0.999, 0.01", "AGREE, PLANTED_ERROR = 0.999
         ("criteria/weights.py", ("higher = keep", "higher = keep, always"), set()),
         ("cost/latency.py", ("FEWEST, MOST = 3, 1000", "FEWEST, MOST = 5, 1000"), {"priced"}),
         ("policy/policy.py", ("max_clean_drop: float = 0.01", "max_clean_drop: float = 0.02"), set()),
-        ("report/notes.py", ("ENOUGH_SEEDS = 3", "ENOUGH_SEEDS = 4"), set()),
+        ("report/notes.py", ("ALPHA = 0.05", "ALPHA = 0.04"), set()),
         ("models/resnet.py", ("class CifarResNet", "SPARE = 1\n\n\nclass CifarResNet"), set(KINDS)),
     ],
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def removed_blocks(cases: Sequence[CaseResult]) -> Figure:
-    """Draw which blocks every strategy removed and how often, as a share of its seeds; blocks by depth."""
+    """Draw which blocks every strategy removed and how often, as a share of its runs; blocks by depth."""
     groups = [one for one in group(cases) if one.removed]
     if not groups:
         raise InputError("removed_blocks: no case removed a block")
@@ -37,7 +37,7 @@ def removed_blocks(cases: Sequence[CaseResult]) -> Figure:
 
 
 def layer_similarity(cases: Sequence[CaseResult]) -> Figure:
-    """Draw what every block that stayed lost of the parent's representation: 1 - linear CKA, seeds' mean.
+    """Draw what every block that stayed lost of the parent's representation: 1 - linear CKA, mean over the runs.
 
     The number in a cell is the similarity itself; a cross is a block that is gone for every seed.
     """

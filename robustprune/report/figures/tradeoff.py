@@ -34,7 +34,7 @@ def pareto(
     measure: str = WORST,
     batch: str | None = None,
 ) -> Figure:
-    """Draw accuracy against cost, a point a network (mean over seeds, 95 % interval), and the Pareto front.
+    """Draw accuracy against cost, a point a network (mean over runs, 95 % interval), and the Pareto front.
 
     `batch` chooses the batch size of the latency; None takes the first that was measured. Networks of equal
     cost stand side by side; the front is drawn at their true cost.
