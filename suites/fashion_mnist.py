@@ -1,12 +1,11 @@
 """Fashion-MNIST: a ResNet-20, two of its 9 blocks removed by five criteria. About 7 minutes on two cores; stated as 12,
 so that an everyday `pytest suites/` leaves it out.
 
-The parent was trained here and lies beside this file; `python suites/fashion_mnist.py` trains it anew. Data: found in
-the data folder or where Debian's package puts it; `fashion_mnist(download=True)` gets it through torchvision.
+The parent was trained here and lies beside this file; `robustprune train suites/fashion_mnist.py` trains it anew. Data:
+found in the data folder or where Debian's package puts it; `fashion_mnist(download=True)` gets it through torchvision.
 """
 
 from functools import partial
-from pathlib import Path
 
 from robustprune.attacks import FGSM, PGD
 from robustprune.criteria import Cka, DepthFirst, Random, WeightNorm
@@ -18,8 +17,8 @@ from robustprune.policy import Policy
 from robustprune.suite import Model, Strategy, Suite, grid
 
 build = partial(CifarResNet, depth=20, in_channels=1, mean=[0.286], std=[0.353])
-resnet20 = Model(name="resnet20", build=build, weights="weights/fashion_resnet20.safetensors")
 train = Recipe(name="train", epochs=5, lr=0.1, augment="flip", samples=30_000)
+resnet20 = Model(name="resnet20", build=build, weights="weights/fashion_resnet20.safetensors", recipe=train)
 short = Recipe(name="ft", epochs=1, lr=0.02, augment="flip", distill=0.5, samples=4_000)
 
 CRITERIA = (Random(), DepthFirst(), WeightNorm(), Cka(), Consensus())
@@ -38,14 +37,3 @@ SUITE = Suite(
     samples=300,
     minutes=12,
 )
-
-if __name__ == "__main__":
-    import torch
-
-    from robustprune.finetune import finetune
-    from robustprune.models import save_weights
-
-    torch.manual_seed(0)
-    net = build()
-    finetune(net, fashion_mnist().train, train, seed=0, tick=lambda done, total: print(f"epoch {done} of {total}"))
-    save_weights(net, Path(__file__).parent / resnet20.weights)
