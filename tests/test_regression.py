@@ -6,7 +6,7 @@ import pytest
 from test_results import CASE, FGSM
 
 from robustprune.errors import InputError
-from robustprune.policy.accepted import acceptance, standing
+from robustprune.policy.accepted import acceptance, ruling
 from robustprune.policy.baseline import changes, environment_differences
 from robustprune.policy.blocks import choices
 from robustprune.policy.detectable import POWER, detectable_drops, exact_drop, trained_drop
@@ -218,7 +218,7 @@ def test_what_is_accepted_is_kept_with_who_when_and_why():
 )
 def test_a_verdict_passes_where_it_is_no_worse_than_what_was_accepted(approved, now, said):
     accepted = acceptance([verdict(approved)], who="Ada", when="2026-11-26", why="a control")
-    found = standing(verdict(now), accepted, approved=True)
+    found = ruling(verdict(now), accepted, approved=True)
     assert found.verdict == said
     if approved != "PASS" and now != "PASS":
         assert f"{approved} was accepted by Ada on 2026-11-26: a control" in found.line

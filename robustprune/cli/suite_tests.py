@@ -52,6 +52,7 @@ class SuiteFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Tests of every case, then of every subject and claim, unless the suite is long and was not asked for."""
+        from robustprune.policy.blocks import CLAIM as BLOCKS
         from robustprune.results.claims import listed, titled
         from robustprune.run.attacked import for_network
 
@@ -70,9 +71,7 @@ class SuiteFile(pytest.File):
         pruned = dict.fromkeys(case.subject for case in self.suite.cases if case.strategy is not None)
         for subject, claims in subjects.items():
             if subject in pruned:
-                yield BlocksTest.from_parent(
-                    self, name=f"{subject}[blocks removed]", case=subject, claim="blocks removed"
-                )
+                yield BlocksTest.from_parent(self, name=f"{subject}[{BLOCKS}]", case=subject, claim=BLOCKS)
             for claim in claims:
                 yield ClaimTest.from_parent(self, name=f"{subject}[{claim}]", case=subject, claim=claim)
 
@@ -181,12 +180,12 @@ class PolicyTest(SuiteTest):
 
     def runtest(self) -> None:
         """Fail where it FAILs and that was not accepted when it was approved."""
-        from robustprune.policy.accepted import standing
+        from robustprune.policy.accepted import ruling
         from robustprune.policy.policy import judge
 
         file, now = self.suite_file, self.now
         verdict = judge(now, file.results[str(now.parent)], file.suite.policy)
-        found = standing(verdict, file.accepted, approved=self.case in file.approved)
+        found = ruling(verdict, file.accepted, approved=self.case in file.approved)
         self.user_properties += [("policy", verdict.verdict), ("line", found.line)]
         self.decide(found.verdict, found.line)
 

@@ -10,7 +10,7 @@ from robustprune.evidence.registry import Seen, check, holds, skipped
 from robustprune.results.records import Outcomes
 from robustprune.results.statistics import Paired, paired, wilson
 
-SEEDS, LEVEL = 3, 0.05
+RUNS, LEVEL = 3, 0.05
 """Training runs that a claim about a strategy needs, and the level of tests: intervals are at 1 - LEVEL."""
 
 
@@ -46,11 +46,11 @@ def paired_claim(ctx: EvidenceContext) -> Seen:
 
 
 @check(24, "seeds")
-def enough_seeds(ctx: EvidenceContext) -> Seen:
+def enough_runs(ctx: EvidenceContext) -> Seen:
     """A claim about a strategy rests on three training runs or more."""
-    if ctx.seeds is None:
+    if ctx.runs is None:
         return skipped("no number of training runs was given: nothing may be claimed about a strategy")
-    return holds(ctx.seeds >= SEEDS, f"{ctx.seeds} training runs, {SEEDS} needed for a claim about a strategy")
+    return holds(ctx.runs >= RUNS, f"{ctx.runs} training runs, {RUNS} needed for a claim about a strategy")
 
 
 @check(26, "class floor")

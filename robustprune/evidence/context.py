@@ -29,7 +29,7 @@ class EvidenceContext:
     - `outcomes`, `clean`: what the evaluation returned for all of `x`, in its order.
     - `parent`: the network that transferred attacks are made on; `parent_robust`: whether the parent resisted, sample
       by sample.
-    - `margin`: the policy's margin, a proportion; `seeds`: how many training runs a claim about the strategy rests on;
+    - `margin`: the policy's margin, a proportion; `runs`: how many training runs a claim about the strategy rests on;
       `classes`: their names.
     - `weights_before`: `models.weights_hash` of the model before it was attacked.
     - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "training") those of other samples.
@@ -47,7 +47,7 @@ class EvidenceContext:
     parent: nn.Module | None = None
     parent_robust: Sequence[bool] | None = None
     margin: float | None = None
-    seeds: int | None = None
+    runs: int | None = None
     classes: Sequence[str] = ()
     weights_before: str | None = None
     sample_hashes: Sequence[str] | None = None

@@ -10,7 +10,7 @@ from robustprune.results.records import Accepted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Ruling:
     """A case before the suite's own policy: `verdict` is what a test says, `line` why."""
 
     verdict: Decision
@@ -26,7 +26,7 @@ def acceptance(verdicts: Iterable[Verdict], *, who: str, when: str, why: str) ->
     ]
 
 
-def standing(verdict: Verdict, accepted: Sequence[Accepted], approved: bool) -> Standing:
+def ruling(verdict: Verdict, accepted: Sequence[Accepted], approved: bool) -> Ruling:
     """Hold a verdict against what was accepted when the baseline was made.
 
     What was accepted passes while it is no worse. A FAIL where INCONCLUSIVE was accepted stays undecided: the limit
@@ -35,15 +35,15 @@ def standing(verdict: Verdict, accepted: Sequence[Accepted], approved: bool) -> 
     """
     said = f"{verdict.case}: {verdict.verdict} by the suite's policy: {'; '.join(verdict.reasons)}"
     if verdict.verdict == "PASS":
-        return Standing(verdict="PASS", line=said)
+        return Ruling(verdict="PASS", line=said)
     known = next((one for one in accepted if one.case == verdict.case), None)
     if known is None:
         hint = "it PASSed when it was approved" if approved else "never approved"
-        return Standing(verdict=verdict.verdict, line=f"{said}; {hint}")
+        return Ruling(verdict=verdict.verdict, line=f"{said}; {hint}")
     line = f"{said}; {known.verdict} was accepted by {known.who} on {known.when}: {known.why or 'no reason given'}"
     if ORDER.index(verdict.verdict) >= ORDER.index(_decision(known.verdict)):
-        return Standing(verdict="PASS", line=line)
-    return Standing(verdict="INCONCLUSIVE" if verdict.verdict == "FAIL" else verdict.verdict, line=line)
+        return Ruling(verdict="PASS", line=line)
+    return Ruling(verdict="INCONCLUSIVE" if verdict.verdict == "FAIL" else verdict.verdict, line=line)
 
 
 def _decision(text: str) -> Decision:

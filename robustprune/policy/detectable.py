@@ -30,12 +30,12 @@ def detectable_drops(cases: Sequence[CaseResult], policy: Policy) -> Mapping[str
         subjects.setdefault(case.subject, []).append(case)
     names = {subject: [*claims(members[0])] for subject, members in subjects.items()}
     alpha = (1 - policy.confidence) / sum(map(len, names.values()))
-    trained = [members for members in subjects.values() if not _given(members)]
+    trained = [members for members in subjects.values() if not members[0].as_given]
     spreads = {claim: spread_of_pairs(trained, claim) for found in names.values() for claim in found}
     return {
         subject: {
             claim: exact_drop(len(members[0].labels), alpha)
-            if _given(members)
+            if members[0].as_given
             else trained_drop(spreads[claim].get(key_of(members)), _size(members), alpha)
             for claim in names[subject]
         }
@@ -76,8 +76,3 @@ def trained_drop(spread: Spread | None, size: tuple[int, int], alpha: float) -> 
 
 def _size(cases: Sequence[CaseResult]) -> tuple[int, int]:
     return len(cases[0].labels), len(set(run_names(cases)))
-
-
-def _given(cases: Sequence[CaseResult]) -> bool:
-    """Whether these networks come from files, so that they are the same the next time."""
-    return not any(case.recipe or case.removed for case in cases)

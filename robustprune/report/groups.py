@@ -36,11 +36,6 @@ class Group:
         return [*zip(self.cases, self.parents or (), strict=self.parents is not None)]
 
     @property
-    def finished(self) -> bool:
-        """Whether nothing was trained or pruned here: it stands for itself, not for a strategy."""
-        return not (self.first.recipe or self.first.removed)
-
-    @property
     def removed(self) -> int:
         """Number of blocks that are gone."""
         return len(self.first.removed)
@@ -120,7 +115,7 @@ def difference(
     """
     pooled = (spreads or {}).get(key_of(group.cases))
     found = compared(group.pairs, measure, confidence, pooled)
-    if found is None or not group.finished:
+    if found is None or not group.first.as_given:
         return found
     return replace(found, p=mcnemar(round(found.fixed), round(found.broken)))
 

@@ -52,7 +52,7 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
 
 def _about_statistics(cases: Sequence[CaseResult], confidence: float) -> list[str]:
     level = f"{100 * confidence:g} %"
-    groups = [one for one in group(cases) if one.parents is not None and not one.finished]
+    groups = [one for one in group(cases) if one.parents is not None and not one.first.as_given]
     runs = dict.fromkeys(counted(one.cases) for one in groups)
     found = [
         f"[a, b] is a {level} interval: Wilson's for an accuracy; for a change, which is network minus parent on the "

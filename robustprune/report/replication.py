@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 from robustprune.report.contest import contests_of
 from robustprune.report.groups import difference, group
 from robustprune.report.markdown import pipe
+from robustprune.report.notes import ALPHA
 from robustprune.results.claims import CLEAN, WORST, right
 from robustprune.results.records import CaseResult
-from robustprune.results.runs import Pair, spread_of_changes
+from robustprune.results.runs import ENOUGH, Pair, spread_of_changes
 from robustprune.results.significance import holm
 from robustprune.results.statistics import paired_seeds
 from robustprune.results.words import percent, points
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 Rule = Literal["samples", "samples and runs"]
 RULES: tuple[Rule, ...] = ("samples", "samples and runs")
 ENDS = ("contradicted", "unconfirmed", "confirmed")
-ALPHA = 0.05
-AT_LEAST = 3
-"""A sentence is counted only where it was made from as many runs within one run of the suite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +58,10 @@ class Sentence:
 def statements(cases: Sequence[CaseResult]) -> Iterator[Statement]:
     """Yield everything that one run of a suite compares: contests of strategies, and changes from the parent."""
     groups = group(cases)
-    changed = [one for one in groups if one.parents is not None and not one.finished]
+    changed = [one for one in groups if one.parents is not None and not one.first.as_given]
     for measure in (WORST, CLEAN):
         for contest in contests_of(groups, measure):
-            if contest.same_blocks or contest.found.runs < AT_LEAST:
+            if contest.same_blocks or contest.found.runs < ENOUGH:
                 continue
             mine, other = contest.ours.first, contest.theirs.first
             about = (
@@ -78,7 +76,7 @@ def statements(cases: Sequence[CaseResult]) -> Iterator[Statement]:
         spreads = spread_of_changes([one.pairs for one in changed], measure)
         for one in changed:
             found = difference(one, measure, spreads=spreads)
-            if found is not None and found.runs >= AT_LEAST:
+            if found is not None and found.runs >= ENOUGH:
                 about = ("change", measure, one.first.family, str(one.removed), one.first.strategy)
                 p = _p_samples(one.pairs, measure), found.p
                 yield Statement(about=about, difference=found.difference, p=p)

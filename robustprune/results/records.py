@@ -144,6 +144,11 @@ class CaseResult:
         return self.family + self.case.removeprefix(self.model).removesuffix(f"/seed{self.seed}")
 
     @property
+    def as_given(self) -> bool:
+        """Whether nothing was pruned or fine-tuned: a parent, or a finished artefact, which stands for itself."""
+        return not (self.recipe or self.removed)
+
+    @property
     def worst(self) -> list[bool]:
         """Say per sample if it is right, and robust against every attack of the suite."""
         columns = [outcome.robust for outcome in self.outcomes]

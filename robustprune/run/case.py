@@ -153,7 +153,7 @@ def _evidence(case: Case, parent: Measured | None, attacked: Attacked, result: R
         parent=None if parent is None else parent.network,
         tier=bench.suite.tier,
         margin=bench.suite.policy.max_robust_drop,
-        seeds=len(runs) if case.strategy is not None else None,
+        runs=len(runs) if case.strategy is not None else None,
         used=_used(case, bench),
         result=result,
         parent_result=None if against is None else against[1],

@@ -30,7 +30,7 @@ class Examined(Measurement[list[Check]]):
     parent: Network | None
     tier: Tier
     margin: float
-    seeds: int | None
+    runs: int | None
     used: Mapping[str, Split]
     """The images that the network learned from, by use."""
     result: Result = field(metadata=ASIDE)
@@ -54,7 +54,7 @@ class Examined(Measurement[list[Check]]):
             parent=None if self.parent is None else self.parent.model,
             parent_robust=None if self.parent_result is None else self.parent_result.worst,
             margin=self.margin,
-            seeds=self.seeds,
+            runs=self.runs,
             classes=self.classes,
             weights_before=network.weights,
             sample_hashes=sample.hashes(),

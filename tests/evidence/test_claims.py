@@ -134,9 +134,9 @@ def test_worst_case_over_the_chain_is_what_is_compared():
     assert "0 samples gained, 0 lost" in comparison.paired_claim(ctx).evidence
 
 
-@pytest.mark.parametrize(("seeds", "status"), [(None, "skipped"), (2, "fail"), (3, "pass")])
-def test_seeds(seeds, status):
-    assert comparison.enough_seeds(about([ran("rb")], seeds=seeds)).status == status
+@pytest.mark.parametrize(("runs", "status"), [(None, "skipped"), (2, "fail"), (3, "pass")])
+def test_runs(runs, status):
+    assert comparison.enough_runs(about([ran("rb")], runs=runs)).status == status
 
 
 def test_class_floor():
