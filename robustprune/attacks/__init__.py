@@ -13,11 +13,13 @@ from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fab import FABT
 from robustprune.attacks.algorithms.fgsm import FGSM
 from robustprune.attacks.algorithms.fmn import FMN
+from robustprune.attacks.algorithms.hopskipjump import HopSkipJump
 from robustprune.attacks.algorithms.mifgsm import MIFGSM
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
+from robustprune.attacks.algorithms.tiers import tier
 from robustprune.attacks.algorithms.torchattack import TorchAttack
 from robustprune.attacks.algorithms.transfer import Transfer
 from robustprune.attacks.contract.attack import Attack
@@ -39,6 +41,7 @@ __all__ = [
     "Attack",
     "Evaluation",
     "Found",
+    "HopSkipJump",
     "LibraryAttack",
     "Noise",
     "Square",
@@ -48,4 +51,5 @@ __all__ = [
     "autoattack_standard",
     "evaluate",
     "robust_curve",
+    "tier",
 ]

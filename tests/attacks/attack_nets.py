@@ -32,6 +32,66 @@ class SmallConv(nn.Module):
         return self.linear(functional.adaptive_avg_pool2d(x, 4).flatten(1))
 
 
+class Spy(nn.Module):
+    """Keeps every batch of images that a network is shown, and whether their gradient was wanted."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.seen, self.grads = net, [], []
+
+    def forward(self, x):
+        self.seen.append(x.detach().clone())
+        self.grads.append(x.requires_grad and torch.is_grad_enabled())
+        return self.net(x)
+
+
+class Stubborn(nn.Module):
+    """Ten classes, and always right by far: every attack spends its whole budget on it."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(64, classes, generator=torch.Generator().manual_seed(0)))
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += len(x)
+        first = functional.one_hot(torch.zeros(len(x), dtype=torch.int64), self.w.shape[1])
+        return x.flatten(1) @ self.w * 1e-3 + 50 * first
+
+
+def seeded(build, seed=0):
+    """Build a network with parameters from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build().eval()
+
+
+def small_net(classes=6):
+    """A convolution and tanh, on images (2, 8, 8)."""
+    return seeded(lambda: nn.Sequential(nn.Conv2d(2, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 36, classes)))
+
+
+def rugged_net():
+    """`small_net`, far from linear inside a budget of .06, so that steps are halved; class 0 wins, nothing breaks."""
+    net = small_net()
+    net[0].weight.data *= 6
+    net[3].bias.data[0] += 5
+    return net
+
+
+def small_case(net, n=10, shape=(2, 8, 8), seed=1):
+    """Random images, and what the network says of them."""
+    x = images(n, seed, shape)
+    return x, labelled(net, x)
+
+
+def near_net(classes=10, seed=0):
+    """A linear network on images (1, 8, 8) whose decision is near for every image."""
+    net = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, classes)), seed)
+    net[1].bias.data.zero_()
+    return net
+
+
 def linear_net(weight, bias=None):
     """x -> W flatten(x) + b."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(weight.shape[1], weight.shape[0]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchattacks
 from attack_nets import SmallConv, images, labelled, linear_case, linear_net, margins
-from test_pgd import last_iterate
+from paths import path
 
 from robustprune.attacks import CW, PGD, evaluate
 from robustprune.errors import InputError
@@ -31,7 +31,7 @@ def test_steps_equal_the_librarys():
     Seen(net, c=2.0, steps=9, lr=0.02)(x, y)  # steps < 10: cost is compared at every step
     taken = len(seen) - 1
     assert taken >= 1
-    ours = last_iterate(CW(eps=1.0, c=(2.0,), steps=taken, lr=0.02), net, x, y)
+    ours = path(CW(eps=1.0, c=(2.0,), steps=taken, lr=0.02), net, x, y)[-1]
     assert torch.allclose(ours, seen[-1].detach(), atol=1e-5)
 
 

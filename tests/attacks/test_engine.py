@@ -416,7 +416,7 @@ class Overreach(PGD):
 
     def stepper(self, model):
         steps = super().stepper(model)
-        steps.advance = lambda state, grad: state.update(adv=state["x"] + 2 * self.eps * grad.sign())
+        steps.advance = lambda state, seen: state.update(adv=state["x"] + 2 * self.eps * seen.grad.sign())
         return steps
 
 

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 from attack_nets import SmallConv, images, labelled, linear_case, linear_net, margins
-from test_pgd import last_iterate
+from paths import path
 from test_threat import nearest_by_bisection
 from torch import nn
 
 from robustprune.attacks import ATTACKS, CW, FMN, PGD, TargetedPGD, evaluate, robust_curve
 from robustprune.attacks.contract.attack import FORWARD
+from robustprune.attacks.contract.stepped import Seen
 from robustprune.attacks.contract.threat import threat
 from robustprune.errors import InputError
 
@@ -104,7 +105,7 @@ def test_iterates_are_those_of_a_plain_loop(norm):
     y = labelled(net, x)
     for steps in (1, 2, 12):
         expected = torch.cat([by_hand(net, a[None], int(b), norm, steps) for a, b in zip(x, y, strict=True)])
-        ours = last_iterate(FMN(eps=0.0, norm=norm, steps=steps), net, x, y)
+        ours = path(FMN(eps=0.0, norm=norm, steps=steps), net, x, y)[-1]
         assert (expected - x).flatten(1).norm(dim=1).min() > 1e-3
         assert torch.allclose(ours, expected, atol=1e-5)
 
@@ -257,7 +258,7 @@ def test_the_lead_demanded_counts_in_the_attack_too(case):
         state |= {"adv": far.requires_grad_(), "slack": torch.full((60,), slack)}
         grad = torch.autograd.grad(stepper.objective(net(state["adv"]), state).sum(), state["adv"])[0]
         with torch.no_grad():
-            stepper.advance(state, grad)
+            stepper.advance(state, Seen(grad.new_zeros(60), grad, torch.ones(60, dtype=torch.bool)))
         assert state["least"].isfinite().sum() == settled
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchattacks
 from attack_nets import SmallConv, images, labelled, trained_digits
+from paths import path
 from torch import nn
 
-from robustprune.attacks import ATTACKS, MIFGSM, PGD, TorchAttack, evaluate
-from robustprune.attacks.contract.randomness import keys
+from robustprune.attacks import APGD, ATTACKS, FABT, MIFGSM, PGD, TorchAttack, evaluate
 from robustprune.attacks.engine.first_success import FirstSuccess
 from robustprune.errors import InputError
 from robustprune.evidence import EvidenceContext, gather, trust
@@ -17,22 +17,6 @@ from robustprune.evidence import EvidenceContext, gather, trust
 pytestmark = pytest.mark.usefixtures("precision")
 
 EPS = 8 / 255
-
-
-def iterates(attack, net, x, y):
-    """Take all steps by hand, without anybody leaving; return every iterate."""
-    stepper = attack.stepper(net)
-    step = torch.zeros(len(x), dtype=torch.long)
-    state = {"x": x, "y": y, "run": torch.zeros_like(step), "step": step}
-    stepper.start(state, keys(x), 0)
-    seen = [state["adv"]]
-    for _ in range(stepper.steps):
-        adv = state["adv"].detach().requires_grad_()
-        goal = stepper.objective(net(adv), state).sum()
-        state["step"] = state["step"] + 1
-        stepper.advance(state, torch.autograd.grad(goal, adv)[0])
-        seen.append(state["adv"])
-    return seen
 
 
 class Spy(nn.Module):
@@ -53,12 +37,12 @@ def test_all_iterates_equal_the_librarys(decay):
     y = labelled(net, x)
     spy = Spy(net).eval()
     last = torchattacks.MIFGSM(spy, eps=EPS, alpha=EPS / 8, steps=10, decay=decay)(x, y)
-    ours = iterates(MIFGSM(eps=EPS, alpha=EPS / 8, decay=decay), net, x, y)
+    ours = path(MIFGSM(eps=EPS, alpha=EPS / 8, decay=decay), net, x, y)
     theirs = [*spy.seen, last]
     assert len(ours) == len(theirs) == 11
     for one, other in zip(ours, theirs, strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-6)
-    without = iterates(PGD(eps=EPS, alpha=EPS / 8, steps=10, random_start=False), net, x, y)
+    without = path(PGD(eps=EPS, alpha=EPS / 8, steps=10, random_start=False), net, x, y)
     assert not torch.allclose(without[-1], last, rtol=0, atol=1e-6)
 
 
@@ -101,8 +85,8 @@ def run(attack, net=HELD):
 
 def test_a_run_with_momentum_goes_on_where_it_does_not_move():
     attack = MIFGSM(eps=0.1, alpha=0.07, steps=10)
-    path = iterates(attack, HELD, torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]))
-    assert [float(adv) for adv in path[:6]] == pytest.approx([0.5, 0.57, 0.6, 0.6, 0.6, 0.53], abs=1e-6)
+    walk = path(attack, HELD, torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]))
+    assert [float(adv) for adv in walk[:6]] == pytest.approx([0.5, 0.57, 0.6, 0.6, 0.6, 0.53], abs=1e-6)
     outcome = run(attack)
     assert outcome.status == "b"
     assert outcome.distance[0] == pytest.approx(0.03, abs=1e-6)
@@ -128,6 +112,20 @@ def test_an_iterate_that_stays_or_comes_back_ends_a_run_only_without_a_memory(me
     state = {"history": torch.tensor([[7, 8, 9, 0], [5, 6, 7, 0]]), "step": torch.tensor([3, 3])}
     state["adv"] = torch.tensor([[7], [3]])
     assert FirstSuccess.came_back(window, state, torch.tensor([[1], [3]])).tolist() == [not memory] * 2
+
+
+@pytest.mark.parametrize("attack", [MIFGSM(eps=EPS), APGD(eps=EPS, steps=9), FABT(eps=EPS, steps=9, n_classes=4)])
+def test_a_run_with_a_memory_is_made_once_in_float32(attack):
+    """A first pass cut to a quarter of the steps says little of steps that build on each other, and costs."""
+    net, x = SmallConv(), images(12)
+    spent = {}
+    for kind in ("float32", "bfloat16"):
+        for one in (attack, PGD(eps=EPS, retries=0)):
+            outcome = evaluate(net, x, labelled(net, x), [one], precision=kind).outcomes[0]
+            spent[kind, one.name] = outcome.status, outcome.forwards, outcome.notes["precision"]
+    assert spent["float32", attack.name] == spent["bfloat16", attack.name]
+    assert spent["bfloat16", "PGD-20"][1] > spent["float32", "PGD-20"][1]
+    assert spent["bfloat16", "PGD-20"][2] == "bfloat16, then float32"
 
 
 def test_a_stepper_that_does_not_say_whether_it_has_a_memory_is_not_run():

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchattacks
 from attack_nets import SmallConv, images, labelled, linear_case, margins
+from paths import path
 from torch import nn
 
 from robustprune.attacks import FGSM, PGD, evaluate
@@ -12,24 +13,6 @@ from robustprune.attacks.contract.threat import threat
 from robustprune.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("precision")
-
-
-def last_iterate(attack, net, x, y, seed=0):
-    """Take all steps by hand, without anybody leaving."""
-    stepper = attack.stepper(net)
-    state = {
-        "x": x,
-        "y": y,
-        "run": torch.zeros(len(x), dtype=torch.long),
-        "step": torch.zeros(len(x), dtype=torch.long),
-    }
-    stepper.start(state, keys(x), seed)
-    for _ in range(stepper.steps):
-        adv = state["adv"].detach().requires_grad_()
-        goal = stepper.objective(net(adv), state).sum()
-        state["step"] = state["step"] + 1
-        stepper.advance(state, torch.autograd.grad(goal, adv)[0])
-    return state["adv"]
 
 
 PAIRS = {
@@ -50,7 +33,7 @@ def test_steps_equal_the_librarys(kind):
     ours, theirs = PAIRS[kind]
     net, x = SmallConv(), images(20)
     y = labelled(net, x)
-    assert torch.allclose(last_iterate(ours, net, x, y), theirs(net)(x, y), rtol=0, atol=1e-6)
+    assert torch.allclose(path(ours, net, x, y)[-1], theirs(net)(x, y), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])

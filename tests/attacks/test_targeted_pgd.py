@@ -231,7 +231,7 @@ def test_names_sort_and_record():
     assert attack == TargetedPGD(eps=8 / 255)
     assert (attack.name, attack.objective, attack.knowledge) == ("PGD-50 targets x3", "margin", "white box")
     assert attack.change(steps=10, targets=2).name == "PGD-10 targets x2"
-    assert attack.settings == {"steps": 50, "targets": 3, "candidates": 9}
+    assert attack.settings == {"steps": 50, "targets": 3, "candidates": 9, "warm": True}
     lengths = attack.stepper(nn.Identity()).lengths
     assert lengths[0] == pytest.approx(16 / 255)
     assert (lengths.diff() <= 0).all()

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torchattacks
 from torch import Tensor, nn
 
-from robustprune.attacks.algorithms.apgd_run import SingleRun
+from robustprune.attacks.algorithms.apgd_balls import BALLS
+from robustprune.attacks.algorithms.apgd_steps import AdaptiveSteps
 from robustprune.attacks.algorithms.dlr import dlr_loss
 from robustprune.attacks.contract.attack import Objective, at_least_one
-from robustprune.attacks.contract.library import LibraryAttack, TorchAttacks
 from robustprune.attacks.contract.losses import cross_entropy
+from robustprune.attacks.contract.state import State
+from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "dlr": dlr_loss}
+"""Name -> the loss (m,) of logits (m, classes) and true classes (m,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class APGD(LibraryAttack):
+class APGD(SteppedAttack):
     """Auto-PGD: its step size adapts itself. `loss` is 'ce' or 'dlr' (three classes or more).
 
     `eot` gradients are averaged at every step, which a network with random parts needs (20 in the published
@@ -30,16 +35,15 @@ class APGD(LibraryAttack):
     steps: int = 100
     loss: Literal["ce", "dlr"] = "ce"
     restarts: int = 1
-    eot: int = 1
     rho: float = 0.75
 
-    norms = ("Linf", "L2")
+    norms = tuple(BALLS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least_one(self, "steps", "restarts", "eot")
-        if self.loss not in ("ce", "dlr"):
-            raise InputError(f"APGD(loss={self.loss!r}): expected 'ce' or 'dlr'")
+        at_least_one(self, "steps", "restarts")
+        if self.loss not in LOSSES:
+            raise InputError(f"APGD(loss={self.loss!r}): expected {' or '.join(map(repr, LOSSES))}")
 
     @property
     def title(self) -> str:
@@ -54,30 +58,26 @@ class APGD(LibraryAttack):
     @property
     def budget(self) -> dict[str, int]:
         """Steps of a run, runs, and gradients a step."""
-        return {"steps": self.steps, "restarts": self.restarts, "eot": self.eot}
+        return {"steps": self.steps, "restarts": self.restarts, **self.averaged}
 
     @property
     def effort(self) -> float:
-        """Gradient steps, the start included, for every restart."""
+        """The points looked at, start and end included, for every restart."""
         return float(self.restarts * self.eot * (self.steps + 1))
 
-    def make(self, model: nn.Module, seed: int) -> TorchAttacks:
-        """Return a fresh attack object."""
-        return AutoPGD(
-            model,
-            norm=self.norm,
-            eps=self.eps,
-            steps=self.steps,
-            n_restarts=self.restarts,
-            seed=seed,
-            loss=self.loss,
-            eot_iter=self.eot,
-            rho=self.rho,
-        )
+    def stepper(self, model: nn.Module) -> Stepper:
+        """Return its steps."""
+        ball = BALLS[self.norm](eps=self.eps)
+        loss = LOSSES[self.loss]
+        return APGDSteps(ball=ball, steps=self.steps, rho=self.rho, runs=self.restarts, eot=self.eot, loss=loss)
 
 
-class AutoPGD(SingleRun, torchattacks.APGD):
-    """torchattacks' APGD with the published run; `loss` is 'ce' or 'dlr'."""
+@dataclass(kw_only=True)
+class APGDSteps(AdaptiveSteps):
+    """Steps that climb one loss."""
 
-    def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-        return cross_entropy(logits, y) if self.loss == "ce" else dlr_loss(logits, y)
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+    def objective(self, logits: Tensor, state: State) -> Tensor:
+        """Return the loss of every sample; it is maximised."""
+        return self.loss(logits, state["y"])

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from robustprune.attacks.algorithms.dlr import TINY
@@ -41,7 +40,7 @@ class Cube(Linf, Ball):
     def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
         """Return the nearest point of the cube around `x`, cut to [0,1]."""
         reach = self.eps if radius is None else rows(radius, x)
-        return torch.minimum(torch.maximum(adv, x - reach), x + reach).clamp(0, 1)
+        return adv.clamp(x - reach, x + reach).clamp_(0, 1)
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,24 @@
-"""Auto-PGD (Croce & Hein 2020, arXiv 2003.01690) towards several wrong classes in turn."""
+"""Auto-PGD (Croce & Hein 2020, arXiv 2003.01690) towards several wrong classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torchattacks
 from torch import Tensor, nn
 
-from robustprune.attacks.algorithms.apgd_run import SingleRun
+from robustprune.attacks.algorithms.apgd_balls import BALLS
+from robustprune.attacks.algorithms.apgd_steps import AdaptiveSteps
 from robustprune.attacks.algorithms.dlr import targeted_dlr_loss
-from robustprune.attacks.algorithms.targets import TargetedAttack
+from robustprune.attacks.algorithms.targets import Aims, TargetedAttack
 from robustprune.attacks.contract.attack import Objective, at_least_one
-from robustprune.attacks.contract.library import TorchAttacks
+from robustprune.attacks.contract.state import State
+from robustprune.attacks.contract.stepped import Stepper
 from robustprune.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class APGDT(TargetedAttack):
-    """Auto-PGD on the targeted DLR loss, towards the likeliest wrong classes of each image in turn.
+    """Auto-PGD on the targeted DLR loss, towards the likeliest wrong classes of each image.
 
     `targets` None: nine, or all wrong classes where there are fewer. Needs four classes.
 
@@ -28,7 +29,7 @@ class APGDT(TargetedAttack):
     restarts: int = 1
     rho: float = 0.75
 
-    norms = ("Linf", "L2")
+    norms = tuple(BALLS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,32 +52,40 @@ class APGDT(TargetedAttack):
 
     @property
     def budget(self) -> dict[str, int]:
-        """Steps of a run, runs, and target classes."""
-        return {"steps": self.steps, "restarts": self.restarts, "targets": self.targeted_classes}
+        """Steps of a run, runs towards a class, target classes, and gradients a step."""
+        runs = {"restarts": self.restarts, "targets": self.targeted_classes}
+        return {"steps": self.steps, **runs, **self.averaged}
 
     @property
     def effort(self) -> float:
-        """Gradient steps, the start included, for every class."""
-        return float(self.targeted_classes * self.restarts * (self.steps + 1))
+        """The points looked at, start and end included, for every run."""
+        return float(self.targeted_classes * self.restarts * self.eot * (self.steps + 1))
 
-    def make(self, model: nn.Module, seed: int) -> TorchAttacks:
-        """Return a fresh attack object."""
-        return TargetedAutoPGD(
-            model,
-            norm=self.norm,
-            eps=self.eps,
+    def stepper(self, model: nn.Module) -> Stepper:
+        """Return its steps."""
+        return TargetedAPGDSteps(
+            ball=BALLS[self.norm](eps=self.eps),
             steps=self.steps,
-            n_restarts=self.restarts,
-            seed=seed,
             rho=self.rho,
-            n_classes=self.targeted_classes + 1,
+            runs=self.targeted_classes * self.restarts,
+            eot=self.eot,
+            aims=self.aims(model),
+            restarts=self.restarts,
         )
 
 
-class TargetedAutoPGD(SingleRun, torchattacks.APGDT):
-    """torchattacks' APGDT with the published run: the `n_target_classes` likeliest wrong classes in turn."""
+@dataclass(kw_only=True)
+class TargetedAPGDSteps(AdaptiveSteps):
+    """Steps towards one class a run; a class gets `restarts` runs before the next one's turn."""
 
-    def _loss(self, logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-        if target is None:
-            raise InputError("TargetedAutoPGD: no target class; call the attack object, not its single run")
-        return targeted_dlr_loss(logits, y, target)
+    aims: Aims
+    restarts: int
+
+    def start(self, state: State, keys: Tensor, seed: int) -> None:
+        """Begin as ever, with the class that run `state['run']` aims at."""
+        super().start(state, keys, seed)
+        state["target"] = self.aims.target(state, keys, state["run"] // self.restarts)
+
+    def objective(self, logits: Tensor, state: State) -> Tensor:
+        """Return the targeted DLR loss of every sample; it is maximised."""
+        return targeted_dlr_loss(logits, state["y"], state["target"])

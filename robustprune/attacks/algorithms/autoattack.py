@@ -7,7 +7,7 @@ clean errors and seeds by time.
 
 Few classes: FAB-T and APGD-T aim at all wrong classes where there are fewer than nine. The DLR loss needs
 three classes and the targeted one four, so below four classes there is no published set;
-`autoattack_standard` refuses, and the 'standard' tier takes what exists (tiers.py).
+`autoattack_standard` refuses, and `parts` gives what exists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.threat import Norm
 
-__all__ = ["APGD", "APGDT", "FABT", "Square", "autoattack_standard"]
+__all__ = ["APGD", "APGDT", "FABT", "Square", "autoattack_standard", "parts"]
 
 
 def autoattack_standard(norm: Norm, eps: float, n_classes: int = 10) -> tuple[Attack, ...]:
@@ -34,3 +34,20 @@ def autoattack_standard(norm: Norm, eps: float, n_classes: int = 10) -> tuple[At
         FABT(norm=norm, eps=eps, n_classes=n_classes),
         Square(norm=norm, eps=eps),
     )
+
+
+def parts(norm: Norm, eps: float, n_classes: int = 10) -> tuple[Attack, ...]:
+    """Return the standard set where there is one, else those of its attacks that exist; none under L1.
+
+    Below four classes these are APGD-CE, APGD-DLR from three classes on, FAB-T and Square.
+
+    >>> [attack.name for attack in parts("Linf", 8/255, 3)], parts("L1", 12.0)
+    (['APGD-CE', 'APGD-DLR', 'FAB-T', 'Square'], ())
+    """
+    if norm not in APGD.norms:
+        return ()
+    if n_classes >= 4:
+        return autoattack_standard(norm, eps, n_classes)
+    ratio = (APGD(eps=eps, norm=norm, loss="dlr"),) if n_classes == 3 else ()
+    rest = (FABT(eps=eps, norm=norm, n_classes=n_classes), Square(eps=eps, norm=norm))
+    return (APGD(eps=eps, norm=norm), *ratio, *rest)

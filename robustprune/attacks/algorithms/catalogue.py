@@ -10,6 +10,7 @@ from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fab import FABT
 from robustprune.attacks.algorithms.fgsm import FGSM
 from robustprune.attacks.algorithms.fmn import FMN
+from robustprune.attacks.algorithms.hopskipjump import HopSkipJump
 from robustprune.attacks.algorithms.mifgsm import MIFGSM
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
@@ -48,5 +49,6 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "apgd-t": _named("APGD towards nine other classes, 100 steps each (2003.01690).", APGDT(eps=LINF)),
     "fab-t": _named("Smallest perturbation towards nine other classes (1907.02044).", FABT(eps=LINF)),
     "square": _named("Random search without gradients, 5000 queries (1912.00049).", Square(eps=LINF)),
+    "hop-skip-jump": _named("Search by predicted labels alone, 5000 queries (1904.02144).", HopSkipJump(eps=LINF)),
 }
 """Name -> what makes the attack; `attack.change(eps=...)` gives it another budget."""

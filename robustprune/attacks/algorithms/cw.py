@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.attack import Objective
 from robustprune.attacks.contract.losses import margin
 from robustprune.attacks.contract.state import State
-from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
+from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
 from robustprune.attacks.contract.threat import Norm, rows
 from robustprune.errors import InputError
 
@@ -77,12 +77,12 @@ class CW(SteppedAttack):
     @property
     def budget(self) -> dict[str, int]:
         """Steps for each value of c, and how many values there are."""
-        return {"steps": self.steps, "values of c": len(self.c)}
+        return {"steps": self.steps, "values of c": len(self.c), **self.averaged}
 
     @property
     def effort(self) -> float:
-        """Steps of all values of c."""
-        return float(self.steps * len(self.c))
+        """Passes for the steps of all values of c."""
+        return float(self.steps * len(self.c) * self.eot)
 
     @property
     def minimises(self) -> bool:
@@ -92,7 +92,7 @@ class CW(SteppedAttack):
     def stepper(self, model: nn.Module) -> Stepper:
         """Return torchattacks' CW, cut open."""
         steps = CWSteps(model, c=self.c[0], kappa=self.kappa, steps=self.steps, lr=self.lr)
-        steps.runs, steps.sweep = len(self.c), torch.tensor(self.c)
+        steps.runs, steps.sweep, steps.eot = len(self.c), torch.tensor(self.c), self.eot
         return steps
 
 
@@ -103,6 +103,9 @@ class CWSteps(torchattacks.CW):
     memory: bool = True
     runs: int = 1
     retries: int = 0
+    gradient: bool = True
+    roams: bool = True
+    eot: int = 1
     sweep: Tensor = torch.ones(1)
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
@@ -123,10 +126,10 @@ class CWSteps(torchattacks.CW):
         weight = self.sweep.to(logits.device)[state["run"]]
         return weight * (-margin(logits, state["y"])).clamp(min=-self.kappa)
 
-    def advance(self, state: State, grad: Tensor) -> None:
+    def advance(self, state: State, seen: Seen) -> None:
         """Add the gradient of the squared distance, go through the change of variable, step as Adam does."""
         slope = 0.5 * state["width"] * (1 - torch.tanh(state["w"]).square())
-        grad = (grad + 2 * (state["adv"] - state["x"])) * slope
+        grad = (seen.grad + 2 * (state["adv"] - state["x"])) * slope
         state["m"] = BETA1 * state["m"] + (1 - BETA1) * grad
         state["v"] = BETA2 * state["v"] + (1 - BETA2) * grad.square()
         step = rows(state["step"].to(grad.dtype), grad)

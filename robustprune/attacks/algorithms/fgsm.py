@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.attack import Objective
 from robustprune.attacks.contract.losses import cross_entropy
 from robustprune.attacks.contract.state import State
-from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
+from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +35,18 @@ class FGSM(SteppedAttack):
     @property
     def budget(self) -> dict[str, int]:
         """One step."""
-        return {"steps": 1}
+        return {"steps": 1, **self.averaged}
 
     @property
     def effort(self) -> float:
-        """One pass."""
-        return 1.0
+        """One pass, or as many as are averaged."""
+        return float(self.eot)
 
     def stepper(self, model: nn.Module) -> Stepper:
         """Return torchattacks' FGSM, cut open."""
-        return FGSMSteps(model, eps=self.eps)
+        steps = FGSMSteps(model, eps=self.eps)
+        steps.eot = self.eot
+        return steps
 
 
 class FGSMSteps(torchattacks.FGSM):
@@ -55,6 +57,9 @@ class FGSMSteps(torchattacks.FGSM):
     memory: bool = False
     runs: int = 1
     retries: int = 0
+    gradient: bool = True
+    roams: bool = False
+    eot: int = 1
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
         """Begin at x."""
@@ -64,6 +69,6 @@ class FGSMSteps(torchattacks.FGSM):
         """Return the cross-entropy of every sample; it is maximised."""
         return cross_entropy(logits, state["y"])
 
-    def advance(self, state: State, grad: Tensor) -> None:
+    def advance(self, state: State, seen: Seen) -> None:
         """Take the one step."""
-        state["adv"] = (state["x"] + self.eps * grad.sign()).clamp(0, 1)
+        state["adv"] = (state["x"] + self.eps * seen.grad.sign()).clamp(0, 1)

@@ -29,7 +29,7 @@ from robustprune.attacks.algorithms.targeted_pgd import nearest_classes
 from robustprune.attacks.contract.attack import FORWARD, Objective, at_least_one
 from robustprune.attacks.contract.losses import margin, towards
 from robustprune.attacks.contract.state import State
-from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
+from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
 from robustprune.attacks.contract.threat import L2, Threat, rows
 from robustprune.errors import InputError
 
@@ -90,14 +90,14 @@ class FMN(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Steps of a run; with targets also runs, and the gradients taken before each."""
         aimed = {"targets": self.targets, "candidates": self.candidates}
-        return {"steps": self.steps, **(aimed if self.targets else {})}
+        return {"steps": self.steps, **(aimed if self.targets else {}), **self.averaged}
 
     @property
     def effort(self) -> float:
-        """Steps of all runs; before one with a target, a forward pass and a backward one a candidate."""
+        """Passes of all runs; before one with a target, forwards and a backward one a candidate."""
         if not self.targets:
-            return float(self.steps)
-        return self.targets * (self.steps + FORWARD + (1 - FORWARD) * self.candidates)
+            return float(self.steps * self.eot)
+        return self.targets * self.eot * (self.steps + FORWARD + (1 - FORWARD) * self.candidates)
 
     @property
     def exhaustive(self) -> bool:
@@ -114,10 +114,15 @@ class FMN(SteppedAttack):
         alphas = falling(self.alpha, self.alpha * LAST_ALPHA, self.steps)
         gammas = falling(self.gamma, LAST_GAMMA, self.steps)
         if not self.targets:
-            return FMNSteps(ball=self.ball, alphas=alphas, gammas=gammas)
-        runs, candidates = self.targets, self.candidates
+            return FMNSteps(ball=self.ball, alphas=alphas, gammas=gammas, eot=self.eot)
         return TargetedFMNSteps(
-            ball=self.ball, alphas=alphas, gammas=gammas, runs=runs, model=model, candidates=candidates
+            ball=self.ball,
+            alphas=alphas,
+            gammas=gammas,
+            eot=self.eot,
+            runs=self.targets,
+            model=model,
+            candidates=self.candidates,
         )
 
 
@@ -135,6 +140,9 @@ class FMNSteps:
     memory: bool = True
     runs: int = 1
     retries: int = 0
+    gradient: bool = True
+    roams: bool = True
+    eot: int = 1
     euclidean: Threat = field(default_factory=lambda: L2(eps=math.inf))
 
     @property
@@ -164,10 +172,10 @@ class FMNSteps:
         """Return how far the best wrong class is ahead of the true one."""
         return margin(logits, state["y"])
 
-    def advance(self, state: State, grad: Tensor) -> None:
+    def advance(self, state: State, seen: Seen) -> None:
         """Fit the ball to what the iterate showed, then step along the gradient and back into the ball."""
         adv, at = state["adv"], state["step"] - 1
-        grad = grad * torch.where(grad > 0, adv < 1, adv > 0)
+        grad = seen.grad * torch.where(seen.grad > 0, adv < 1, adv > 0)
         self.resize(state, grad, self.gammas.to(at.device)[at])
         length = rows(self.alphas.to(at.device)[at], adv)
         step = self.euclidean.steepest(grad, adv).mul_(length)
@@ -197,7 +205,7 @@ class TargetedFMNSteps(FMNSteps):
     def start(self, state: State, keys: Tensor, seed: int) -> None:
         """Choose the class that run `state['run']` aims at; where there are fewer, the first again."""
         super().start(state, keys, seed)
-        order = nearest_classes(self.model, state["x"], state["y"], self.ball, self.candidates)
+        order = nearest_classes(self.model, state["x"], state["y"], self.ball, self.candidates, self.eot)
         state["target"] = order.gather(1, (state["run"] % order.shape[1])[:, None])[:, 0]
 
     def loss(self, logits: Tensor, state: State) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from robustprune.attacks.algorithms.pgd import PGD, PGDSteps
 from robustprune.attacks.contract.state import State
-from robustprune.attacks.contract.stepped import Stepper
+from robustprune.attacks.contract.stepped import Seen, Stepper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,9 @@ class MomentumSteps(PGDSteps):
         super().start(state, keys, seed)
         state["sum"] = torch.zeros_like(state["x"])
 
-    def advance(self, state: State, grad: Tensor) -> None:
+    def advance(self, state: State, seen: Seen) -> None:
         """Add the gradient, scaled to a mean magnitude of 1 (torchattacks' scale), and step along the sum."""
+        grad = seen.grad
         scale = grad.abs().mean(dim=tuple(range(1, grad.ndim)), keepdim=True)
         state["sum"] = self.decay * state["sum"] + grad / scale.clamp(min=torch.finfo(grad.dtype).tiny)
-        super().advance(state, state["sum"])
+        super().advance(state, replace(seen, grad=state["sum"]))

@@ -19,7 +19,7 @@ from robustprune.attacks.contract.attack import Objective
 from robustprune.attacks.contract.losses import cross_entropy, margin, probability
 from robustprune.attacks.contract.randomness import generators
 from robustprune.attacks.contract.state import State
-from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
+from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
 from robustprune.attacks.contract.threat import Threat, rows
 from robustprune.errors import InputError
 
@@ -46,6 +46,8 @@ class PGD(SteppedAttack):
 
     >>> PGD(eps=8/255, steps=20).name, PGD(eps=0.5, norm="L2", steps=50, restarts=5, loss="margin").name
     ('PGD-20', 'PGD-50 margin x5')
+    >>> PGD(eps=8/255, eot=20).name, PGD(eps=8/255, eot=20).budget, PGD(eps=8/255, eot=20).effort
+    ('PGD-20 eot20', {'steps': 20, 'restarts': 1, 'eot': 20}, 400.0)
     """
 
     steps: int = 20
@@ -82,12 +84,12 @@ class PGD(SteppedAttack):
     @property
     def budget(self) -> dict[str, int]:
         """Steps of a run, and runs."""
-        return {"steps": self.steps, "restarts": self.restarts}
+        return {"steps": self.steps, "restarts": self.restarts, **self.averaged}
 
     @property
     def effort(self) -> float:
-        """Steps of all restarts."""
-        return float(self.steps * self.restarts)
+        """Passes for the steps of all restarts."""
+        return float(self.steps * self.restarts * self.eot)
 
     @property
     def lengths(self) -> list[float]:
@@ -106,6 +108,7 @@ class PGD(SteppedAttack):
             random_start=self.random_start,
             runs=self.restarts,
             retries=self.retries if self.random_start else 0,
+            eot=self.eot,
         )
 
 
@@ -114,12 +117,15 @@ class BallSteps:
     """Gradient steps of the given `lengths` (steps,), each projected back into the ball."""
 
     memory = False
+    gradient = True
+    roams = False
     ball: Threat
     lengths: Tensor
     steady: int = 0
     random_start: bool = False
     runs: int = 1
     retries: int = 0
+    eot: int = 1
 
     @property
     def steps(self) -> int:
@@ -131,11 +137,11 @@ class BallSteps:
         x = state["x"]
         state["adv"] = self.ball.start(x, generators(seed, keys, state["run"])) if self.random_start else x
 
-    def advance(self, state: State, grad: Tensor) -> None:
+    def advance(self, state: State, seen: Seen) -> None:
         """Step along the steepest ascent in the norm of the threat, then back into the ball."""
         adv = state["adv"]
         length = rows(self.lengths.to(adv.device)[state["step"] - 1], adv)
-        state["adv"] = self.ball.project(self.ball.steepest(grad, adv).mul_(length).add_(adv), state["x"])
+        state["adv"] = self.ball.project(self.ball.steepest(seen.grad, adv).mul_(length).add_(adv), state["x"])
 
 
 @dataclass(kw_only=True)

@@ -7,13 +7,14 @@ the true one's. So the classes are ordered once a sample, by the distance at whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from robustprune.attacks.algorithms.pgd import BallSteps, cosine
+from robustprune.attacks.algorithms.targets import Aims
 from robustprune.attacks.contract.attack import FORWARD, Objective, at_least_one
 from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.losses import towards
@@ -39,6 +40,7 @@ class TargetedPGD(SteppedAttack):
     steps: int = 50
     targets: int = 3
     candidates: int = 9
+    warm: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,12 +62,12 @@ class TargetedPGD(SteppedAttack):
     @property
     def budget(self) -> dict[str, int]:
         """Steps of a run, runs, and the gradients taken before."""
-        return {"steps": self.steps, "targets": self.targets, "candidates": self.candidates}
+        return {"steps": self.steps, "targets": self.targets, "candidates": self.candidates, **self.averaged}
 
     @property
     def effort(self) -> float:
-        """Steps of all runs; before, a forward pass and a backward one a candidate, if there are as many classes."""
-        return self.steps * self.targets + FORWARD + (1 - FORWARD) * self.candidates
+        """Passes of all runs; before, forwards and a backward one a candidate, if there are as many classes."""
+        return self.eot * (self.steps * self.targets + FORWARD + (1 - FORWARD) * self.candidates)
 
     def stepper(self, model: nn.Module) -> Stepper:
         """Return its steps."""
@@ -76,8 +78,11 @@ class TargetedPGD(SteppedAttack):
             steady=lengths.index(lengths[-1]),
             random_start=True,
             runs=self.targets,
-            model=model,
-            candidates=self.candidates,
+            eot=self.eot,
+            aims=Aims(
+                lambda x, y: nearest_classes(model, x, y, self.ball, self.candidates, self.eot)[:, : self.targets]
+            ),
+            warm=self.warm,
         )
 
 
@@ -85,43 +90,51 @@ class TargetedPGD(SteppedAttack):
 class TargetedSteps(BallSteps):
     """Steps towards one class a run; the classes are ordered where a sample begins its first run."""
 
-    model: nn.Module
-    candidates: int
-    orders: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-    """(key of a sample's content, its class) -> the classes to aim at, in this order."""
+    aims: Aims
+    warm: bool = False
 
     def start(self, state: State, keys: Tensor, seed: int) -> None:
         """Begin at a random point, with the class that run `state['run']` aims at."""
         super().start(state, keys, seed)
-        samples = list(zip(keys.tolist(), state["y"].tolist(), strict=True))
-        new = [place for place, sample in enumerate(samples) if sample not in self.orders]
-        if new:
-            order = nearest_classes(self.model, state["x"][new], state["y"][new], self.ball, self.candidates)
-            for place, classes in zip(new, order[:, : self.runs].tolist(), strict=True):
-                self.orders[samples[place]] = classes
-        orders = [self.orders[sample] for sample in samples]
-        target = [order[run % len(order)] for order, run in zip(orders, state["run"].tolist(), strict=True)]
-        state["target"] = torch.tensor(target, device=state["y"].device)
+        if self.warm and "warm" in state:
+            first = (state["run"] == 0).nonzero().flatten()
+            state["adv"] = state["adv"].index_copy(0, first, state["warm"][first])
+        state["target"] = self.aims.target(state, keys, state["run"])
 
     def objective(self, logits: Tensor, state: State) -> Tensor:
         """Return how far the aimed-at class is ahead of the true one; it is maximised."""
         return towards(logits, state["y"], state["target"])
 
 
-def nearest_classes(model: nn.Module, x: Tensor, y: Tensor, ball: Threat, candidates: int) -> Tensor:
+def nearest_classes(model: nn.Module, x: Tensor, y: Tensor, ball: Threat, candidates: int, eot: int = 1) -> Tensor:
     """Return (m, k) the likeliest `candidates` wrong classes of `x` (m, ...), or all, the nearest boundary first.
 
-    Where the logits are linear the distances are exact, box aside. A class that nothing draws nearer comes last.
+    Where the logits are linear the distances are exact, box aside. A class that nothing draws nearer comes last. With
+    `eot` the mean distance over so many passes counts; the first says which classes are likely.
     """
     x = x.detach().requires_grad_()
-    logits = model(x)
+    likely: list[Tensor] = []
+    total = torch.zeros(len(x), 1, device=x.device)
+    for _ in range(eot):
+        logits = model(x)
+        likely = likely or likeliest(logits.detach(), y, candidates)
+        total = total + torch.stack([_distance(towards(logits, y, target), x, ball) for target in likely], 1)
+    order = total.nan_to_num(torch.inf).argsort(dim=1, stable=True)
+    return torch.stack(likely, 1).gather(1, order)
+
+
+def _distance(lead: Tensor, x: Tensor, ball: Threat) -> Tensor:
+    """Return (m,) how far from `x` (m, ...) a lead (m,) would reach 0 if it were linear."""
+    slope = ball.dual(input_gradient(lead.sum(), x, retain=True).nan_to_num(0.0))
+    return -lead.detach() / slope.clamp(min=torch.finfo(slope.dtype).tiny)
+
+
+def likeliest(logits: Tensor, y: Tensor, count: int) -> list[Tensor]:
+    """Return the `count` wrong classes with the largest logits, or all, each (m,), the likeliest first.
+
+    >>> likeliest(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([1]), 9)
+    [tensor([2]), tensor([0])]
+    """
     true = functional.one_hot(y, logits.shape[1]).bool()
-    likely = logits.detach().masked_fill(true, -torch.inf).sort(dim=1, descending=True, stable=True).indices
-    likely = likely[:, : min(candidates, logits.shape[1] - 1)]
-    distances = []
-    for target in likely.unbind(1):
-        lead = towards(logits, y, target)
-        slope = ball.dual(input_gradient(lead.sum(), x, retain=True).nan_to_num(0.0))
-        distances.append(-lead.detach() / slope.clamp(min=torch.finfo(slope.dtype).tiny))
-    order = torch.stack(distances, 1).nan_to_num(torch.inf).argsort(dim=1, stable=True)
-    return torch.gather(likely, 1, order)
+    order = logits.masked_fill(true, -torch.inf).sort(dim=1, descending=True, stable=True).indices
+    return list(order[:, : min(count, logits.shape[1] - 1)].unbind(1))

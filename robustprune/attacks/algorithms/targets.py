@@ -1,13 +1,16 @@
-"""Attacks that aim at several wrong classes in turn, the likeliest first."""
+"""Attacks that aim at several wrong classes, one a run, and the order they are aimed at in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import at_least_one
-from robustprune.attacks.contract.library import LibraryAttack
+from robustprune.attacks.contract.state import State
+from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.errors import InputError
 
 TARGETS = 9
@@ -15,10 +18,10 @@ TARGETS = 9
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetedAttack(LibraryAttack):
+class TargetedAttack(SteppedAttack):
     """An attack with `steps` steps towards each of `targets` wrong classes of a network with `n_classes`.
 
-    `targets` None: nine, or all wrong classes where there are fewer.
+    `targets` None: nine, or all wrong classes where there are fewer. `eot` gradients are averaged at every step.
     """
 
     n_classes: int = 10
@@ -39,11 +42,45 @@ class TargetedAttack(LibraryAttack):
         """How many wrong classes are aimed at."""
         return min(TARGETS, self.n_classes - 1) if self.targets is None else self.targets
 
+    def aims(self, model: nn.Module) -> Aims:
+        """Return the classes aimed at on `model`, the likeliest first."""
+        return Aims(lambda x, y: likeliest_classes(model, x, y, self.targeted_classes))
 
-def check_targets(targets: int, logits: Tensor) -> None:
-    """Raise InputError unless the logits (m, k) have `targets` wrong classes."""
+
+@dataclass
+class Aims:
+    """The classes that each sample is aimed at: `rank` of images (m, ...) and true classes (m,) returns them (m, k).
+
+    It may ask the network, so it is asked once a sample.
+    """
+
+    rank: Callable[[Tensor, Tensor], Tensor]
+    known: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    """(key of a sample's content, its class) -> the classes to aim at, in this order."""
+
+    def target(self, state: State, keys: Tensor, place: Tensor) -> Tensor:
+        """Return the class (m,) at `place` (m,) of each sample's order; after the last comes the first again."""
+        samples = list(zip(keys.tolist(), state["y"].tolist(), strict=True))
+        new = [row for row, sample in enumerate(samples) if sample not in self.known]
+        if new:
+            order = self.rank(state["x"][new], state["y"][new])
+            self.known.update(zip([samples[row] for row in new], order.tolist(), strict=True))
+        orders = [self.known[sample] for sample in samples]
+        target = [order[at % len(order)] for order, at in zip(orders, place.tolist(), strict=True)]
+        return torch.tensor(target, device=state["y"].device)
+
+
+@torch.no_grad()
+def likeliest_classes(model: nn.Module, x: Tensor, y: Tensor, targets: int) -> Tensor:
+    """Return (m, targets) the wrong classes of largest logit on `x` (m, ...), in falling order.
+
+    Where logits are equal the later class is first, as in the public code. Raises InputError where there are fewer.
+    """
+    logits: Tensor = model(x)
     if targets >= logits.shape[1]:
         raise InputError(
             f"{targets} target classes on a network with {logits.shape[1]} classes: "
             "give the attack its number of classes as n_classes"
         )
+    order = logits.argsort(dim=1, stable=True).flip(1)
+    return order[order != y[:, None]].view(len(y), -1)[:, :targets]

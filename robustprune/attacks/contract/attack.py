@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal, Self
 from robustprune.attacks.contract.threat import THREATS, Norm, Threat, threat
 from robustprune.errors import InputError
 
-Knowledge = Literal["white box", "the parent's gradients", "logits by query", "none"]
-"""What an attack sees of the network: its gradients; another network's; its logits, by asking; nothing."""
+Knowledge = Literal["white box", "the parent's gradients", "logits by query", "labels by query", "none"]
+"""What an attack sees of the network: its gradients; another network's; its logits, or its labels alone, by asking."""
 
 Objective = Literal["cross-entropy", "margin", "none"]
 """The kind of loss it climbs.
@@ -26,6 +26,9 @@ Objective = Literal["cross-entropy", "margin", "none"]
 A margin is any lead of one class over another, by logits (DLR and distances to a boundary too) or by probabilities on
 a logarithmic scale, which does not vanish where the network is very sure; "none" is for attacks that climb nothing.
 """
+
+SILENT = "silent"
+"""Key in the metadata of a field that `settings` leaves out where it has its default."""
 
 FORWARD = 1 / 3
 """What a forward pass costs beside a forward-and-backward one, the unit of `effort`."""
@@ -54,16 +57,21 @@ class Attack(ABC):
         if self.norm not in self.norms:
             hint = f"; for {self.norm} use PGD(norm={self.norm!r})" if self.norm in THREATS else ""
             raise InputError(f"{kind}(norm={self.norm!r}): expected {' or '.join(map(repr, self.norms))}{hint}")
-        object.__setattr__(self, "name", self.name or self.title)
+        object.__setattr__(self, "name", self.name or self.label)
 
     @property
     def title(self) -> str:
         """The name it gets by itself; subclasses add what tells two of a kind apart, such as 'PGD-20'."""
         return type(self).__name__
 
+    @property
+    def label(self) -> str:
+        """`title`, and what every attack of a kind adds to it."""
+        return self.title
+
     def change(self, **fields: Any) -> Self:
         """Return the same attack with other settings; a name built from the settings is built anew."""
-        return replace(self, **{"name": "" if self.name == self.title else self.name, **fields})
+        return replace(self, **{"name": "" if self.name == self.label else self.name, **fields})
 
     @property
     def ball(self) -> Threat:
@@ -106,6 +114,11 @@ class Attack(ABC):
         return False
 
     @property
+    def warm(self) -> bool:
+        """Whether it begins where the attacks before it, under the same threat, came nearest to success."""
+        return False
+
+    @property
     def needs_parent(self) -> bool:
         """Whether it only makes sense for a network with a parent, `evaluate(parent=...)`."""
         return False
@@ -113,8 +126,9 @@ class Attack(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """The configuration as plain data, for the results."""
-        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("eps", "norm", "name")}
-        return {name: plain(value) for name, value in shown.items()}
+        shown = [f for f in fields(self) if f.name not in ("eps", "norm", "name")]
+        given = [f for f in shown if not (f.metadata.get(SILENT) and getattr(self, f.name) == f.default)]
+        return {f.name: plain(getattr(self, f.name)) for f in given}
 
 
 def at_least_one(attack: Attack, *names: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,12 +32,18 @@ class Found:
     error: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     """What else the results should record about this attack."""
+    near: Tensor | None = None
+    """(m, ...) the iterate at which the true class led by least, where a later attack begins; None unless asked for."""
+    lead: Tensor | None = None
+    """(m,) that lead, in logits; inf where no iterate was looked at."""
 
     @classmethod
-    def nothing(cls, x: Tensor, keep: bool = False) -> Found:
+    def nothing(cls, x: Tensor, keep: bool = False, near: bool = False) -> Found:
         """Return the state before an attack of the samples `x`: nothing found, nothing spent, all on the CPU."""
         n = len(x)
         return cls(
+            near=x.detach().cpu().clone() if near else None,
+            lead=torch.full((n,), torch.inf) if near else None,
             success=torch.zeros(n, dtype=torch.bool),
             distance=torch.full((n,), float("nan")),
             steps=torch.zeros(n, dtype=torch.int64),
@@ -53,6 +60,15 @@ class Found:
         if self.adversarial is not None:
             self.adversarial[rows] = adv.detach().cpu()
 
+    def came_near(self, rows: Tensor, lead: Tensor, adv: Tensor) -> None:
+        """Remember the iterates `adv` (k, ...) of the samples `rows` (k,) whose lead (k,) is the smallest so far."""
+        if self.near is None or self.lead is None:
+            return
+        order = lead.argsort(stable=True)
+        best = order[np.unique(rows[order].numpy(), return_index=True)[1]]
+        best = best[lead[best] < self.lead[rows[best]]]
+        self.lead[rows[best]], self.near[rows[best]] = lead[best], adv[best]
+
     def merge(self, rows: Tensor, later: Found) -> None:
         """Put what a later attempt found on the samples `rows` (k,) over what was known; steps add up."""
         self.success[rows], self.distance[rows] = later.success, later.distance
@@ -61,6 +77,8 @@ class Found:
         self.error = self.error or later.error
         if self.adversarial is not None and later.adversarial is not None:
             self.adversarial[rows] = later.adversarial
+        if later.near is not None and later.lead is not None:
+            self.came_near(rows, later.lead, later.near)
 
     def fail(self, rows: Tensor, reason: BaseException) -> None:
         """Mark `rows` as not attacked; never robust. The first reason is kept.

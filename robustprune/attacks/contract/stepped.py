@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor, nn
 
-from robustprune.attacks.contract.attack import Attack
+from robustprune.attacks.contract.attack import SILENT, Attack, at_least_one
 from robustprune.attacks.contract.state import State
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network showed at the iterates of a batch, a row a sample; on average over `Stepper.eot` passes."""
+
+    value: Tensor
+    """(m,) the objective."""
+    grad: Tensor
+    """(m, ...) its gradient, 0 where that is not a number; without values for an attack that asks for none."""
+    wrong: Tensor
+    """(m, bool) whether the network misclassifies the iterate in most passes, by the copy that gives gradients."""
 
 
 class Stepper(Protocol):
@@ -41,6 +53,18 @@ class Stepper(Protocol):
     def retries(self) -> int:
         """How many runs more a sample gets that resisted but came near in one of them."""
 
+    @property
+    def gradient(self) -> bool:
+        """Whether it needs gradients; an attack by queries does not, and costs no backward pass."""
+
+    @property
+    def roams(self) -> bool:
+        """Whether its iterates may lie outside the ball; those that do are no successes."""
+
+    @property
+    def eot(self) -> int:
+        """How many passes are made at every iterate and averaged, for networks with random parts."""
+
     def start(self, state: State, keys: Tensor, seed: int) -> None:
         """Put the first iterate (and memory) of run `state['run']` into `state`, which holds x and y.
 
@@ -48,15 +72,42 @@ class Stepper(Protocol):
         """
 
     def objective(self, logits: Tensor, state: State) -> Tensor:
-        """Return (m,) what its gradient is wanted of, from logits (m, classes) at the iterates."""
+        """Return (m,) what its gradient is wanted of, from logits (m, classes) at the iterates.
 
-    def advance(self, state: State, grad: Tensor) -> None:
-        """Replace `state['adv']` by the next iterate, given the objective's gradient at the present one."""
+        Where `eot` passes are averaged it is asked once more, of the mean logits, so that what it keeps in `state` is
+        about these.
+        """
+
+    def advance(self, state: State, seen: Seen) -> None:
+        """Replace `state['adv']` by the next iterate, given what the network showed at the present one.
+
+        `state['step']` counts the present one already; a sample whose iterate shall not count is set back by one.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class SteppedAttack(Attack):
-    """An attack that the engine runs step by step, each sample on its own account."""
+    """An attack that the engine runs step by step, each sample on its own account.
+
+    `eot`: how many passes are averaged at every iterate (expectation over transformation, Athalye et al. 1802.00420),
+    which a network with random parts needs; 20 is usual. It is part of name, settings and budget where it is not 1.
+    """
+
+    eot: int = field(default=1, metadata={SILENT: True})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_one(self, "eot")
+
+    @property
+    def label(self) -> str:
+        """The title, and how many passes are averaged where there are several."""
+        return super().label + (f" eot{self.eot}" if self.eot > 1 else "")
+
+    @property
+    def averaged(self) -> dict[str, int]:
+        """What averaging adds to the budget: the passes at an iterate; nothing where it is one."""
+        return {"eot": self.eot} if self.eot > 1 else {}
 
     @property
     def stop_early(self) -> bool:

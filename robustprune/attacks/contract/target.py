@@ -18,12 +18,15 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.found import Passes
 from robustprune.errors import InputError
 
+MAJORITY = 0.5
+"""The share of passes beyond which a random network is wrong."""
+
 
 class Counted(nn.Module):
     """A network that counts the samples that pass through it, forward and backward, into `passes`.
 
-    It owns one empty parameter on the right device, since torchattacks looks for the device on the first
-    parameter and knows none for a network that has no parameters.
+    `classes` is how many logits it gave last, 0 before. It owns one empty parameter on the right device, since
+    torchattacks looks for the device on the first parameter and knows none for a network that has no parameters.
     """
 
     def __init__(self, net: nn.Module, passes: Passes, device: torch.device) -> None:
@@ -31,6 +34,7 @@ class Counted(nn.Module):
         self.anchor = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.net = net
         self.passes = passes
+        self.classes = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (m, classes) of `x` (m, C, H, W) as float32."""
@@ -39,6 +43,7 @@ class Counted(nn.Module):
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
             shape = tuple(getattr(logits, "shape", ())) or type(logits).__name__
             raise InputError(f"model: expected logits of shape ({len(x)}, classes), found {shape}")
+        self.classes = logits.shape[1]
         if logits.requires_grad:
             logits.register_hook(self._backward)
         return logits.float()
@@ -52,8 +57,8 @@ class Target:
     """What an attack may use: `model` gives gradients (already eval, frozen, perhaps folded), `judge` decides.
 
     `low` is the copy in bfloat16, where there is one; with `on_trial` it is used only where it pays. `batch_size`
-    shrinks when memory runs out. `keep`: the perturbed images are wanted. `parents`: other networks, for transfer.
-    `tick(m)` is called when m samples are decided.
+    shrinks when memory runs out. `keep`: the perturbed images are wanted; `near`: the iterates that came nearest to
+    success, too. `parents`: other networks, for transfer. `tick(m)` is called when m samples are decided.
     """
 
     model: Counted
@@ -64,9 +69,12 @@ class Target:
     low: Counted | None = None
     on_trial: bool = False
     keep: bool = False
+    near: bool = False
     parents: tuple[nn.Module, ...] = ()
     tick: Callable[[int], None] = lambda decided: None
     notes: dict[str, Any] = field(default_factory=dict)
+    fresh: int = 1
+    """How many passes of the judge a verdict takes; above 1 the network is taken to be random."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the work of other threads is no longer wanted."""
 
@@ -79,10 +87,19 @@ class Target:
             torch.cuda.empty_cache()
         return True
 
+    @property
+    def random(self) -> bool:
+        """Whether the network has random parts, so that one pass of it says little."""
+        return self.fresh > 1
+
     @torch.no_grad()
-    def wrong(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return (m, bool) where the original model misclassifies; logits that are not a number are wrong."""
-        return misclassified(self.judge(x), y)
+    def wrong(self, x: Tensor, y: Tensor, share: Tensor | float = MAJORITY) -> Tensor:
+        """Return (m, bool) where the original model misclassifies in more than a `share` (or (m,)) of fresh passes.
+
+        A deterministic network makes one pass, and any share is the same. Logits that are not a number are wrong.
+        """
+        votes = torch.stack([misclassified(self.judge(x), y) for _ in range(self.fresh)]).sum(0)
+        return votes > share * self.fresh
 
 
 def misclassified(logits: Tensor, y: Tensor) -> Tensor:

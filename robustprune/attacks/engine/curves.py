@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Found
+from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.contract.threat import threat
 from robustprune.attacks.engine.dispatch import run
@@ -113,7 +114,7 @@ class Curve:
         started, before = time.perf_counter(), self.target.passes.copy()
         least = min(eps for eps in self.eps if eps > 0)
         attack = self.attack.change(eps=least if self.attack.minimises else self.eps[level])
-        found = run(attack, self.target, self.x[row], self.y[row], seed)
+        found = run(attack, self.target, Samples(self.x[row], self.y[row]), seed)
         self.best[row] = torch.minimum(self.best[row], found.distance.nan_to_num(torch.inf))
         self.steps[level, row] = found.steps
         self.unknown[row[found.failed]] = level

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.drawn import DrawnAttack
 from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.library import LibraryAttack
+from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.draws import run_drawn
 from robustprune.attacks.engine.library import run_library
+from robustprune.attacks.engine.random_parts import seed_generators, verdict
 from robustprune.attacks.engine.stepwise import run_stepped
 from robustprune.errors import InputError
 
 
-def run(attack: Attack, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
-    """Attack the samples `x` (m, C, H, W) in [0,1] of true class `y` (m,), all of them predicted right.
+def run(attack: Attack, target: Target, samples: Samples, seed: int) -> Found:
+    """Attack the samples.
 
-    Everything tried goes through `target`, which counts. `seed` is the only source of randomness. Samples that could
-    not be attacked are written down as failed; InputError and interrupts pass.
+    Everything tried goes through `target`, which counts. `seed` is the only source of randomness, that of a random
+    network included. Samples that could not be attacked are written down as failed; InputError and interrupts pass.
     """
+    if not target.random:
+        return search(attack, target, samples, seed)
+    seed_generators(seed, target.device)
+    found = search(attack, target, samples, seed)
+    verdict(found, target, samples.x, samples.y, seed)
+    return found
+
+
+def search(attack: Attack, target: Target, samples: Samples, seed: int) -> Found:
+    """Let the part of the engine that runs this kind of attack look for perturbations."""
     match attack:
         case SteppedAttack():
-            return run_stepped(attack, target, x, y, seed)
+            return run_stepped(attack, target, samples, seed)
         case LibraryAttack():
-            return run_library(attack, target, x, y, seed)
+            return run_library(attack, target, samples.x, samples.y, seed)
         case DrawnAttack():
-            return run_drawn(attack, target, x, y, seed)
+            return run_drawn(attack, target, samples.x, samples.y, seed)
     kinds = "SteppedAttack, LibraryAttack or DrawnAttack"
     raise InputError(f"{attack.name}: {type(attack).__name__} is no kind of attack the engine runs; expected a {kinds}")

@@ -16,6 +16,7 @@ from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.engine.fold import SAMPLES, attack_copy
 from robustprune.attacks.engine.guard import attacking, check_samples
 from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
+from robustprune.attacks.engine.random_parts import FRESH, is_random, seed_generators
 from robustprune.attacks.engine.session import Session
 from robustprune.attacks.engine.settings import Keywords, Settings
 from robustprune.errors import InputError
@@ -41,7 +42,11 @@ def evaluate(
     the samples play no part, since randomness is drawn from each sample's content. `parent`: network(s) for
     transfer attacks. `tick(done, total)` counts samples times attacks. `on_outcome` gets each attack's
     outcomes as soon as they are there, so that nothing is lost when a later attack is interrupted.
-    `settings`: seed, batch_size, device, precision, keep (settings.py says what they mean).
+    `settings`: seed, batch_size, device, fresh, precision, keep (settings.py says what they mean).
+
+    A network with random parts is noticed; attack it with `eot=20`. A sample then is right, or broken, by the majority
+    of 21 fresh passes (random_parts.py). The same seed still gives the same outcomes, but only in the same order and
+    batch size, since the network draws for a batch as a whole.
 
     Raises InputError for images outside [0,1], NaN, wrong shapes, no logits, or two attacks of one name and
     budget.
@@ -59,7 +64,7 @@ def evaluate(
     x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)
     parents = tuple([parent] if isinstance(parent, nn.Module) else parent or ())
     with target_for(model, x, given, parents) as target:
-        return Session(target, x, y, given.seed, len(attacks), tick).run(attacks, on_outcome)
+        return Session(target, x, y, given.seed, len(attacks), tick, given.keep).run(attacks, on_outcome)
 
 
 def check_attacks(attacks: Sequence[Attack]) -> None:
@@ -92,7 +97,12 @@ def target_for(
     with ExitStack() as stack:
         for network in (model, *parents):
             stack.enter_context(attacking(network))
-        lean, folded = attack_copy(model, x[:SAMPLES].to(place))
+        seed_generators(settings.seed, place)
+        few = x[:SAMPLES].to(place)
+        fresh = settings.fresh or (FRESH if is_random(model, few) else 1)
+        if fresh > 1 and use == "where it pays":
+            use = "never"  # else the clock would decide which draws a random network makes
+        lean, folded = attack_copy(model, few)
         yield Target(
             model=Counted(lean, passes, place).eval(),
             judge=Counted(model, passes, place),
@@ -101,7 +111,12 @@ def target_for(
             device=place,
             batch_size=settings.batch_size,
             passes=passes,
-            keep=settings.keep,
+            keep=settings.keep or fresh > 1,
+            fresh=fresh,
             parents=parents,
-            notes={"batchnorm_folded": folded, "precision": "bfloat16, then float32" if use == "always" else "float32"},
+            notes={
+                "batchnorm_folded": folded,
+                "precision": "bfloat16, then float32" if use == "always" else "float32",
+                "fresh passes": fresh,
+            },
         )

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from robustprune.attacks.contract.losses import margin
 from robustprune.attacks.contract.state import State, size, take
-from robustprune.attacks.contract.target import misclassified
 from robustprune.attacks.engine.fingerprint import Fingerprint
 from robustprune.attacks.engine.window import Window
 
@@ -62,6 +61,8 @@ class FirstSuccess(Window):
             history[:, 0] = self.fingerprint(state["adv"])
             state["history"] = history
         state["first"] = state["nearest"] = torch.full((size(state),), torch.inf, device=self.target.device)
+        if self.target.near:
+            state["near"] = state["adv"].clone()
 
     def refill(self) -> bool:
         """Let go of runs whose sample another run has broken, then fill the free places."""
@@ -78,10 +79,11 @@ class FirstSuccess(Window):
         self.book(take(state, done))
         return take(state, ~done)
 
-    def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
+    def sort(self, state: State, adv: Tensor, logits: Tensor, wrong: Tensor) -> None:
         """Send adversarial iterates to the judge; stop after the last step or where an iterate comes back."""
-        wrong = misclassified(logits, state["y"])
-        self.watch(state, logits)
+        if self.stepper.roams:
+            wrong = wrong & self.reach.inside(adv, state["x"])
+        self.watch(state, adv, logits)
         circle = self.came_back(state, adv)
         last = state["step"] >= self.steps
         out = wrong | circle | last
@@ -93,9 +95,12 @@ class FirstSuccess(Window):
         self.end_run(take(state, circle & ~wrong))
         self.active = take(state, ~out)
 
-    def watch(self, state: State, logits: Tensor) -> None:
-        """Keep the smallest lead of the true class in this run, and its first."""
+    def watch(self, state: State, adv: Tensor, logits: Tensor) -> None:
+        """Keep the smallest lead of the true class in this run, where wanted its iterate too, and the first lead."""
         lead = -margin(logits, state["y"])
+        if self.target.near:
+            closer = (lead < state["nearest"]).nonzero().flatten()
+            state["near"].index_copy_(0, closer, adv[closer])
         state["first"] = torch.where(state["step"] == 1, lead, state["first"])
         state["nearest"] = torch.minimum(lead, state["nearest"])
 
@@ -119,6 +124,8 @@ class FirstSuccess(Window):
     def end_run(self, state: State) -> None:
         """Plan all other runs of a sample that resisted its first; it is done when the last has failed."""
         self.book(state)
+        if self.target.near:
+            self.found.came_near(state["row"].cpu(), state["nearest"].cpu(), state["near"].cpu())
         near = state["nearest"] <= (NEAR * state["first"]).clamp(max=NEARLY_EVEN)
         row, first = state["row"].cpu(), state["run"].cpu() == 0
         more = first * (self.runs - 1 + self.retries * near.cpu())

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from robustprune.attacks.contract.found import Found
+from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.engine.first_success import FirstSuccess
@@ -24,16 +25,16 @@ def with_guides(attack: SteppedAttack, target: Target, x: Tensor) -> Target:
     return replace(target, parents=tuple(attack_copy(parent, sample)[0] for parent in target.parents))
 
 
-def attack_from_abroad(attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
-    """Attack one worker's share `x` (m, C, H, W), the parents one after the other, on the samples that resist."""
-    found = Found.nothing(x, target.keep)
-    quiet = replace(target, tick=lambda decided: None)
+def attack_from_abroad(attack: SteppedAttack, target: Target, samples: Samples, seed: int) -> Found:
+    """Attack one worker's share of the samples, the parents one after the other, on those that resist."""
+    found = Found.nothing(samples.x, target.keep)
+    quiet = replace(target, near=False, tick=lambda decided: None)
     for parent in target.parents:
         left = (~found.success).nonzero().flatten()
         if len(left):
             guide = Guide(Counted(copy.deepcopy(parent), target.passes, target.device).eval(), foreign=True)
-            window = FirstSuccess(attack, quiet, x[left], y[left], seed, guide)
+            window = FirstSuccess(attack, quiet, samples.at(left), seed, guide)
             found.merge(left, window.run())
     target.batch_size = quiet.batch_size
-    target.tick(len(x))
+    target.tick(len(samples))
     return found

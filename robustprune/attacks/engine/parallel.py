@@ -56,8 +56,11 @@ def in_parallel(target: Target, keys: Tensor, work: Work) -> Found:
 
 
 def workers(target: Target, samples: int) -> int:
-    """Return how many batches to run side by side: 1 on a GPU, at most one a thread on a CPU."""
-    if target.device.type != "cpu":
+    """Return how many batches to run side by side: 1 on a GPU, at most one a thread on a CPU.
+
+    A random network is attacked by one alone: it draws from generators that all threads share.
+    """
+    if target.device.type != "cpu" or target.random:
         return 1
     size = sum(p.numel() * p.element_size() for p in target.model.parameters())
     most = min(torch.get_num_threads(), target.batch_size // SMALLEST_BATCH, samples // FEWEST)
@@ -120,12 +123,15 @@ def arranged(parts: list[tuple[Tensor, Found]]) -> Found:
     rows = torch.cat([part for part, _ in parts])
     back = rows.argsort()
     images = [found.adversarial for _, found in parts if found.adversarial is not None]
+    near = [(found.near, found.lead) for _, found in parts if found.near is not None and found.lead is not None]
     return Found(
         success=torch.cat([found.success for _, found in parts])[back],
         distance=torch.cat([found.distance for _, found in parts])[back],
         steps=torch.cat([found.steps for _, found in parts])[back],
         failed=torch.cat([found.failed for _, found in parts])[back],
         adversarial=torch.cat(images)[back] if len(images) == len(parts) else None,
+        near=torch.cat([image for image, _ in near])[back] if near else None,
+        lead=torch.cat([lead for _, lead in near])[back] if near else None,
         error=next((found.error for _, found in parts if found.error), None),
         notes={name: value for _, found in parts for name, value in found.notes.items()},
     )

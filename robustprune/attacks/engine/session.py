@@ -17,7 +17,8 @@ from torch import Tensor
 
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Evaluation, Found
-from robustprune.attacks.contract.target import Target, misclassified
+from robustprune.attacks.contract.samples import Samples
+from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.batches import in_batches
 from robustprune.attacks.engine.dispatch import run
 from robustprune.errors import InputError
@@ -26,7 +27,11 @@ from robustprune.results.records import BROKEN, BROKEN_EARLIER, CLEAN_ERROR, FAI
 
 @dataclass
 class Session:
-    """One call of `evaluate`: which samples are right, and which are broken under which threat model."""
+    """One call of `evaluate`: which samples are right, and which are broken under which threat model.
+
+    `near`: threat model -> for every sample the iterate (n, C, H, W) that came nearest to success, and the true class's
+    lead (n,) there; kept where an attack begins with them.
+    """
 
     target: Target
     x: Tensor
@@ -34,8 +39,10 @@ class Session:
     seed: int
     count: int
     tick: Callable[[int, int], None] | None
+    keep: bool = False
     done: int = 0
     broken: dict[str, Tensor] = field(default_factory=dict)
+    near: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def run(self, attacks: Sequence[Attack], on_outcome: Callable[[Outcomes], None] | None) -> Evaluation:
         """Make the clean pass, then the attacks, the cheapest first."""
@@ -43,7 +50,10 @@ class Session:
         self.clean, self.lost = clean_pass(self.target, self.x, self.y)
         outcomes: list[Outcomes | None] = [None] * len(attacks)
         images: list[Tensor | None] = [None] * len(attacks)
-        for place in sorted(range(len(attacks)), key=lambda i: attacks[i].effort):
+        order = sorted(range(len(attacks)), key=lambda i: attacks[i].effort)
+        for number, place in enumerate(order):
+            later = [attacks[i] for i in order[number + 1 :] if attacks[i].warm]
+            self.target.near = any(one.threat == attacks[place].threat for one in later)
             outcome, images[place] = self.attack(attacks[place])
             outcomes[place] = outcome
             if on_outcome is not None:
@@ -90,12 +100,23 @@ class Session:
         if not len(row):
             return found
         try:
-            return run(attack, self.target, self.x[row], self.y[row], self.seed)
+            warm = self.near[attack.threat][0][row] if attack.warm and attack.threat in self.near else None
+            found = run(attack, self.target, Samples(self.x[row], self.y[row], warm), self.seed)
+            self.remember(attack, row, found)
+            return found
         except InputError:
             raise
         except Exception as error:
             found.fail(torch.arange(len(row)), error)
         return found
+
+    def remember(self, attack: Attack, row: Tensor, found: Found) -> None:
+        """Keep where the samples `row` came nearest to success, for attacks that begin there."""
+        if found.near is None or found.lead is None:
+            return
+        image, lead = self.near.setdefault(attack.threat, (self.x.clone(), torch.full((len(self.x),), torch.inf)))
+        closer = found.lead < lead[row]
+        image[row[closer]], lead[row[closer]] = found.near[closer], found.lead[closer]
 
     def letters(self, row: Tensor, found: Found, earlier: Tensor) -> str:
         """Return one letter a sample (results/records.py)."""
@@ -108,7 +129,7 @@ class Session:
 
     def images(self, row: Tensor, found: Found) -> Tensor | None:
         """Return the perturbed images (n, C, H, W), clean where there is none; None unless wanted."""
-        if not self.target.keep:
+        if not self.keep:
             return None
         images = self.x.clone()
         if found.adversarial is not None:
@@ -129,9 +150,8 @@ def clean_pass(target: Target, x: Tensor, y: Tensor) -> tuple[Tensor, Found]:
     right = torch.zeros(len(x), dtype=torch.bool)
 
     def batch(row: Tensor) -> None:
-        logits = target.judge(x[row].to(target.device)).cpu()
-        check_classes(y, logits.shape[1])
-        right[row] = ~misclassified(logits, y[row])
+        right[row] = ~target.wrong(x[row].to(target.device), y[row].to(target.device)).cpu()
+        check_classes(y, target.judge.classes)
 
     in_batches(target, len(x), lost, batch, passing=(InputError,))
     return right, lost

@@ -17,6 +17,7 @@ class Basics(TypedDict, total=False):
     seed: int
     batch_size: int
     device: torch.device | str | None
+    fresh: int | None
 
 
 class Keywords(Basics, total=False):
@@ -36,6 +37,9 @@ class Settings:
     """How many samples are attacked together; halved where memory runs out."""
     device: torch.device | str | None = None
     """Where to attack; None is where the model is."""
+    fresh: int | None = None
+    """Passes of a verdict: 1 for a network that is deterministic, an odd number above for a random one, whose verdict
+    is that of the majority. None finds out which it is, and takes 21."""
     precision: Precision = "auto"
     """"auto" makes a first pass in bfloat16 where a short trial shows that it pays; float32 confirms and repeats."""
     keep: bool = False
@@ -44,5 +48,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise InputError(f"batch_size={self.batch_size}: expected at least 1")
+        if self.fresh is not None and (self.fresh < 1 or self.fresh % 2 == 0):
+            raise InputError(f"fresh={self.fresh}: expected an odd number of passes, or None")
         if self.precision not in get_args(Precision):
             raise InputError(f"precision={self.precision!r}: expected one of {', '.join(get_args(Precision))}")

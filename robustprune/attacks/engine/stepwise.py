@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.randomness import keys
+from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.first_success import FirstSuccess
@@ -24,20 +25,28 @@ from robustprune.attacks.engine.smallest_success import SmallestSuccess
 from robustprune.attacks.engine.window import Guide
 
 
-def run_stepped(attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
-    """Attack the samples `x` (m, C, H, W) of class `y`, each on its own account."""
+def run_stepped(attack: SteppedAttack, target: Target, samples: Samples, seed: int) -> Found:
+    """Attack the samples, each on its own account.
+
+    A first pass in low precision is made where it can be cut short: not by an attack that minimises, nor by one whose
+    steps have a memory and adapt to how many there are.
+    """
     share = attack_from_abroad if attack.needs_parent else attack_stepwise
-    lent = with_guides(attack, target, x) if attack.needs_parent else target
+    lent = with_guides(attack, target, samples.x) if attack.needs_parent else target
+    if attack.minimises or attack.needs_parent or attack.stepper(target.model).memory:
+        lent = replace(lent, low=None)
 
     def dealt(lent: Target, rows: Tensor) -> Found:
-        x_, y_ = x[rows], y[rows]
-        return in_parallel(lent, keys(x_), lambda mine, row: share(attack, mine, x_[row], y_[row], seed))
+        some = samples.at(rows)
+        return in_parallel(lent, keys(some.x), lambda mine, row: share(attack, mine, some.at(row), seed))
 
-    if lent.on_trial and not attack.minimises and not attack.needs_parent and len(x) > lent.batch_size:
-        return on_trial(attack, target, x, dealt)
+    if lent.low is not None and lent.on_trial and len(samples) > lent.batch_size:
+        return on_trial(attack, target, samples.x, dealt)
     sure = replace(lent, low=None) if lent.on_trial else lent
-    found = dealt(sure, torch.arange(len(x)))
+    found = dealt(sure, torch.arange(len(samples)))
     target.batch_size = sure.batch_size
+    if sure.low is None:
+        found.notes = {**found.notes, "precision": "float32"}
     return found
 
 
@@ -46,7 +55,7 @@ def on_trial(attack: SteppedAttack, target: Target, x: Tensor, dealt: Callable[[
     assert target.low is not None
     plain, rows = replace(target, low=None), keys(x).argsort(stable=True)
     first, rest = rows[: target.batch_size], rows[target.batch_size :]
-    found = Found.nothing(x, target.keep)
+    found = Found.nothing(x, target.keep, target.near)
     sample = dealt(plain, first)
     found.merge(first, sample)
     ratio = time_ratio(target.low, target.model, x[first[: plain.batch_size]].to(target.device))
@@ -58,17 +67,17 @@ def on_trial(attack: SteppedAttack, target: Target, x: Tensor, dealt: Callable[[
     return found
 
 
-def attack_stepwise(attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int) -> Found:
-    """Attack `x` (m, C, H, W): where a low-precision copy is at hand, first with that, the survivors in float32."""
+def attack_stepwise(attack: SteppedAttack, target: Target, samples: Samples, seed: int) -> Found:
+    """Attack the samples: where a low-precision copy is at hand, first with that, the survivors in float32."""
     if attack.minimises:
-        return SmallestSuccess(attack, target, x, y, seed, Guide(target.model)).run()
+        return SmallestSuccess(attack, target, samples, seed, Guide(target.model)).run()
     if target.low is None:
-        return FirstSuccess(attack, target, x, y, seed, Guide(target.model)).run()
+        return FirstSuccess(attack, target, samples, seed, Guide(target.model)).run()
     early = replace(target, tick=lambda decided: None)
-    found = FirstSuccess(attack, early, x, y, seed, Guide(target.low, hasty=True)).run()
+    found = FirstSuccess(attack, early, samples, seed, Guide(target.low, hasty=True)).run()
     target.batch_size = early.batch_size
     left = (~found.success).nonzero().flatten()
-    target.tick(len(x) - len(left))
+    target.tick(len(samples) - len(left))
     if len(left):
-        found.merge(left, FirstSuccess(attack, target, x[left], y[left], seed, Guide(target.model)).run())
+        found.merge(left, FirstSuccess(attack, target, samples.at(left), seed, Guide(target.model)).run())
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,10 +18,14 @@ from torch import Tensor
 from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.randomness import keys
+from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.state import State, join, size, take
-from robustprune.attacks.contract.stepped import SteppedAttack
-from robustprune.attacks.contract.target import Counted, Target
+from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
+from robustprune.attacks.contract.target import MAJORITY, Counted, Target, misclassified
 from robustprune.attacks.engine.precision import HASTY
+
+CLEARLY = 0.8
+"""The share of fresh passes that a random network has to get wrong for a sample to leave: 17 of 21."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +42,25 @@ class Guide:
 
 
 class Window(ABC):
-    """One stepped attack on m samples `x` (m, C, H, W) in [0,1] of class `y` (m,).
+    """One stepped attack on m samples.
 
     `reach` is the ball that the judge accepts a candidate in. `planned` holds the runs that wait to be begun, as
     (sample numbers, run numbers); `closed` (m,) says which samples are done.
     """
 
-    def __init__(self, attack: SteppedAttack, target: Target, x: Tensor, y: Tensor, seed: int, guide: Guide) -> None:
-        self.attack, self.target, self.x, self.y, self.seed, self.guide = attack, target, x, y, seed, guide
+    def __init__(self, attack: SteppedAttack, target: Target, samples: Samples, seed: int, guide: Guide) -> None:
+        self.attack, self.target, self.seed, self.guide = attack, target, seed, guide
+        self.x, self.y, self.warm = samples.x, samples.y, samples.warm
         self.stepper = attack.stepper(guide.net)
-        self.memory = self.stepper.memory
+        self.memory = self.stepper.memory or target.random
         self.steps = max(1, self.stepper.steps // HASTY) if guide.hasty else self.stepper.steps
         self.runs = 1 if guide.hasty else self.stepper.runs
         self.retries = 0 if guide.hasty else self.stepper.retries
-        self.found = Found.nothing(x, target.keep)
-        self.keys = keys(x)
+        self.found = Found.nothing(self.x, target.keep, target.near)
+        self.keys = keys(self.x)
         self.ball = self.reach = attack.ball
-        self.closed = torch.zeros(len(x), dtype=torch.bool)
-        self.planned = [(torch.arange(len(x)), torch.zeros(len(x), dtype=torch.int64))]
+        self.closed = torch.zeros(len(self.x), dtype=torch.bool)
+        self.planned = [(torch.arange(len(self.x)), torch.zeros(len(self.x), dtype=torch.int64))]
         self.active: State = {}
         self.parked: list[State] = []
         self.leaving: list[State] = []
@@ -129,26 +134,39 @@ class Window(ABC):
         """Return the state of the samples `row` (k,) before the first step of their runs `run`."""
         device = self.target.device
         state = {"row": row, "run": run, "step": torch.zeros_like(row), "x": self.x[row], "y": self.y[row]}
+        if self.warm is not None:
+            state["warm"] = self.warm[row]
         state = {name: value.to(device) for name, value in state.items()}
         self.stepper.start(state, self.keys[row], self.seed)
+        state.pop("warm", None)
         self.prepare(state)
         return state
 
     def step(self, batch: State) -> None:
         """Take one step with every sample of the batch, then let go of those that are done."""
-        adv = batch["adv"].detach().requires_grad_()
-        logits = self.guide.net(adv)
-        grad = input_gradient(self.stepper.objective(logits, batch).sum(), adv)
+        seen, logits = look(self.guide.net, self.stepper, batch)
         with torch.no_grad():
-            logits = self.target.model(adv) if self.guide.foreign else logits.detach()
+            if self.guide.foreign:
+                seen, logits = self.abroad(seen, batch)
             state = batch | {"step": batch["step"] + 1}
-            self.stepper.advance(state, grad.nan_to_num_(0.0))
-            self.sort(state, adv.detach(), logits)
+            self.stepper.advance(state, seen)
+            self.sort(state, batch["adv"], logits, seen.wrong)
+
+    def abroad(self, seen: Seen, batch: State) -> tuple[Seen, Tensor]:
+        """Return what the guide showed with the verdicts of the attacked network, and that one's mean logits."""
+        passes = torch.stack([self.target.model(batch["adv"]) for _ in range(self.stepper.eot)])
+        votes = torch.stack([misclassified(logits, batch["y"]) for logits in passes]).sum(0)
+        return replace(seen, wrong=2 * votes > self.stepper.eot), passes.mean(0)
 
     def judge(self, batch: State) -> None:
-        """Let the original model decide on the candidates of `batch`."""
+        """Let the original model decide on the candidates of `batch`.
+
+        A random network has to be clearly wrong for a sample to leave before the end of its run: the steps that are
+        left may carry it further over the border, where its verdict (random_parts.py) does not hang on luck.
+        """
         confirmed = self.reach.inside(batch["candidate"], batch["x"])
-        confirmed &= self.target.wrong(batch["candidate"], batch["y"])
+        share = torch.where(batch["final"], MAJORITY, CLEARLY)
+        confirmed &= self.target.wrong(batch["candidate"], batch["y"], share)
         self.accept(take(batch, confirmed))
         self.refuse(take(batch, ~confirmed))
 
@@ -182,10 +200,10 @@ class Window(ABC):
         """Add to the state of samples that begin a run what `sort` keeps there."""
 
     @abstractmethod
-    def sort(self, state: State, adv: Tensor, logits: Tensor) -> None:
+    def sort(self, state: State, adv: Tensor, logits: Tensor, wrong: Tensor) -> None:
         """Part the samples that go on (into `active`) from those that leave.
 
-        `logits` belong to the iterates `adv`; `state` is one step further.
+        `logits` and `wrong` belong to the iterates `adv`; `state` is one step further.
         """
 
     @abstractmethod
@@ -195,3 +213,37 @@ class Window(ABC):
     @abstractmethod
     def refuse(self, batch: State) -> None:
         """Go on with samples whose candidate the original model did not confirm."""
+
+
+def look(net: Counted, stepper: Stepper, batch: State) -> tuple[Seen, Tensor]:
+    """Return what the network shows at the iterates of `batch`, and its logits (m, classes), over `eot` passes.
+
+    Objective, gradient and logits are the means of all passes; an iterate is wrong where most of them are, as for the
+    judge: one pass with huge logits shall not outvote the others.
+    """
+    value, grad, logits = one_pass(net, stepper, batch)
+    wrong = misclassified(logits, batch["y"])
+    if stepper.eot == 1:
+        return Seen(value, grad, wrong), logits
+    votes = wrong.long()
+    for _ in range(stepper.eot - 1):
+        more = one_pass(net, stepper, batch)
+        value, grad, logits = value + more[0], grad.add_(more[1]), logits + more[2]
+        votes += misclassified(more[2], batch["y"])
+    value, grad, logits = value / stepper.eot, grad.div_(stepper.eot), logits / stepper.eot
+    with torch.no_grad():
+        stepper.objective(logits, batch)
+    return Seen(value, grad, 2 * votes > stepper.eot), logits
+
+
+def one_pass(net: Counted, stepper: Stepper, batch: State) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the objective (m,) at the iterates of `batch`, its gradient (m, ...), and the logits (m, classes)."""
+    if not stepper.gradient:
+        with torch.no_grad():
+            logits = net(batch["adv"])
+            return stepper.objective(logits, batch), logits.new_empty(len(logits), 0), logits
+    adv = batch["adv"].detach().requires_grad_()
+    logits = net(adv)
+    value = stepper.objective(logits, batch)
+    grad = input_gradient(value.sum(), adv).nan_to_num(0.0)
+    return value.detach(), grad, logits.detach()
