@@ -2,8 +2,8 @@
 
 `gather(ctx, tier)` makes the checks 1 to 29, `trust(checks)` says TRUSTED, SUSPECT or INVALID; registry.py tells which
 failures block. A review adds check 30, of the file that ships. The checks stand in network.py and gradients.py (is this
-the network, has it gradients), soundness.py and strength.py (does the attack work, is it strong enough), claims.py and
-comparison.py (is what is said covered).
+the network, has it gradients), soundness.py, strength.py and distance.py (does the attack work, is it strong enough,
+how far is it from AutoAttack), claims.py and comparison.py (is what is said covered).
 
 To add one: write a function with `@check(number, name)` in one of these files; a new file is also imported here.
 A new threat is one entry in scales.py.
@@ -12,11 +12,12 @@ Sources: Carlini et al. 1902.06705; Athalye et al. 1802.00420; Tramer et al. 200
 flags of AutoAttack (2003.01690); Zimmermann et al., NeurIPS 2022.
 """
 
-from robustprune.evidence import claims, comparison, gradients, network, soundness, strength
+from robustprune.evidence import claims, comparison, distance, gradients, network, soundness, strength
 from robustprune.evidence.context import EvidenceContext
-from robustprune.evidence.gathering import ESSENTIAL, gather, trust
+from robustprune.evidence.gathering import gather
 from robustprune.evidence.registry import CHECKS
 from robustprune.evidence.sizes import SIZES, TIERS, Sizes, Tier
+from robustprune.results.trust import ESSENTIAL, trust
 
 __all__ = [
     "CHECKS",
@@ -28,6 +29,7 @@ __all__ = [
     "Tier",
     "claims",
     "comparison",
+    "distance",
     "gather",
     "gradients",
     "network",

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.contract.attack import Attack
+from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.threat import Norm
+from robustprune.attacks.engine.random_parts import FRESH, PASSES, RANDOM_GAP, spread
 from robustprune.errors import InputError
+from robustprune.evidence.probes import logits_of
 from robustprune.evidence.sizes import SEED, SIZES, Sizes
 from robustprune.models.device import device_of
 from robustprune.results.records import Outcomes
@@ -78,6 +81,12 @@ class EvidenceContext:
         x, y = self.x[self.chosen], self.y[self.chosen]
         return x.to(self.device), y.to(self.device)
 
+    @cached_property
+    def passes(self) -> int:
+        """Passes that a verdict takes: one, or that of a majority for a network with random parts."""
+        logits = [logits_of(self.model, self.few[0], self.batch_size, seed) for seed in range(PASSES)]
+        return FRESH if spread(logits) > RANDOM_GAP else 1
+
     @property
     def device(self) -> torch.device:
         """Where the model is; where the images are for one without parameters and buffers."""
@@ -99,7 +108,8 @@ class EvidenceContext:
         norm, eps = self.threat
         mine = [attack for attack in self._descents if (attack.norm, attack.eps) == (norm, eps)]
         if not mine:
-            return PGD(eps=eps, norm=norm, steps=20, retries=0)
+            averaged = [attack.eot for attack in self.attacks if isinstance(attack, SteppedAttack)]
+            return PGD(eps=eps, norm=norm, steps=20, retries=0, eot=max(averaged, default=1))
         return max(mine, key=lambda a: (a.effort, a.loss == "margin")).change(restarts=1, retries=0)
 
     @property

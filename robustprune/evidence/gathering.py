@@ -1,18 +1,15 @@
-"""Making the checks, and what they add up to."""
+"""Making the checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from robustprune.errors import InputError
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.registry import CHECKS, Spec
 from robustprune.evidence.sizes import SIZES, TIERS, Tier
-from robustprune.results.records import Check, Trust
-
-ESSENTIAL = (2, 3, 4, 5, 8, 12, 21, 28)
-"""Without a pass in each of these there is no evidence that the number is one: it is SUSPECT at best."""
+from robustprune.results.records import Check
 
 LONGEST = 300
 """Characters of a foreign error message that are kept."""
@@ -35,24 +32,6 @@ def gather(ctx: EvidenceContext, tier: Tier = "quick", tick: Callable[[int, int]
         if tick is not None:
             tick(len(made), len(CHECKS))
     return made
-
-
-def trust(checks: Sequence[Check]) -> Trust:
-    """Return what the checks add up to.
-
-    INVALID: a blocking check failed. SUSPECT: another one failed, or one of `ESSENTIAL` was not made. Else
-    TRUSTED.
-
-    >>> trust([Check(number=9, name="loss is smooth enough", status="fail", evidence="0.3")])
-    'SUSPECT'
-    >>> trust([])
-    'SUSPECT'
-    """
-    failed = [check for check in checks if check.status == "fail"]
-    if any(check.blocking for check in failed):
-        return "INVALID"
-    made = {check.number for check in checks if check.status != "skipped"}
-    return "SUSPECT" if failed or not made.issuperset(ESSENTIAL) else "TRUSTED"
 
 
 def _make(spec: Spec, ctx: EvidenceContext, tier: Tier) -> Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustprune.attacks.contract.losses import margin
 from robustprune.evidence.context import EvidenceContext
@@ -24,7 +24,7 @@ PROBE_STEP = 0.01
 SMOOTH_IMAGES = 16
 """Images whose loss is looked at for smoothness."""
 
-WITHOUT_GRADIENTS = ("logits by query", "the parent's gradients")
+WITHOUT_GRADIENTS = ("logits by query", "labels by query", "the parent's gradients")
 """What attacks know that find their way without the gradients of this network."""
 
 
@@ -44,7 +44,7 @@ def gradients_exist(ctx: EvidenceContext) -> Seen:
         return holds(False, raw.cut)
     n, none = len(x), (ce.missing & raw.missing) | ~torch.isfinite(ce.length) | ~torch.isfinite(raw.length)
     flat = ce.missing & ~none
-    false = (_rise(ctx.model, x, y, raw.grad) <= 0) & ~none
+    false = (_rise(ctx, x, y, raw.grad) <= 0) & ~none
     seen = f"none or not finite for both losses: {share(int(none.sum()), n)}; none for the cross-entropy alone: "
     seen += f"{share(int(flat.sum()), n)}; margin does not rise along it: {share(int(false.sum()), n)}"
     shares = (int(none.sum()) / n, int(flat.sum()) / n, int(false.sum()) / n)
@@ -102,8 +102,9 @@ def _right(ctx: EvidenceContext) -> tuple[Tensor, Tensor]:
     return x[right], y[right]
 
 
-def _rise(model: nn.Module, x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
-    """Return by how much the margin rises (n,) after a short step along its gradient."""
+def _rise(ctx: EvidenceContext, x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
+    """Return by how much the margin rises (n,) after a short step along its gradient, all from the same draws."""
     length = grad.flatten(1).norm(dim=1).clamp(min=1e-30).reshape(-1, *[1] * (x.ndim - 1))
-    before, after = (margin(logits_of(model, point), y.cpu()) for point in (x, x + PROBE_STEP * grad / length))
+    ahead = x + PROBE_STEP * grad / length
+    before, after = (margin(logits_of(ctx.model, point, ctx.batch_size), y.cpu()) for point in (x, ahead))
     return after - before

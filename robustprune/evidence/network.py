@@ -7,9 +7,12 @@ import copy
 import torch
 from torch import nn
 
+from robustprune.attacks.engine.random_parts import FRESH, RANDOM_GAP, spread
 from robustprune.evidence.context import EvidenceContext
-from robustprune.evidence.probes import counting_autograd, gradients, logits_of, normalised, share
+from robustprune.evidence.luck import undecided
+from robustprune.evidence.probes import counting_autograd, draws, gradients, logits_of, share
 from robustprune.evidence.registry import Seen, check, holds
+from robustprune.evidence.sizes import SEED
 from robustprune.models.checkpoints import weights_hash
 from robustprune.models.modes import evaluating
 from robustprune.models.normalize import Normalize
@@ -17,8 +20,8 @@ from robustprune.models.normalize import Normalize
 PASSES = 5
 """Forward passes that have to agree."""
 
-RANDOM_GAP = 1e-4
-"""Largest difference of normalised logits that is rounding, not randomness."""
+BLIND = ("none", "the parent's gradients")
+"""What attacks know that do not ask the network itself on their way, and so have nothing to average."""
 
 PROBABILITY_GAP = 1e-5
 """How near to [0,1], and to a sum of 1, outputs are probabilities."""
@@ -69,18 +72,34 @@ def eval_mode(ctx: EvidenceContext) -> Seen:
 
 @check(5, "deterministic", blocking=True)
 def deterministic(ctx: EvidenceContext) -> Seen:
-    """Five passes give the same correct count and normalised logits; else the attacks must average (EOT)."""
+    """Five passes give the same correct count and normalised logits; else all attacks must be made for that.
+
+    On a random network every attack by gradients or queries has to average several passes (EOT), and every verdict to
+    be that of the majority of fresh passes. A network that answers otherwise although it draws the same numbers keeps
+    a state: then no average helps.
+    """
     x, y = ctx.few
-    passes = [logits_of(ctx.model, x, ctx.batch_size) for _ in range(PASSES)]
-    right = {int((one.argmax(1) == y.cpu()).sum()) for one in passes}
-    first = normalised(passes[0])
-    gap = max(float((normalised(one) - first).norm(dim=1).max()) for one in passes[1:])
+    passes = [logits_of(ctx.model, x, ctx.batch_size, seed) for seed in range(PASSES)]
+    right, gap = {int((one.argmax(1) == y.cpu()).sum()) for one in passes}, spread(passes)
     counts = "same" if len(right) == 1 else "different"
     seen = f"{PASSES} passes: {counts} correct count, largest logit gap {gap:.2g}"
     if len(right) == 1 and gap <= RANDOM_GAP:
         return holds(True, seen)
-    averaged = any(one.settings.get("eot", 1) > 1 for one in ctx.outcomes)
-    return holds(averaged, f"{seen}: random; " + ("an attack with EOT ran" if averaged else "EOT is required"))
+    if spread([logits_of(ctx.model, x, ctx.batch_size) for _ in range(PASSES)]) > RANDOM_GAP:
+        return holds(False, f"{seen}, with the same seed too: the network keeps a state, or a generator of its own")
+    lacks = _unprepared(ctx)
+    seen += f": random, {undecided(ctx)} of {len(x)} images left to luck; "
+    return holds(not lacks, seen + (lacks or "all attacks with EOT, judged by a majority of fresh passes"))
+
+
+def _unprepared(ctx: EvidenceContext) -> str:
+    """Say what the outcomes lack that those of a random network need."""
+    ran = [one for one in ctx.outcomes if not one.error]
+    single = [one.attack for one in ran if one.knowledge not in BLIND and one.settings.get("eot", 1) == 1]
+    hasty = [one.attack for one in ran if one.notes.get("fresh passes", 1) == 1]
+    if single or not ran:
+        return "EOT is required, use eot=20" + (f": {', '.join(single)} ran without" if single else "")
+    return f"a majority of fresh passes is required, use fresh={FRESH}: not so {', '.join(hasty)}" if hasty else ""
 
 
 @check(6, "logits, not probabilities", blocking=True)
@@ -99,7 +118,7 @@ def logits_not_probabilities(ctx: EvidenceContext) -> Seen:
 def no_optimisation(ctx: EvidenceContext) -> Seen:
     """The forward pass starts no backward pass."""
     x = ctx.few[0][:2]
-    with evaluating(ctx.model), torch.enable_grad(), counting_autograd() as called:
+    with evaluating(ctx.model), torch.enable_grad(), draws(SEED, x.device), counting_autograd() as called:
         ctx.model(x.clone().requires_grad_())
     names = ", ".join(sorted(set(called)))
     return holds(not called, f"backward passes inside forward: {len(called)}" + (f" ({names})" if called else ""))
@@ -121,7 +140,7 @@ def _training_matters(ctx: EvidenceContext) -> bool:
     x, _ = ctx.few
     twin = copy.deepcopy(ctx.model)
     before = weights_hash(twin)
-    with torch.no_grad():
+    with torch.no_grad(), draws(SEED, x.device):
         handed = twin(x).float().cpu()
     gap = (handed - logits_of(ctx.model, x, len(x))).abs().max()
     return bool(gap > RANDOM_GAP * handed.abs().max()) or weights_hash(twin) != before

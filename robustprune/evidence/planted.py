@@ -39,7 +39,7 @@ SHAPE, POINTS = (1, 8, 8), 40
 FAR = -30.0
 """Logit of the classes that never win; the two that matter stay within a few units of 0."""
 
-SEARCHING = ("white box", "logits by query")
+SEARCHING = ("white box", "logits by query", "labels by query")
 """What attacks know that search on the network itself."""
 
 

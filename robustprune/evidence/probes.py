@@ -13,15 +13,29 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.attacks.contract.losses import cross_entropy, margin
+from robustprune.attacks.engine.guard import forked_generators
+from robustprune.attacks.engine.random_parts import seed_generators
+from robustprune.evidence.sizes import SEED
 from robustprune.models.modes import evaluating, frozen
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "margin": margin}
 
 
+@contextmanager
+def draws(seed: int, device: torch.device) -> Iterator[None]:
+    """Let a random network draw from `seed`, and leave the caller's generators alone.
+
+    With the same seed and batches it computes the same function twice, of which one may ask what one asks of others.
+    """
+    with forked_generators(device):
+        seed_generators(seed, device)
+        yield
+
+
 @torch.no_grad()
-def logits_of(model: nn.Module, x: Tensor, batch_size: int = 128) -> Tensor:
-    """Return the logits (n, k) of `x`, float32 on the CPU, in eval mode."""
-    with evaluating(model):
+def logits_of(model: nn.Module, x: Tensor, batch_size: int = 128, seed: int = SEED) -> Tensor:
+    """Return the logits (n, k) of `x`, float32 on the CPU, in eval mode; `seed` is for networks that draw."""
+    with evaluating(model), draws(seed, x.device):
         return torch.cat([model(part).float().cpu() for part in batches(x, batch_size)])
 
 
@@ -45,7 +59,7 @@ def gradients(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batc
     A network that cuts the graph (detached, or computed without gradients) gives zeros and says so in `cut`.
     """
     kept, cut = [], ""
-    with frozen(model), torch.enable_grad():
+    with frozen(model), torch.enable_grad(), draws(SEED, x.device):
         for part, label in zip(batches(x, batch_size), batches(y, batch_size), strict=True):
             point = part.detach().clone().requires_grad_()
             value = LOSSES[loss](model(point).float(), label)
@@ -88,12 +102,6 @@ def share(count: int, n: int) -> str:
     '1 of 8 (12.5 %)'
     """
     return f"{count} of {n}" + (f" ({100 * count / n:.1f} %)" if n else "")
-
-
-def normalised(logits: Tensor) -> Tensor:
-    """Return each row divided by its L2 norm."""
-    length: Tensor = torch.linalg.vector_norm(logits, dim=1, keepdim=True)
-    return logits / (length + 1e-10)
 
 
 def batches(x: Tensor, size: int) -> Iterator[Tensor]:

@@ -7,14 +7,14 @@ the attacks rest on are missing, false or random (5, 6, 7, 8), or an attack was 
 what is claimed from it.
 
 Two checks decide for themselves. 8 blocks only where many samples have no usable gradient and no attack that
-goes without it ran. 5 passes a network with random parts when the attacks averaged their gradients (EOT).
+goes without it ran. 5 passes a network with random parts when all attacks averaged passes (EOT) and fresh ones judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from robustprune.errors import InputError
 from robustprune.evidence.context import EvidenceContext
@@ -29,6 +29,7 @@ class Seen:
     status: Literal["pass", "fail", "skipped"]
     evidence: str
     blocking: bool | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,12 @@ CHECKS: dict[int, Spec] = {}
 """All checks by number; filled when the modules that hold them are imported."""
 
 
-def holds(condition: bool, evidence: str, blocking: bool | None = None) -> Seen:
+def holds(
+    condition: bool, evidence: str, blocking: bool | None = None, figures: Mapping[str, Any] | None = None
+) -> Seen:
     """Return a pass or a failure with the same line of evidence."""
-    return Seen(status="pass" if condition else "fail", evidence=evidence, blocking=blocking)
+    status: Literal["pass", "fail"] = "pass" if condition else "fail"
+    return Seen(status=status, evidence=evidence, blocking=blocking, figures=figures or {})
 
 
 def skipped(reason: str) -> Seen:
@@ -66,7 +70,14 @@ def check(
             seen = look(ctx)
             grave = blocking if seen.blocking is None else seen.blocking
             evidence = " ".join(seen.evidence.split())
-            return Check(number=number, name=name, status=seen.status, evidence=evidence, blocking=grave)
+            return Check(
+                number=number,
+                name=name,
+                status=seen.status,
+                evidence=evidence,
+                blocking=grave,
+                figures=dict(seen.figures),
+            )
 
         if number in CHECKS:
             raise InputError(f"validity check {number} is already {CHECKS[number].name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Tier = Literal["quick", "standard", "full"]
@@ -16,7 +17,7 @@ SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much the checks that attack may spend. All of it is on a seeded subset of `samples` images."""
+    """How much the checks that attack may spend; all but 15 and 16 on a seeded subset of `samples` images."""
 
     samples: int
     directions: int
@@ -24,10 +25,10 @@ class Sizes:
     sweep: tuple[float, ...]
     """The eps of check 13, in the unit of the norm (scales.py)."""
     unbounded_steps: int
-    longer: int
-    restarts: int
-    """For check 15 the steps are multiplied by `longer`, and started this often."""
+    beside: float
+    """What check 15 may spend, in costs of the chain that it is about; inf: what all survivors take."""
     queries: int
+    """Of Square on `samples` survivors (check 16)."""
     single: int
     """Samples that are attacked one by one (check 25)."""
 
@@ -38,8 +39,7 @@ SIZES: dict[Tier, Sizes] = {
         directions=10,
         sweep=(0, 4, 16),
         unbounded_steps=200,
-        longer=1,
-        restarts=5,
+        beside=1.0,
         queries=100,
         single=2,
     ),
@@ -48,8 +48,7 @@ SIZES: dict[Tier, Sizes] = {
         directions=100,
         sweep=(0, 1, 2, 4, 8, 16, 32),
         unbounded_steps=200,
-        longer=10,
-        restarts=1,
+        beside=inf,
         queries=1000,
         single=16,
     ),
@@ -58,8 +57,7 @@ SIZES: dict[Tier, Sizes] = {
         directions=100,
         sweep=(0, 1, 2, 4, 8, 16, 32),
         unbounded_steps=500,
-        longer=10,
-        restarts=5,
+        beside=inf,
         queries=5000,
         single=32,
     ),

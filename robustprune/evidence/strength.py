@@ -1,7 +1,8 @@
-"""Was the attack strong enough to be believed? Checks 10 to 18.
+"""Was the attack strong enough to be believed? Checks 10 to 14, 17 and 18.
 
 All of them attack, on a seeded subset of the images. Tolerances in points become whole samples there, and a single
-sample is never held against an attack: with 64 images it is 1.6 points, and says nothing about half a point.
+sample is never held against an attack: with 64 images it is 1.6 points, and says nothing about half a point. Nor is one
+that a random network gets right in about half of its passes: its verdict may fall either way.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from robustprune.attacks.algorithms.autoattack import Square
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.transfer import Transfer
+from robustprune.attacks.contract.target import MAJORITY
 from robustprune.evidence.context import EvidenceContext
-from robustprune.evidence.probes import logits_of, share
+from robustprune.evidence.luck import right_share, undecided
+from robustprune.evidence.probes import share
 from robustprune.evidence.registry import Seen, check, holds, skipped
 from robustprune.evidence.scales import SCALES
-from robustprune.evidence.trials import allowed, alone, newly_broken, robust_share, watched_path
-from robustprune.results.records import BROKEN, ROBUST
+from robustprune.evidence.trials import alone, averaging, robust_share, slack, watched_path
+from robustprune.results.records import ROBUST
 
 LAST_STEPS, MOVES = 10, 0.05
 """In the last 10 steps the running minimum of a path's loss, scaled to [0,1], moves by .05 at most."""
@@ -27,7 +29,7 @@ LAST_STEPS, MOVES = 10, 0.05
 UNBOUNDED_ROBUST = 0.01
 """Largest share of images that may resist an attack without a budget."""
 
-HALF_POINT, ONE_POINT, FIFTH_POINT = 0.005, 0.01, 0.002
+HALF_POINT, FIFTH_POINT = 0.005, 0.002
 
 
 @check(10, "no silent success", tier="standard")
@@ -46,13 +48,15 @@ def converged(ctx: EvidenceContext) -> Seen:
     """The running minimum of the loss, scaled to [0,1] on each path, moves by .05 or less in the last 10 steps.
 
     Only paths of samples that resist count: a broken one has ended. The mean over them is held to the
-    threshold. A path that ended early has come back to an earlier iterate, and moves no more.
+    threshold. A path that ended early has come back to an earlier iterate, and moves no more. On a random network the
+    minimum would fall by noise alone, and the drift of the loss takes its place.
     """
     path, steps = watched_path(ctx), ctx.reference.steps
     left = [-margins for margins, letter in zip(path.margins, path.status, strict=True) if letter == ROBUST]
     if not left:
         return holds(True, f"{ctx.reference.name} leaves nothing robust in the subset of {len(path.status)}")
-    moves = sum(late_movement(losses, steps) for losses in left) / len(left)
+    movement = late_drift if ctx.reference.eot > 1 else late_movement
+    moves = sum(movement(losses, steps) for losses in left) / len(left)
     return holds(moves <= MOVES, f"{ctx.reference.name}: mean movement {moves:.3f} over {len(left)} paths that resist")
 
 
@@ -72,12 +76,12 @@ def sweep_falls(ctx: EvidenceContext) -> Seen:
     """Robust accuracy falls with eps (half a point or one sample of slack); at 0 it is clean accuracy."""
     scale = SCALES[ctx.threat[0]]
     counts = [sum(alone(ctx, ctx.reference.change(eps=eps * scale.unit, alpha=None))) for eps in ctx.sizes.sweep]
-    right = int((logits_of(ctx.model, ctx.few[0], ctx.batch_size).argmax(1) == ctx.few[1].cpu()).sum())
+    right = int((right_share(ctx) > MAJORITY).sum())
     rise = max(later - earlier for earlier, later in pairwise(counts))
-    same = ctx.sizes.sweep[0] != 0 or counts[0] == right
+    same = ctx.sizes.sweep[0] != 0 or abs(counts[0] - right) <= undecided(ctx)
     seen = ", ".join(f"{eps:g}: {count}" for eps, count in zip(ctx.sizes.sweep, counts, strict=True))
     seen = f"robust of {len(ctx.chosen)} at eps in {scale.label}: {seen}; clean {right}"
-    return holds(same and rise <= allowed(len(ctx.chosen), HALF_POINT), seen)
+    return holds(same and rise <= slack(ctx, HALF_POINT), seen)
 
 
 @check(14, "iterative beats single step")
@@ -92,34 +96,7 @@ def iterative_beats_single(ctx: EvidenceContext) -> Seen:
     missed = sum(after and not before for before, after in zip(one, many, strict=True))
     seen = f"robust to a single step {robust_share(one)}, to {ctx.reference.name} {robust_share(many)}; "
     seen += f"{missed} broken by the single step alone"
-    return holds(sum(many) <= sum(one) + allowed(len(one), HALF_POINT), seen)
-
-
-@check(15, "more effort changes nothing")
-def more_effort(ctx: EvidenceContext) -> Seen:
-    """Ten times the steps, or five starts, on what is left robust lower it by a point or one sample at most."""
-    steps = ctx.reference.steps * ctx.sizes.longer
-    longer = ctx.reference.change(steps=steps, alpha=None, restarts=ctx.sizes.restarts, random_start=True)
-    broken, seen = newly_broken(ctx, longer)
-    return holds(broken <= allowed(len(ctx.chosen), ONE_POINT), seen)
-
-
-@check(16, "white box beats black box", blocking=True)
-def beats_black_box(ctx: EvidenceContext) -> Seen:
-    """Queries break no more than .2 points (or one sample) of what gradients leave robust.
-
-    An attack by queries that ran behind others is evidence enough; where none did, Square is tried.
-    """
-    norm, eps = ctx.threat
-    ran = [one for one in ctx.of_threat if one.knowledge == "logits by query" and not one.error]
-    if ran and len(ctx.of_threat) > len(ran):
-        broken, n = sum(one.status.count(BROKEN) for one in ran), len(ctx.x)
-        names = ", ".join(one.attack for one in ran)
-        return holds(broken <= allowed(n, FIFTH_POINT), f"{names}, after the others, breaks {share(broken, n)}")
-    if norm not in Square.norms:
-        return skipped(f"no attack by queries is known here for {norm}")
-    broken, seen = newly_broken(ctx, Square(eps=eps, norm=norm, queries=ctx.sizes.queries))
-    return holds(broken <= allowed(len(ctx.chosen), FIFTH_POINT), seen)
+    return holds(sum(many) <= sum(one) + slack(ctx, HALF_POINT), seen)
 
 
 @check(17, "white box beats transfer")
@@ -129,10 +106,10 @@ def beats_transfer(ctx: EvidenceContext) -> Seen:
         return skipped("no parent was given to transfer from")
     reference = ctx.reference
     moved = Transfer(eps=reference.eps, norm=reference.norm, steps=reference.steps, loss=reference.loss, retries=0)
-    theirs, ours = alone(ctx, moved), alone(ctx, reference)
+    theirs, ours = alone(ctx, averaging(ctx, moved)), alone(ctx, reference)
     seen = f"robust to images made on the parent {robust_share(theirs)}, "
     seen += f"to {reference.name} {robust_share(ours)}"
-    return holds(sum(theirs) >= sum(ours) - allowed(len(ours), FIFTH_POINT), seen)
+    return holds(sum(theirs) >= sum(ours) - slack(ctx, FIFTH_POINT), seen)
 
 
 @check(18, "noise is weaker", blocking=True)
@@ -141,7 +118,7 @@ def noise_is_weaker(ctx: EvidenceContext) -> Seen:
     noise = Noise(eps=ctx.reference.eps, norm=ctx.reference.norm)
     loud, sharp = alone(ctx, noise), alone(ctx, ctx.reference)
     seen = f"robust to {noise.name} {robust_share(loud)}, to {ctx.reference.name} {robust_share(sharp)}"
-    return holds(sum(loud) >= sum(sharp) - 1, seen)
+    return holds(sum(loud) >= sum(sharp) - 1 - undecided(ctx), seen)
 
 
 def late_movement(losses: Tensor, steps: int, last: int = LAST_STEPS) -> float:
@@ -160,3 +137,18 @@ def late_movement(losses: Tensor, steps: int, last: int = LAST_STEPS) -> float:
     scaled = (losses - low) / (high - low).clamp(min=1e-12)
     running = torch.cat((scaled.cummin(0).values, torch.zeros(max(steps - len(losses), 0))))[-last:]
     return float(running[0] - running[-1])
+
+
+def late_drift(losses: Tensor, steps: int, last: int = LAST_STEPS) -> float:
+    """Return how far a noisy loss drifts down over the last of `steps` steps, with the path scaled to [0,1].
+
+    Twice what the second half of them lies below the first; negative where it rises, so that noise cancels over paths.
+
+    >>> late_drift(torch.tensor([9.0, 3.0, 2.0, 1.0, 1.0, 1.0]), steps=6, last=4)
+    0.125
+    >>> late_drift(torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0]), steps=5, last=4)
+    0.0
+    """
+    low, high = losses.min(), losses.max()
+    early, late = ((losses - low) / (high - low).clamp(min=1e-12))[-min(last, steps, len(losses)) :].tensor_split(2)
+    return 2 * float(early.mean() - late.mean()) if len(early) else 0.0

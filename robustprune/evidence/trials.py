@@ -1,7 +1,8 @@
-"""Extra attacks on the subset, made through the engine and remembered, so that no check attacks twice."""
+"""Extra attacks, made through the engine and remembered, so that no check attacks twice."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +11,14 @@ from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.losses import margin
+from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.engine.evaluate import evaluate
+from robustprune.attacks.engine.fingerprint import Fingerprint
 from robustprune.evidence.context import EvidenceContext
+from robustprune.evidence.luck import by_iterate, undecided
 from robustprune.evidence.probes import share
 from robustprune.evidence.sizes import SEED
-from robustprune.results.records import BROKEN, ROBUST, Outcomes
+from robustprune.results.records import Outcomes
 
 CLEARLY_WRONG = 1e-4
 """Share of the largest logit by which a wrong class must lead on a path: copies differ by less in rounding."""
@@ -24,35 +28,18 @@ def alone(ctx: EvidenceContext, attack: Attack) -> list[bool]:
     """Return which images of the subset resist this one attack, run on its own, outside any chain."""
     key = ("alone", repr(attack))
     if key not in ctx.memo:
-        ctx.memo[key] = _outcomes(ctx, ctx.model, ctx.few, attack, SEED).robust
+        ctx.memo[key] = outcomes_of(ctx, ctx.model, ctx.few, [attack])[0].robust
     resist: list[bool] = ctx.memo[key]
     return resist
 
 
-def survivors(ctx: EvidenceContext) -> tuple[list[int], str]:
-    """Return the images of the subset (places in it) that the evaluation left robust, and after which attacks.
-
-    Without outcomes the reference attack stands in for the evaluation.
-    """
-    chain = ctx.of_threat
-    if not chain:
-        resist = alone(ctx, ctx.reference)
-        return [i for i, ok in enumerate(resist) if ok], ctx.reference.name
-    left = [i for i, j in enumerate(ctx.chosen) if all(one.status[j] == ROBUST for one in chain)]
-    return left, "all attacks"
-
-
-def newly_broken(ctx: EvidenceContext, attack: Attack) -> tuple[int, str]:
-    """Return how many images that the evaluation left robust this attack breaks, and a line about it."""
-    left, after = survivors(ctx)
-    if not left:
-        return 0, f"nothing in the subset of {len(ctx.chosen)} resists {after}"
-    key = ("survivors", repr(attack))
-    if key not in ctx.memo:
-        x, y = ctx.few
-        ctx.memo[key] = _outcomes(ctx, ctx.model, (x[left], y[left]), attack, SEED + 1).status.count(BROKEN)
-    count: int = ctx.memo[key]
-    return count, f"{attack.name} breaks {count} of the {len(left)} (of {len(ctx.chosen)}) that resist {after}"
+def outcomes_of(
+    ctx: EvidenceContext, net: nn.Module, samples: tuple[Tensor, Tensor], attacks: Sequence[Attack], seed: int = SEED
+) -> list[Outcomes]:
+    """Run attacks on these images and labels, as the evaluation would."""
+    x, y = samples
+    found = evaluate(net, x, y, attacks, seed=seed, batch_size=ctx.batch_size, parent=ctx.parent, device=ctx.device)
+    return found.outcomes
 
 
 def allowed(n: int, points: float) -> float:
@@ -62,6 +49,16 @@ def allowed(n: int, points: float) -> float:
     (1.0, 5.0)
     """
     return max(1.0, points * n)
+
+
+def slack(ctx: EvidenceContext, points: float) -> float:
+    """Return how many images of the subset `points` are, and those whose verdict is a matter of luck."""
+    return allowed(len(ctx.chosen), points) + undecided(ctx)
+
+
+def averaging(ctx: EvidenceContext, attack: Attack) -> Attack:
+    """Return the attack with as many passes averaged at an iterate as the reference averages."""
+    return attack.change(eot=ctx.reference.eot) if isinstance(attack, SteppedAttack) else attack
 
 
 def robust_share(resist: list[bool]) -> str:
@@ -79,6 +76,8 @@ class Log:
     """Positive where it is misclassified."""
     adversarial: list[Tensor] = field(default_factory=list)
     """Whether it is clearly misclassified, and inside the budget."""
+    key: list[Tensor] = field(default_factory=list)
+    """A name for its bits."""
 
     def __deepcopy__(self, memo: Any) -> Log:
         return self
@@ -97,6 +96,7 @@ class Watching(nn.Module):
     def __init__(self, net: nn.Module, x: Tensor, y: Tensor, attack: Attack) -> None:
         super().__init__()
         self.net, self.log, self.attack = net, Log(), attack
+        self.names = Fingerprint(x[0].numel(), x.device)
         self.register_buffer("x", x)
         self.register_buffer("y", y)
 
@@ -117,6 +117,7 @@ class Watching(nn.Module):
         self.log.place.append(nearest[moved].cpu())
         self.log.margin.append(lead[moved].cpu())
         self.log.adversarial.append((clearly & within)[moved].cpu())
+        self.log.key.append(self.names(images)[moved].cpu())
 
 
 @dataclass
@@ -135,19 +136,14 @@ def watched_path(ctx: EvidenceContext) -> Path:
     """Run the reference attack on the subset with a watched network."""
     if "path" not in ctx.memo:
         net = Watching(ctx.model, *ctx.few, ctx.reference)
-        status = _outcomes(ctx, net, ctx.few, ctx.reference, SEED).status
-        place, value, bad = (torch.cat(part) for part in (net.log.place, net.log.margin, net.log.adversarial))
+        status = outcomes_of(ctx, net, ctx.few, [ctx.reference])[0].status
+        log = net.log
+        columns = (torch.cat(part) for part in (log.place, log.margin, log.adversarial, log.key))
+        place, value, bad, key = columns
+        if ctx.reference.eot > 1:
+            place, value, bad = by_iterate(place, value, bad, key)
         margins = [value[place == i] for i in range(len(status))]
         met = [bool(bad[place == i].any()) for i in range(len(status))]
         ctx.memo["path"] = Path(margins, met, status)
     path: Path = ctx.memo["path"]
     return path
-
-
-def _outcomes(
-    ctx: EvidenceContext, net: nn.Module, samples: tuple[Tensor, Tensor], attack: Attack, seed: int
-) -> Outcomes:
-    """Run one attack on these images and labels, as the evaluation would."""
-    x, y = samples
-    found = evaluate(net, x, y, [attack], seed=seed, batch_size=ctx.batch_size, parent=ctx.parent, device=ctx.device)
-    return found.outcomes[0]

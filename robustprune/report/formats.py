@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from robustprune.report.markdown import NONE, pipe
 from robustprune.report.notes import ALPHA
 from robustprune.results.costs import CostMeasure, of_columns
+from robustprune.results.overstated import STANDARD
 from robustprune.results.words import between, points_between
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Cell = Callable[[Row], str]
+
+EXACT = 1e-9
+"""Rounding that a table read back from CSV has gone through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,7 @@ def columns_of(frame: DataFrame) -> list[Column]:
     found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in names]
     for name in dict.fromkeys([names[0], names[-1]]):
         found.append(Column(title=f"change, {name}", show=_difference(name), sort=f"{name} difference"))
+    found.append(Column(title=f"above {STANDARD}'s", show=_overstated, sort="overstated"))
     return [*found, _plain("runs"), Column(title="evidence", show=_trust, sort="trust")]
 
 
@@ -126,6 +131,18 @@ def _plain(column: str) -> Column:
 
 def _removed(row: Row) -> str:
     return f"{row['removed']} of {row['removable']}"
+
+
+def _overstated(row: Row) -> str:
+    """Write by how many points robust accuracy is too high, and beside which attack where it is not the usual one."""
+    if _missing(row["overstated"]):
+        return NONE
+    if not row["overstated_tried"]:
+        return "not bounded"
+    bound = f"{100 * row['overstated']:.1f}"
+    exact = row["overstated"] - row["overstated_found"] < EXACT
+    name = "" if row["overstated_beside"] == STANDARD else f" ({row['overstated_beside']})"
+    return (bound if exact else f"at most {bound}") + name
 
 
 def _trust(row: Row) -> str:

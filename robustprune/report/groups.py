@@ -10,12 +10,12 @@ from robustprune.errors import InputError
 from robustprune.policy.measures import check_same_samples
 from robustprune.results.claims import right, share
 from robustprune.results.crossed import Crossed, Spread
-from robustprune.results.records import CaseResult
+from robustprune.results.overstated import over_runs, pooled
+from robustprune.results.records import CaseResult, Trust
 from robustprune.results.runs import Pair, compared, key_of
 from robustprune.results.significance import mcnemar
 from robustprune.results.statistics import wilson
-
-TRUST_ORDER = ("INVALID", "SUSPECT", "TRUSTED")
+from robustprune.results.trust import ORDER, trusts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,46 @@ class Group:
         return len(self.first.removed)
 
     @property
-    def trust(self) -> str:
+    def trusts(self) -> list[Trust]:
+        """What the number of each run is worth."""
+        return trusts(self.cases)
+
+    @property
+    def trust(self) -> Trust:
         """The worst trust of the runs."""
-        return min((case.trust for case in self.cases), key=TRUST_ORDER.index)
+        return min(self.trusts, key=ORDER.index)
+
+    @property
+    def overstated(self) -> Overstatement | None:
+        """How far its mean robust accuracy may be above a stronger attack's, where that is most over the threats."""
+        found = [
+            Overstatement(
+                bound=pooled(runs),
+                found=fmean(run.found for run in runs),
+                beside=runs[0].beside,
+                tried=any(run.attacked or run.exact for run in runs),
+            )
+            for runs in over_runs(self.cases).values()
+        ]
+        return max(found, key=lambda one: one.bound, default=None)
 
     @property
     def label(self) -> str:
         """Strategy and budget in a few words."""
         pruned = f", {self.removed} blocks" if self.removed else ""
         return f"{self.first.strategy}{pruned}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overstatement:
+    """By how much a mean robust accuracy is too high: at most, and what of it was found. Proportions."""
+
+    bound: float
+    found: float
+    beside: str
+    tried: bool
+    """Whether the stronger attack ran on any survivor, or there was none."""
+    """The stronger attack."""
 
 
 @dataclass(frozen=True, kw_only=True)

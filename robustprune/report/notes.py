@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from robustprune.report.groups import group
 from robustprune.results.claims import title
+from robustprune.results.overstated import NUMBER, STANDARD, by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.runs import ENOUGH, counted, run_names
 from robustprune.results.words import plural
@@ -19,6 +20,7 @@ def notes(cases: Sequence[CaseResult], confidence: float = 0.95) -> list[str]:
     return [
         _about_samples(cases),
         *_about_attacks(cases),
+        *_about_overstatement(cases),
         *_about_statistics(cases, confidence),
         *_about_costs(cases),
         *_about_evidence(cases),
@@ -47,6 +49,23 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
         "Attacks of one threat model (norm and eps) run cheapest first, each on what those before left "
         "standing. A sample once broken stays broken, so a later column of the same threat model can only be "
         "lower. Random noise and images made on the parent stand outside this order.",
+    ]
+
+
+def _about_overstatement(cases: Sequence[CaseResult]) -> list[str]:
+    """Say what the column of bounds is, where it has any."""
+    found = [one for case in cases for one in by_threat(case).values()]
+    if not found:
+        return []
+    margins = {f"{100 * one.margin:g}" for one in found if one.margin is not None}
+    rule = f" TRUSTED takes {' or '.join(sorted(margins))} points at most." if margins else ""
+    others = sorted({one.beside for one in found} - {STANDARD})
+    stand_in = f" In parentheses the attack that stands in for it: {'; '.join(others)}." if others else ""
+    return [
+        f"Above {STANDARD}'s: by how many points a row's mean robust accuracy can be above what {STANDARD} leaves, "
+        "under the threat model where it is most. It ran on survivors drawn at random; the bound is at 95 % (Clopper "
+        'and Pearson, over all runs); without "at most" it ran on all. "Not bounded": the survivors that it could '
+        f"attack at the attacks' own cost are too few for a bound within the margin.{stand_in}{rule}"
     ]
 
 
@@ -90,12 +109,12 @@ def _about_costs(cases: Sequence[CaseResult]) -> list[str]:
 def _about_evidence(cases: Sequence[CaseResult]) -> list[str]:
     """Name the validity checks that failed, in how many cases, and what one of them saw.
 
-    A check is made once for every threat model; a case counts once.
+    A check is made once for every threat model; a case counts once. The distance from a stronger attack has a column.
     """
     failed: dict[tuple[int, str], dict[str, str]] = {}
     for case in cases:
         for check in case.checks:
-            if check.status == "fail":
+            if check.status == "fail" and not (check.number == NUMBER and check.figures):
                 failed.setdefault((check.number, check.name), {}).setdefault(case.case, check.evidence)
     return [
         f"Check {number} ({name}) failed in {plural(len(found), 'case')}, such as {case}: {found[case]}."

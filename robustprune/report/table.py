@@ -33,9 +33,10 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
     Columns: model, strategy, recipe, runs, n, removed, removable; for every cost its `column` and what stands
     `beside` it (`results.costs`), such as macs and macs_saved; for every claim M (clean, each attack, worst
     case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
-    `M difference high`, `M p`, `M p holm`; trust, the worst of the row's `cases`, and `trust_cases`, in how many of
-    them. Shares are proportions, `_saved` are shares of the parent's. `attrs["notes"]` holds the sentences a reader
-    needs beside the numbers.
+    `M difference high`, `M p`, `M p holm`; overstated, how far robust accuracy is at most above that of the attack
+    `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_tried`, whether that one ran; trust,
+    the worst of the row's `cases`, and `trust_cases`, in how many of them. Shares are proportions, `_saved` are shares
+    of the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers.
     """
     from pandas import DataFrame
 
@@ -48,8 +49,9 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
         for row, columns in zip(table, _measured(every, claim, confidence), strict=True):
             row.update(columns)
     for row, one in zip(table, every, strict=True):
+        row |= _overstated(one)
         row["trust"] = one.trust
-        row["trust_cases"] = sum(case.trust == one.trust for case in one.cases)
+        row["trust_cases"] = one.trusts.count(one.trust)
         row["cases"] = len(one.cases)
     frame = DataFrame(table)
     frame.attrs["notes"] = notes(cases, confidence)
@@ -66,6 +68,17 @@ def _identity(one: Group) -> dict[str, Any]:
         "n": len(case.labels),
         "removed": one.removed,
         "removable": len(case.blocks),
+    }
+
+
+def _overstated(one: Group) -> dict[str, Any]:
+    """Return by how much a row's robust accuracy is too high; None where that was not measured."""
+    found = one.overstated
+    return {
+        "overstated": found.bound if found else None,
+        "overstated_found": found.found if found else None,
+        "overstated_beside": found.beside if found else None,
+        "overstated_tried": found.tried if found else None,
     }
 
 

@@ -24,6 +24,7 @@ GLOSSARY = {
     "worst case": "Share of samples that withstand every attack of the table.",
     "change": "Network minus parent on the same samples, in points of accuracy, with its 95 % interval.",
     "margin": "The largest drop the policy allows. PASS needs the whole interval above minus the margin.",
+    "above AutoAttack's": "How far robust accuracy can be above what AutoAttack's standard set leaves, in points.",
     "evidence": "TRUSTED: no validity check failed. SUSPECT: one did. INVALID: one that blocks did.",
     "MACs": "Multiply-accumulates for one sample. FLOPs fall by the same share.",
 }

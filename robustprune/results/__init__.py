@@ -2,7 +2,8 @@
 
 records.py holds the dataclasses and their JSON form, claims.py what is claimed of a network (clean, each attack, the
 worst case), costs.py what it costs, statistics.py intervals over samples, significance.py exact tests, crossed.py
-intervals and tests over samples and training runs, runs.py which cases are a run, words.py numbers as people read them.
+intervals and tests over samples and training runs, runs.py which cases are a run, overstated.py by how much robust
+accuracy is too high, trust.py what validity checks add up to, words.py numbers as people read them.
 To add a cost: a field of `Cost`, and an entry of `costs.COSTS`.
 """
 

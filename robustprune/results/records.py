@@ -35,6 +35,8 @@ class Check:
     status: Literal["pass", "fail", "skipped"]
     evidence: str
     blocking: bool = False
+    figures: dict[str, Any] = field(default_factory=dict)
+    """The numbers behind the line, where others reckon with them; earlier versions have none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `transfer`: attacks made on the parent, tried on the candidate (`shifts.Transfer`); from transfer.json.
 - `curves`: by side, robust accuracy over eps: eps, k of n. Empty where it was not measured.
 - `parity`: the shipped file beside the candidate (`parity.Parity`), or null: unmeasured.
-- `checks`: of candidate and parent: number, name, status, evidence, blocking.
+- `checks`: of candidate and parent: number, name, status, evidence, blocking, figures (the numbers behind it).
 
 `findings`, `shifts`, `worst_class`, `transfer`, `verdict`, `needed_n`, `reasons` and `exit_code` follow from
 cases.json.gz, transfer.json and `policy`: `derived` computes them, for `robustprune verify` too.

@@ -11,6 +11,7 @@ from robustprune.policy.findings import Verdict
 from robustprune.report.markdown import NONE, pipe
 from robustprune.results.claims import CLEAN, WORST, headlines, named, titled
 from robustprune.results.costs import CostChange, changes
+from robustprune.results.overstated import by_threat
 from robustprune.results.records import Check
 from robustprune.results.words import between, percent, points, points_between
 from robustprune.review.anatomy_text import structure_lines
@@ -115,6 +116,13 @@ def class_lines(review: Review) -> Iterator[str]:
         )
 
 
+def overstated_lines(review: Review) -> list[str]:
+    """Say by how much robust accuracy is too high, network by network and threat by threat."""
+    sides = (("candidate", review.candidate), ("parent", review.parent))
+    found = [f"{side}, {one.threat}: {one.text}" for side, case in sides for one in by_threat(case).values()]
+    return found or ["not measured"]
+
+
 def check_lines(review: Review) -> list[str]:
     """Say how many validity checks hold, then each that failed, then what was not measured."""
     lines = []
@@ -133,6 +141,7 @@ def sections(review: Review) -> list[tuple[str, list[str]]]:
         ("What changed", structure(review)),
         ("What broke", broken_lines(review)),
         ("Classes", list(class_lines(review))),
+        ("How much too high robust accuracy can be", overstated_lines(review)),
         ("Validity checks", check_lines(review)),
     ]
 

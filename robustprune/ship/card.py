@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from robustprune.report.markdown import NONE, pipe
 from robustprune.results.claims import claims, named, share
 from robustprune.results.costs import changes
+from robustprune.results.overstated import by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.statistics import wilson
 from robustprune.results.words import between, percent, points_between
@@ -63,6 +64,8 @@ def _notes(case: CaseResult) -> Iterator[str]:
     attacks = dict.fromkeys(f"{outcome.attack} ({outcome.threat})" for outcome in case.outcomes)
     yield f"Attacks, made anew on each network: {', '.join(attacks) or 'none'}."
     yield "Robust accuracy is over all samples and an upper bound: a stronger attack can only lower it."
+    for one in by_threat(case).values():
+        yield f"Robust accuracy, {one.threat}: {one.text}."
     yield "An adaptive attack against a stated defence was not made; it cannot be automated."
     passed = sum(check.status == "pass" for check in case.checks)
     failed = [f"{check.number} {check.name} ({check.evidence})" for check in case.checks if check.status == "fail"]

@@ -1,7 +1,7 @@
 """Clean networks that every check must trust, trained once a session on scikit-learn's digits."""
 
 import pytest
-from small_nets import Digits, digits, trained
+from small_nets import Digits, digits, shaken, trained
 from torch import nn
 
 
@@ -19,3 +19,8 @@ def cnn(data: Digits) -> nn.Module:
 @pytest.fixture(scope="session")
 def linear(data: Digits) -> nn.Module:
     return trained(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), data)
+
+
+@pytest.fixture(scope="session")
+def random_net(data: Digits) -> nn.Module:
+    return shaken(data)

@@ -121,3 +121,26 @@ class Purifier(nn.Module):
                 grad = point.grad
         out: Tensor = self.net(x + 0.01 * grad.sign())
         return out
+
+
+class Shaken(nn.Module):
+    """Resizes an image to a random size, pads it at a random place and adds Gaussian noise (Xie et al. 1711.01991)."""
+
+    def __init__(self, net: nn.Module, noise: float = 0.1, sizes: tuple[int, ...] = (10, 11, 12)) -> None:
+        super().__init__()
+        self.net, self.noise, self.sizes = net, noise, sizes
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = self.sizes[int(torch.randint(len(self.sizes), ()))]
+        room = max(self.sizes) - side
+        left, top = (int(torch.randint(room + 1, ())) for _ in range(2))
+        x = F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
+        x = F.pad(x, (left, room - left, top, room - top))
+        out: Tensor = self.net(x + self.noise * torch.randn_like(x))
+        return out
+
+
+def shaken(data: Digits) -> nn.Module:
+    """A network with random resizing and noise, trained with them."""
+    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2), nn.ReLU()]
+    return trained(Shaken(nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 25, 10))), data, epochs=20)

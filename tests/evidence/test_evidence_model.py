@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robustprune.attacks.algorithms.autoattack import APGD
+from robustprune.attacks.algorithms.pgd import PGD
+from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.evidence import gradients as gradient_checks
 from robustprune.evidence import network as checks
 from robustprune.evidence.probes import counting_autograd, gradients, logits_of
@@ -116,8 +118,49 @@ def test_random_network_needs_eot_for_5(cnn, data):
     assert (seen.number, seen.status, seen.blocking) == (5, "fail", True)
     assert "EOT is required" in seen.evidence
     few = Digits(data.train_x, data.train_y, data.x[:8], data.y[:8])
-    with_eot = context(net, few, attacks=(APGD(eps=0.05, steps=3, eot=4),))
+    with_eot = context(net, few, attacks=(APGD(eps=0.05, steps=3, eot=4), PGD(eps=0.05, steps=3, eot=4)))
     assert checks.deterministic(with_eot).status == "pass"
+    one_without = context(net, few, attacks=(APGD(eps=0.05, steps=3, eot=4), PGD(eps=0.05, steps=3)))
+    assert "use eot=20: PGD-3 ran without" in checks.deterministic(one_without).evidence
+    hasty = evaluate(net, few.x, few.y, [PGD(eps=0.05, steps=3, eot=4)], fresh=1)
+    seen = checks.deterministic(bare_context(net, few, outcomes=hasty.outcomes))
+    assert (seen.status, seen.blocking) == ("fail", True)
+    assert "use fresh=21: not so PGD-3 eot4" in seen.evidence
+
+
+@pytest.mark.parametrize("period", [2, 5, 1000])
+def test_no_eot_excuses_a_network_that_keeps_a_state_from_5(period, linear, data):
+    """Its counter is no buffer, so check 4 cannot see it; seen as random, it would be averaged away."""
+
+    class Counting(Around):
+        passes = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.passes += 1
+            return self.net(x) + self.passes % period
+
+    net = Counting(linear)
+    ctx = context(net, data, attacks=(PGD(eps=0.05, steps=2, eot=4),))
+    assert ctx.outcomes[0].notes["fresh passes"] == 21
+    seen = checks.deterministic(ctx)
+    assert (seen.number, seen.status, seen.blocking) == (5, "fail", True)
+    assert "keeps a state" in seen.evidence
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
+def test_random_network_that_is_attacked_properly_passes(check, random_net, data):
+    """Normalised inside, so that check 2 has two networks to compare."""
+    net = Normalized(random_net, [0.1], [1.2]).eval()
+    ctx = context(net, data, attacks=(PGD(eps=0.02, steps=3, eot=20),))
+    seen = check(ctx)
+    assert seen.status == "pass", seen.evidence
+
+
+def test_looking_at_a_random_network_draws_nothing_of_ours(random_net, data):
+    before = torch.get_rng_state()
+    lines = [[check(bare_context(random_net, data)).evidence for check in ALL] for _ in range(2)]
+    assert lines[0] == lines[1]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("head", [lambda z: z.softmax(1), lambda z: z.sigmoid() / z.sigmoid().sum(1, keepdim=True)])

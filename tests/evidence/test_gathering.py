@@ -122,10 +122,20 @@ BREAKS = {
 @pytest.mark.parametrize("name", BREAKS)
 def test_breaks_are_named_and_the_trust_falls(name, cnn, data):
     spoil, attacks, numbers = BREAKS[name]
-    few = Digits(data.train_x, data.train_y, data.x[:40], data.y[:40])
+    few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
     checks = gather(context(spoil(cnn), few, attacks=attacks), "quick")
     assert trust(checks) == "INVALID", failures(checks)
     assert numbers <= set(failures(checks))
+
+
+def test_a_random_network_is_trusted_with_eot_and_named_without(random_net, data):
+    """Random resizing, padding and noise; 20 images."""
+    few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
+    for eot, result in ((1, "INVALID"), (20, "TRUSTED")):
+        attacks = [attack.change(eot=eot) for attack in ATTACKS]
+        checks = gather(context(random_net, few, attacks=attacks), "quick")
+        assert trust(checks) == result, failures(checks)
+        assert set(failures(checks)) == ({5} if eot == 1 else set())
 
 
 def test_normalised_images_are_named(cnn, data):

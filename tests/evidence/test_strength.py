@@ -9,11 +9,11 @@ from small_nets import ATTACKS, EPS, ONE_LOSS, Around, Digits, bare_context, con
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustprune.attacks.algorithms.autoattack import Square
 from robustprune.attacks.algorithms.fgsm import FGSM
 from robustprune.attacks.algorithms.pgd import PGD
-from robustprune.evidence import SIZES, soundness, strength
-from robustprune.evidence.trials import allowed, alone, newly_broken, survivors, watched_path
+from robustprune.evidence import SIZES, distance, soundness, strength
+from robustprune.evidence.stronger import newly_broken
+from robustprune.evidence.trials import allowed, alone, watched_path
 from robustprune.results.records import Outcomes
 
 ALL = [
@@ -23,8 +23,8 @@ ALL = [
     strength.unbounded_wins,
     strength.sweep_falls,
     strength.iterative_beats_single,
-    strength.more_effort,
-    strength.beats_black_box,
+    distance.distance_bounded,
+    distance.beats_black_box,
     strength.noise_is_weaker,
     soundness.planted_found,
     soundness.batch_invariance,
@@ -77,12 +77,10 @@ def test_an_adversarial_iterate_that_is_not_reported_fails_10(cnn, data):
     assert (seen.number, seen.status) == (10, "fail")
 
 
-def test_an_attack_cut_short_fails_11_and_15(cnn, data):
+def test_an_attack_cut_short_fails_11(cnn, data):
     attacks = (PGD(eps=24 / 255, steps=20, alpha=0.2 / 255, random_start=False, loss="margin"),)
     ctx = context(cnn, data, attacks=attacks)
     assert strength.converged(ctx).status == "fail"
-    ctx = replace(ctx, sizes=SIZES["standard"], memo={})
-    assert strength.more_effort(ctx).status == "fail"
 
 
 def test_watched_path_tells_samples_apart(clean):
@@ -100,12 +98,32 @@ def test_watched_path_tells_samples_apart(clean):
             assert len(margins) == 0
 
 
-def test_masked_gradients_fail_12_and_16(cnn, data):
-    """With the queries of tier standard: how many of 32 samples fall to the 100 of quick depends on the processor."""
-    ctx = context(Around(cnn, before=quantised), data).resized(SIZES["standard"])
-    for check in (strength.unbounded_wins, strength.beats_black_box):
+def test_noise_on_a_path_is_no_late_movement():
+    """Around a level the running minimum falls by noise alone; the drift stays near 0 on average, and sees a slope."""
+    generator = torch.Generator().manual_seed(0)
+    noisy = torch.cat((torch.linspace(4, 1, 10), torch.ones(10))) + 0.3 * torch.randn(200, 20, generator=generator)
+    drifts = torch.tensor([strength.late_drift(one, 20) for one in noisy])
+    assert abs(float(drifts.mean())) < 0.02
+    assert sum(strength.late_movement(one, 20) for one in noisy) / 200 > strength.MOVES
+    falling = noisy + torch.cat((torch.zeros(10), torch.linspace(0, -1, 10)))
+    assert sum(strength.late_drift(one, 20) for one in falling) / 200 > strength.MOVES
+
+
+def test_a_random_network_converges_and_hides_nothing(random_net, data):
+    attacks = (PGD(eps=EPS, steps=20, loss="margin", eot=20),)
+    ctx = bare_context(random_net, data, attacks=attacks)
+    for check in (strength.no_silent_success, strength.converged):
         seen = check(ctx)
-        assert (seen.status, seen.blocking) == ("fail", True), seen.evidence
+        assert seen.status == "pass", seen.evidence
+
+
+def test_masked_gradients_fail_12(cnn, data):
+    seen = strength.unbounded_wins(context(Around(cnn, before=quantised), data).resized(SIZES["standard"]))
+    assert (seen.status, seen.blocking) == ("fail", True), seen.evidence
+
+
+def test_single_step_chain_fails_20(cnn, data):
+    assert soundness.planted_found(context(cnn, data, attacks=(FGSM(eps=40 / 255),))).status == "fail"
 
 
 def test_saturated_cross_entropy_fails_12(cnn, data):
@@ -150,23 +168,6 @@ def test_a_weaker_iterative_attack_fails_14(cnn, data):
     assert (seen.number, seen.status, seen.blocking) == (14, "fail", False)
 
 
-def test_single_step_chain_fails_15_and_20(cnn, data):
-    ctx = context(cnn, data, attacks=(FGSM(eps=40 / 255),))
-    assert soundness.planted_found(ctx).status == "fail"
-    tiny = (PGD(eps=40 / 255, steps=1, alpha=1 / 255, random_start=False),)
-    ctx = context(cnn, data, attacks=tiny)
-    ctx = replace(ctx, sizes=replace(ctx.sizes, longer=100), memo={})
-    assert strength.more_effort(ctx).status == "fail"
-
-
-def test_square_in_the_chain_is_evidence_enough(cnn, data):
-    few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
-    ctx = context(cnn, few, attacks=(PGD(eps=EPS), Square(eps=EPS, queries=20)))
-    assert strength.beats_black_box(ctx).evidence.startswith("Square-20, after the others, breaks")
-    masked = context(Around(cnn, before=quantised), few, attacks=(PGD(eps=40 / 255), Square(eps=40 / 255, queries=50)))
-    assert strength.beats_black_box(masked).status == "fail"
-
-
 def test_transfer_needs_a_parent_and_is_weaker_on_clean_networks(cnn, linear, data):
     assert strength.beats_transfer(bare_context(cnn, data)).status == "skipped"
     assert strength.beats_transfer(bare_context(cnn, data, parent=linear)).status == "pass"
@@ -194,23 +195,11 @@ def test_batch_statistics_fail_25(cnn, data):
     assert (seen.number, seen.status) == (25, "fail"), seen.evidence
 
 
-def test_survivors_are_those_of_the_whole_chain(clean):
-    left, _ = survivors(clean)
-    want = [i for i, j in enumerate(clean.chosen) if all(one.status[j] == "r" for one in clean.outcomes)]
-    assert left == want
-    assert 0 < len(left) < len(clean.chosen)
-
-
-def test_nothing_left_is_nothing_to_break(linear, data):
-    ctx = context(linear, data, attacks=(PGD(eps=1.0),))
-    assert newly_broken(ctx, PGD(eps=1.0)) == (0, "nothing in the subset of 32 resists all attacks")
-
-
 @pytest.mark.parametrize(
     "trial",
     [
         lambda ctx: alone(ctx, ctx.reference),
-        lambda ctx: newly_broken(ctx, ctx.reference.change(steps=5)),
+        lambda ctx: newly_broken(ctx, ctx.reference.change(steps=5), 20),
         lambda ctx: watched_path(ctx).status,
     ],
     ids=["alone", "newly broken", "watched"],

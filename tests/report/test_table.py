@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from statistics import NormalDist
 
 import made_up
@@ -18,8 +18,11 @@ from robustprune.report.notes import notes
 from robustprune.report.standing import standing, tally
 from robustprune.report.table import comparison
 from robustprune.results.crossed import crossed
+from robustprune.results.overstated import Overstated
+from robustprune.results.records import Check
 from robustprune.results.significance import holm, mcnemar
 from robustprune.results.statistics import tango, wilson
+from robustprune.results.trust import ESSENTIAL, trust
 
 PGD, WORST = "PGD-20, Linf 8/255", "worst case"
 
@@ -295,3 +298,52 @@ def test_the_standing_counts_the_pairs_and_shows_each_once():
     assert first["runs"] == "3 seeds of one parent"
     assert (last["worst case, points"], last["p, clean"]) == ("-", "-")
     assert tally(strategies([PARENT, CKA])) == ""
+
+
+def beside(survivors: int, attacked: int, **more):
+    """Check 15 as a record holds it, for 10 samples under Linf 8/255."""
+    threat = {"threat": "Linf 8/255", "margin": 0.3, **more}
+    found = Overstated(n=10, survivors=survivors, first=attacked, first_broken=0, attacked=attacked, broken=0, **threat)
+    status = "pass" if found.bound <= 0.3 else "fail"
+    return Check(number=15, name="distance", status=status, evidence=found.text, figures=asdict(found))
+
+
+def test_the_table_says_how_far_each_number_may_be_above_autoattacks():
+    exact, some = replace(PARENT, checks=[beside(4, 4)]), replace(CKA, checks=[beside(4, 2)])
+    frame = comparison([exact, some])
+    assert display(frame)["above AutoAttack's"].tolist() == ["0.0", "at most 20.0"]
+    assert frame["overstated"].tolist() == pytest.approx([0.0, 0.2])
+    again = pd.read_csv(io.StringIO(to_csv(frame)))
+    assert display(again)["above AutoAttack's"].tolist() == ["0.0", "at most 20.0"]
+    text = " ".join(notes([exact, some]))
+    assert "TRUSTED takes 30 points at most." in text
+    assert "In parentheses" not in text
+
+
+def test_the_worst_threat_model_counts_and_a_stand_in_is_named():
+    two = [beside(4, 2), beside(4, 1, threat="L1 12", beside="PGD-200 x5")]
+    frame = comparison([replace(PARENT, checks=two)])
+    assert display(frame)["above AutoAttack's"].tolist() == ["at most 30.0 (PGD-200 x5)"]
+    assert "In parentheses the attack that stands in for it: PGD-200 x5." in " ".join(
+        notes([replace(PARENT, checks=two)])
+    )
+
+
+def test_results_without_a_bound_show_none_and_say_nothing_of_it():
+    assert display(comparison([PARENT, CKA]))["above AutoAttack's"].tolist() == ["-", "-"]
+    assert "Above AutoAttack" not in " ".join(notes([PARENT, CKA]))
+
+
+def test_a_row_is_trusted_by_the_bound_over_its_runs_and_no_failure_of_one_run_is_noted():
+    """One run alone may be more than 30 points above, eight together no more than 11."""
+    passed = [Check(number=number, name="x", status="pass", evidence="") for number in ESSENTIAL]
+
+    def case(seed: int):
+        checks = [*passed, beside(9, 3, draw=seed)]
+        return replace(CKA, case=f"net/cka/{seed}", seed=seed, checks=checks, trust=trust(checks))
+
+    alone, pair = comparison([PARENT, case(1)]), comparison([PARENT, *(case(seed) for seed in range(8))])
+    assert alone["trust"].tolist() == ["TRUSTED", "SUSPECT"]
+    assert pair["trust"].tolist() == ["TRUSTED", "TRUSTED"]
+    assert pair["overstated"][1] == pytest.approx(0.9 * (1 - 0.05 ** (1 / 24)))
+    assert not [note for note in notes([PARENT, case(1)]) if note.startswith("Check 15")]

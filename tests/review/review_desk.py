@@ -32,8 +32,7 @@ LITTLE = Sizes(
     directions=2,
     sweep=(0, 4),
     unbounded_steps=60,
-    longer=2,
-    restarts=1,
+    beside=1.0,
     queries=60,
     single=2,
 )

@@ -17,6 +17,7 @@ from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.models import weights_hash
 from robustprune.prune import remove
+from robustprune.results.overstated import by_threat
 from robustprune.review.given import description, open_candidate, open_parent
 from robustprune.ship import export
 from robustprune.ship.card import model_card
@@ -82,5 +83,7 @@ def test_a_model_card_states_the_measured_numbers(noisy):
     assert "upper bound" in card
     assert "adaptive attack" in card
     assert "- `net.onnx`, sha256 abc" in card
+    (bound,) = by_threat(noisy.candidate).values()
+    assert f"- Robust accuracy, {bound.threat}: {bound.text}." in card
     assert f"Evidence: {noisy.candidate.trust}" in card
     assert "digits 8 x 8 of scikit-learn" in card

@@ -56,9 +56,9 @@ def test_a_review_puts_the_verdict_first_and_leaves_a_bundle_that_holds(cli, des
     assert said["policy"]["max_class_drop"] is None
     assert [attack["attack"] for attack in said["attacks"]] == [
         "FGSM",
-        "noise x10",
-        "PGD-20",
-        "PGD-20 margin",
+        "PGD-10",
+        "PGD-20 probability",
+        "PGD-20 targets x3",
     ]
     assert Path("s.md").read_text().startswith("## robustprune review: PASS")
     checked = cli("verify", "out")

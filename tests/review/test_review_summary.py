@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from robustprune.policy.findings import Finding, Verdict
+from robustprune.results.overstated import by_threat
 from robustprune.review.summary import headline, needed, to_markdown, to_text
 
 
@@ -43,6 +44,10 @@ def test_markdown_and_terminal_say_the_same(noisy):
     for reason in noisy.verdict.reasons:
         assert f"- {reason}\n" in markdown
         assert f"  {reason}\n" in text
+    for side, case in (("candidate", noisy.candidate), ("parent", noisy.parent)):
+        (bound,) = by_threat(case).values()
+        assert f"- {side}, {bound.threat}: {bound.text}\n" in markdown
+        assert f"  {side}, {bound.threat}: {bound.text}\n" in text
     rows = [line for line in markdown.splitlines() if line.startswith("| ")]
     assert {row.count("|") for row in rows} == {5}
     assert "`abc`" in markdown
