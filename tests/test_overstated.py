@@ -91,6 +91,11 @@ def test_where_all_survivors_were_attacked_the_number_is_exact():
 
 def test_where_nothing_was_attacked_all_survivors_may_break():
     untried = seen(100, 40, 0, 0, 0, 0)
+    assert not untried.bounded
+    assert (
+        replace(untried, margin=0.4).text
+        == "at most 40.0 points above AutoAttack's (95 %): 0 of 0 survivors of 40 broken"
+    )
     assert untried.text == "not bounded: AutoAttack attacked none of 40 survivors; tier standard attacks all"
     runs = [seen(500, 200, 10, 0, 10, 0, draw) for draw in range(4)]
     assert pooled([*runs, untried]) == pytest.approx((4 * pooled(runs) + 0.4) / 5)

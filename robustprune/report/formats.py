@@ -137,7 +137,7 @@ def _overstated(row: Row) -> str:
     """Write by how many points robust accuracy is too high, and beside which attack where it is not the usual one."""
     if _missing(row["overstated"]):
         return NONE
-    if not row["overstated_tried"]:
+    if not row["overstated_bounded"]:
         return "not bounded"
     bound = f"{100 * row['overstated']:.1f}"
     exact = row["overstated"] - row["overstated_found"] < EXACT

@@ -58,7 +58,7 @@ class Group:
                 bound=pooled(runs),
                 found=fmean(run.found for run in runs),
                 beside=runs[0].beside,
-                tried=any(run.attacked or run.exact for run in runs),
+                bounded=any(run.bounded for run in runs),
             )
             for runs in over_runs(self.cases).values()
         ]
@@ -78,9 +78,9 @@ class Overstatement:
     bound: float
     found: float
     beside: str
-    tried: bool
-    """Whether the stronger attack ran on any survivor, or there was none."""
     """The stronger attack."""
+    bounded: bool
+    """Whether anything is known but that all survivors might break."""
 
 
 @dataclass(frozen=True, kw_only=True)

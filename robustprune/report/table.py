@@ -34,9 +34,9 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
     `beside` it (`results.costs`), such as macs and macs_saved; for every claim M (clean, each attack, worst
     case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
     `M difference high`, `M p`, `M p holm`; overstated, how far robust accuracy is at most above that of the attack
-    `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_tried`, whether that one ran; trust,
-    the worst of the row's `cases`, and `trust_cases`, in how many of them. Shares are proportions, `_saved` are shares
-    of the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers.
+    `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is a bound;
+    trust, the worst of the row's `cases`, and `trust_cases`, in how many of them. Shares are proportions, `_saved` are
+    shares of the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers.
     """
     from pandas import DataFrame
 
@@ -78,7 +78,7 @@ def _overstated(one: Group) -> dict[str, Any]:
         "overstated": found.bound if found else None,
         "overstated_found": found.found if found else None,
         "overstated_beside": found.beside if found else None,
-        "overstated_tried": found.tried if found else None,
+        "overstated_bounded": found.bounded if found else None,
     }
 
 

@@ -69,6 +69,11 @@ class Overstated:
         return self.attacked == self.survivors
 
     @property
+    def bounded(self) -> bool:
+        """Whether some were attacked, or all that might break are within the margin anyway."""
+        return self.attacked > 0 or self.exact or (self.margin is not None and self.bound <= self.margin)
+
+    @property
     def share(self) -> float:
         """The largest share of the survivors that the stronger attack breaks, at 95 %."""
         if self.exact:
@@ -112,7 +117,7 @@ class Overstated:
             return f"{above}: nothing survived"
         if self.exact:
             return f"{above}: all {self.survivors} survivors attacked"
-        if not self.attacked:
+        if not self.bounded:
             return f"not bounded: {self.beside} attacked none of {self.survivors} survivors; tier standard attacks all"
         return f"at most {above} (95 %): {self.broken} of {self.attacked} survivors of {self.survivors} broken"
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from robustprune.attacks.algorithms.pgd import BallSteps, cosine
-from robustprune.attacks.algorithms.targets import Aims
+from robustprune.attacks.algorithms.targets import Aims, likeliest
 from robustprune.attacks.contract.attack import FORWARD, Objective, at_least_one
 from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.losses import towards
@@ -117,7 +116,7 @@ def nearest_classes(model: nn.Module, x: Tensor, y: Tensor, ball: Threat, candid
     total = torch.zeros(len(x), 1, device=x.device)
     for _ in range(eot):
         logits = model(x)
-        likely = likely or likeliest(logits.detach(), y, candidates)
+        likely = likely or list(likeliest(logits.detach(), y, candidates).unbind(1))
         total = total + torch.stack([_distance(towards(logits, y, target), x, ball) for target in likely], 1)
     order = total.nan_to_num(torch.inf).argsort(dim=1, stable=True)
     return torch.stack(likely, 1).gather(1, order)
@@ -127,14 +126,3 @@ def _distance(lead: Tensor, x: Tensor, ball: Threat) -> Tensor:
     """Return (m,) how far from `x` (m, ...) a lead (m,) would reach 0 if it were linear."""
     slope = ball.dual(input_gradient(lead.sum(), x, retain=True).nan_to_num(0.0))
     return -lead.detach() / slope.clamp(min=torch.finfo(slope.dtype).tiny)
-
-
-def likeliest(logits: Tensor, y: Tensor, count: int) -> list[Tensor]:
-    """Return the `count` wrong classes with the largest logits, or all, each (m,), the likeliest first.
-
-    >>> likeliest(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([1]), 9)
-    [tensor([2]), tensor([0])]
-    """
-    true = functional.one_hot(y, logits.shape[1]).bool()
-    order = logits.masked_fill(true, -torch.inf).sort(dim=1, descending=True, stable=True).indices
-    return list(order[:, : min(count, logits.shape[1] - 1)].unbind(1))

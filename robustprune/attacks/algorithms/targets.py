@@ -74,7 +74,7 @@ class Aims:
 def likeliest_classes(model: nn.Module, x: Tensor, y: Tensor, targets: int) -> Tensor:
     """Return (m, targets) the wrong classes of largest logit on `x` (m, ...), in falling order.
 
-    Where logits are equal the later class is first, as in the public code. Raises InputError where there are fewer.
+    Raises InputError where there are fewer.
     """
     logits: Tensor = model(x)
     if targets >= logits.shape[1]:
@@ -82,5 +82,16 @@ def likeliest_classes(model: nn.Module, x: Tensor, y: Tensor, targets: int) -> T
             f"{targets} target classes on a network with {logits.shape[1]} classes: "
             "give the attack its number of classes as n_classes"
         )
+    return likeliest(logits, y, targets)
+
+
+def likeliest(logits: Tensor, y: Tensor, count: int) -> Tensor:
+    """Return (m, count) the wrong classes with the largest logits, or all, the likeliest first.
+
+    Where logits are equal the later class is first, as in the public code.
+
+    >>> likeliest(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([1]), 9)
+    tensor([[2, 0]])
+    """
     order = logits.argsort(dim=1, stable=True).flip(1)
-    return order[order != y[:, None]].view(len(y), -1)[:, :targets]
+    return order[order != y[:, None]].view(len(y), -1)[:, :count]
