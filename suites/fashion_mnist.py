@@ -1,5 +1,5 @@
-"""Fashion-MNIST: a ResNet-20, two of its 9 blocks removed by five criteria. About 7 minutes on two cores; stated as 12,
-so that an everyday `pytest suites/` leaves it out.
+"""Fashion-MNIST: a ResNet-20, two of its 9 blocks removed by five criteria. About an hour on two cores, so that an
+everyday `pytest suites/` leaves it out.
 
 The parent was trained here and lies beside this file; `robustprune train suites/fashion_mnist.py` trains it anew. Data:
 found in the data folder or where Debian's package puts it; `fashion_mnist(download=True)` gets it through torchvision.
@@ -7,7 +7,7 @@ found in the data folder or where Debian's package puts it; `fashion_mnist(downl
 
 from functools import partial
 
-from robustprune.attacks import FGSM, PGD
+from robustprune.attacks import tier
 from robustprune.criteria import Cka, DepthFirst, Random, WeightNorm
 from robustprune.criteria.consensus import Consensus
 from robustprune.data import fashion_mnist
@@ -32,8 +32,8 @@ SUITE = Suite(
         recipe=short,
         seed=(0, 1, 2),
     ),
-    attacks=(FGSM(eps=2 / 255), PGD(eps=2 / 255, steps=20), PGD(eps=2 / 255, steps=20, loss="margin")),
+    attacks=tier("quick", "Linf", 2 / 255),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
-    samples=300,
-    minutes=12,
+    samples=1_000,
+    minutes=60,
 )
