@@ -1,21 +1,66 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there; and where a folder can be written at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+from robustprune.errors import InputError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file so that a reader sees the old content or the new, never a part. InputError where it cannot be."""
+    write_all(path.parent, {path.name: content})
+
+
+def write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write several files of a folder, all or none: none takes its place before every one of them is written."""
+    written: dict[str, Path] = {}
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name[:50]}.")
+            written[temporary] = folder / name
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+        wrong = next((path for path in written.values() if path.is_dir()), None)
+        if wrong is not None:
+            raise InputError(f"{wrong}: cannot be written: it is a folder")
+        for temporary, path in written.items():
+            os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        where = f"{folder / next(iter(contents))}"
+        shown = where if len(where) <= 200 else f"{where[:197]}..."
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{shown}: cannot be written: {reason}; what was finished before is kept") from error
+    finally:
+        for temporary in written:
+            _remove(Path(temporary))
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be written below a folder, which may not be there yet.
+
+    >>> writable(Path(tempfile.gettempdir()) / "new"), writable(Path(__file__) / "below")
+    (True, False)
+    """
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def elsewhere(folder: Path) -> Path:
+    """Choose a folder of the user's cache that stands in for one that cannot be written; the same one each time."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    base = cache if writable(cache) else Path(tempfile.gettempdir())
+    return base / "robustprune" / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]

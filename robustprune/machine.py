@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 PACKAGES = ("robustprune", "torchvision", "torchattacks", "numpy")
 
 
-def environment(device: str | torch.device | None = None) -> dict[str, Any]:
+def environment(device: str | torch.device | None = None, folder: Path | None = None) -> dict[str, Any]:
     """Return what a result has to remember about its making, as plain JSON data.
 
-    `commit` is that of the git repository around the current directory (None outside one), `dirty` whether
+    `commit` is that of the git repository around `folder`, or the current one (None outside one), `dirty` whether
     tracked files differ from it; a package that is not installed has version None. `device` is the device in
     use.
 
@@ -34,7 +34,8 @@ def environment(device: str | torch.device | None = None) -> dict[str, Any]:
     """
     import torch
 
-    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return {
         "commit": commit,
         "dirty": bool(changes) if commit is not None and changes is not None else None,
@@ -119,8 +120,8 @@ def processor_name() -> str:
     return named or platform.processor() or platform.machine() or "unknown"
 
 
-def _git(*arguments: str) -> str | None:
-    return _output("git", *arguments)
+def _git(folder: Path | None, *arguments: str) -> str | None:
+    return _output("git", *([] if folder is None else ["-C", str(folder)]), *arguments)
 
 
 def _output(*command: str) -> str | None:

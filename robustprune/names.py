@@ -10,8 +10,11 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -70,6 +73,12 @@ def describe_all(kind: str) -> dict[str, str]:
 PREFIX = "robustprune_file_"
 """How the names of modules begin that were imported from a file by its path."""
 
+IMPORT_SECONDS = 60.0
+"""Seconds that importing a file may take: one that never ends would stop every verb that looks for suites."""
+
+_imported: dict[str, tuple[int, int]] = {}
+"""Modules beside such files, with time and size of the file that they were imported from."""
+
 _folders: list[str] = []
 """Folders of such files; their other modules can be imported too."""
 
@@ -83,8 +92,8 @@ def module_name(path: Path) -> str:
 def import_file(path: Path) -> ModuleType:
     """Run a Python file as a module of its own, with the modules beside it importable.
 
-    Files of one name in two folders are two modules, and so are the modules beside them. Raises InputError where the
-    file is none, or cannot be imported.
+    Files of one name in two folders are two modules, and so are the modules beside them; what was edited is imported
+    anew. Raises InputError where the file is none, cannot be imported, or takes longer than `IMPORT_SECONDS`.
     """
     path = path.resolve()
     name = module_name(path)
@@ -95,17 +104,62 @@ def import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except InputError:
-        raise
-    except Exception as error:
+        with within(IMPORT_SECONDS, f"{path}: importing it takes"):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{path}: cannot be imported: {reason}") from error
+    for beside, file in _modules_below(path.parent).items():
+        _imported[beside] = _stamp(file)
     return module
+
+
+@contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """Stop what runs inside after some seconds, with an InputError that begins with `what`.
+
+    Only the main thread of a process can be stopped, and not on Windows; elsewhere there is no limit.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise InputError(f"{what} longer than {seconds:g} seconds; expected definitions, nothing that runs for long")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    waiting, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, waiting)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        there = file.stat()
+    except OSError:
+        return 0, 0
+    return there.st_mtime_ns, there.st_size
+
+
+def _modules_below(folder: Path) -> dict[str, Path]:
+    """Modules that lie in a folder and were imported by their name, with their files."""
+    files = {name: Path(getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())}
+    here = {name: file for name, file in files.items() if file.is_relative_to(folder)}
+    return {name: file for name, file in here.items() if not name.startswith(PREFIX) and name != "__main__"}
 
 
 def _make_importable(folder: Path) -> None:
     """Put a folder behind what is installed and before other such folders, whose modules of the same name give way."""
+    for name, file in _modules_below(folder).items():
+        if name in _imported and _imported[name] != _stamp(file):
+            del sys.modules[name]
+    importlib.invalidate_caches()
     others = [Path(other) for other in _folders if other != str(folder)]
     here = {entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()}
     for name, module in list(sys.modules.items()):

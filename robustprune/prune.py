@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.blocks import Block, is_sequential, module_named, resolve
-from robustprune.models.skip import make_skip
+from robustprune.models.skip import settings_of
 
 
 def remove(model: nn.Module, names: Sequence[str | Block], example: Tensor | None = None) -> nn.Module:
@@ -63,6 +63,43 @@ def most_removable(blocks: Sequence[Block], keep_per_stage: int = 1, protect_fir
     With the paper's rule (a stage keeps two blocks: its first, and one of the eligible) 21 of ResNet-56's 27.
     """
     return sum(_free(eligible(blocks, protect_first), keep_per_stage).values())
+
+
+def count_to_remove(remove: int | float, blocks: Sequence[Block], protect_first: bool = True) -> int:
+    """How many blocks a strategy's `remove` means: as stated, or the stated share of the eligible ones, at least 1.
+
+    >>> blocks = [Block(name=n, container="", stage=0, position=i, shape=(1,)) for i, n in enumerate("abcd")]
+    >>> count_to_remove(3, blocks), count_to_remove(0.5, blocks)
+    (3, 2)
+    """
+    return remove if isinstance(remove, int) else max(1, round(remove * len(eligible(blocks, protect_first))))
+
+
+def check_count(count: int, blocks: Sequence[Block], keep_per_stage: int = 1, protect_first: bool = True) -> None:
+    """Raise InputError if `count` blocks are more than can go; it says which settings would let how many go."""
+    most = most_removable(blocks, keep_per_stage, protect_first)
+    if count <= most:
+        return
+    if not blocks:
+        raise InputError(
+            f"{count} blocks to remove, but the network has no removable block; `robustprune blocks` says why"
+        )
+    raise InputError(
+        f"{count} blocks to remove, but at most {most} of {len(blocks)} can go with keep_per_stage={keep_per_stage}, "
+        f"protect_first={protect_first}; {other_settings(blocks, keep_per_stage, protect_first)}"
+    )
+
+
+def other_settings(blocks: Sequence[Block], keep_per_stage: int = 1, protect_first: bool = True) -> str:
+    """Which settings would let how many more blocks go, in words."""
+    counts = {
+        "": most_removable(blocks, keep_per_stage, protect_first),
+        " if none is kept (keep_per_stage=0)": most_removable(blocks, 0, protect_first),
+        " if first blocks may go (protect_first=False)": most_removable(blocks, keep_per_stage, protect_first=False),
+    }
+    both, most = most_removable(blocks, 0, protect_first=False), max(counts.values())
+    ways = [f"{count}{way}" for way, count in counts.items() if count > counts[""]]
+    return ", ".join([*ways, *([f"{both} with both"] if both > most else [])]) or "no other setting lets more go"
 
 
 def choose(
@@ -112,22 +149,17 @@ def _check(
     unscored = [block.name for block in candidates if isnan(scores.get(block.name, float("nan")))]
     if unscored:
         raise InputError(f"choose: no score for {', '.join(unscored[:3])}; expected a number for every eligible block")
-    most = most_removable(blocks, keep_per_stage, protect_first)
-    if count > most:
-        without = most_removable(blocks, 0, protect_first)
-        raise InputError(
-            f"choose: {count} blocks to remove, but at most {most} of {len(blocks)} can go with "
-            f"keep_per_stage={keep_per_stage}, protect_first={protect_first} ({without} if none is kept)"
-        )
+    check_count(count, blocks, keep_per_stage, protect_first)
 
 
 def _take_out(model: nn.Module, block: Block) -> None:
     """Every place that holds the block's module loses it: deleted from an nn.Sequential, else replaced."""
     module = module_named(model, block.name)
-    skip = make_skip(block.activations)
+    skip = block.stand_in()
+    skip.settings = settings_of(module)
     for parent in list(model.modules()):
         for name in [name for name, child in parent._modules.items() if child is module]:
-            if block.in_sequential and is_sequential(parent) and len(skip) == 0:
+            if block.in_sequential and is_sequential(parent) and block.plain:
                 del parent._modules[name]
             else:
                 setattr(parent, name, skip)

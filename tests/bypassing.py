@@ -10,8 +10,9 @@ from unittest.mock import patch
 from torch import nn
 
 from robustprune.models import Block, Skip
-from robustprune.models.skip import make_skip, skip_path
+from robustprune.models.skip import make_skip
 from robustprune.models.trace import trace
+from robustprune.models.units import skip_path
 
 
 @contextmanager
@@ -30,15 +31,15 @@ def bypass(model: nn.Module, entries: Iterable[Block | str]) -> Iterator[None]:
 
 def _handing_on(module: nn.Module, entry: Block | str) -> Callable[..., Any]:
     own = module.forward
-    known: list[Skip] = [make_skip(entry.activations)] if isinstance(entry, Block) else []
+    known: list[Skip] = [entry.stand_in()] if isinstance(entry, Block) else []
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         if not known:
             with patch.object(module, "forward", own):
                 recorded = trace(module, args, kwargs)
-            path = skip_path(recorded, recorded.calls[0])
-            assert path is not None, f"{entry} has no skip path"
-            known.append(make_skip(path))
+            found = skip_path(recorded, recorded.calls[0])
+            assert found is not None, f"{entry} has no skip path"
+            known.append(make_skip(found[1].activations, found[0], recorded.calls[0].place))
         return known[0](*args, **kwargs)
 
     return forward

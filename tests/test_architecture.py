@@ -15,7 +15,7 @@ import robustprune
 ROOT = Path(robustprune.__file__).parent
 FLOORS = [
     ["errors"],
-    ["files", "names", "machine"],
+    ["typed", "files", "names", "machine"],
     ["models", "data", "results"],
     ["attacks", "policy", "criteria", "prune", "finetune", "cost"],
     ["consensus", "evidence", "suite", "report"],

@@ -86,6 +86,70 @@ def test_more_blocks_than_can_go(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+BROKEN = {
+    "an image size that does not fit": ("CifarResNet, depth=20", "vgg, depth=20", "does not run on images of shape"),
+    "a factory that gives a number": ("build=build", "build=lambda: 3", "'net': its factory gave int, expected"),
+    "a factory that fails": ("build=build", "build=lambda: 1 / 0", "'net' cannot be built: ZeroDivisionError"),
+    "weights that are not there": ("build=build", "build=build, weights='none.pt'", "weights of 'net' not found"),
+    "data that are none": ("data=digits", "data=lambda: None", "its data are NoneType, expected robustprune.data"),
+    "data that cannot be loaded": ("data=digits", "data=lambda: {}['x']", "cannot be loaded: KeyError"),
+    "a class of an odd name": ("data=digits", "data=odd", r"classes[0]='a\nb', expected a name"),
+    "an attack in units of bytes": ("FGSM(eps=0.05)", "PGD(eps=128, norm='L2')", "a black image and a white one are 8"),
+    "an attack that may do nothing": ("FGSM(eps=0.05)", "FGSM(eps=0)", "eps=0, expected a number above 0"),
+    "a recipe that wants a teacher": ("epochs=2, lr=0.1", "epochs=2, lr=0.1, distill=0.5", "there is no teacher"),
+    "a recipe that wants more images": ("lr=0.01, samples=200", "lr=0.01, samples=5000", "wants 5000 of 1197 training"),
+    "a share of no blocks": ("depth=20", "depth=8", "blocks to remove, but at most"),
+    "a name that leaves the folder": ('name="tiny"', 'name="../../evil"', "that can be a folder"),
+    "an import that ends the program": ("build = partial", "exit()\nbuild = partial", "cannot be imported: SystemExit"),
+}
+ODD = """
+from dataclasses import replace
+from torch import nn
+def odd():
+    return replace(digits(), classes=("a\\nb", *digits().classes[1:]))
+def vgg(depth, width, in_channels):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 10))
+build = partial"""
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_check_says_in_one_line_what_a_run_would_die_of(what, tmp_path):
+    old, new, said = BROKEN[what]
+    assert old in TINY
+    text = TINY.replace(old, new).replace("\nbuild = partial", ODD, 1)
+    one_line_on_stderr(call("check", write_tiny(tmp_path, text), "--results", tmp_path / "results"), said)
+    assert not (tmp_path / ".robustprune").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "x" * 5000],
+        ["report", "SUITE", "--output", "FILE/below/table.md"],
+        ["report", "SUITE", "--output", "y" * 5000],
+        ["report", "SUITE", "--results", "z" * 5000],
+        ["compare", "x" * 5000, "y" * 5000],
+        ["stage", "SUITE", "--step", "1e-9", "--output", "OUT"],
+        ["stage", "SUITE", "--step", "nan", "--output", "OUT"],
+        ["approve", "SUITE", "--results", "FILE/below"],
+    ],
+)
+def test_options_that_cannot_work_end_in_one_line(home, tmp_path, words):
+    (tmp_path / "file").write_text("")
+    places = {"SUITE": str(home / "suites/tiny.py"), "OUT": str(tmp_path / "out")}
+    words = [places.get(word, word.replace("FILE", str(tmp_path / "file"))) for word in words]
+    result = call(*words)
+    one_line_on_stderr(result)
+    assert len(result.stderr) < 600
+
+
+@pytest.mark.parametrize("words", [["--seed", -1], ["--samples", 0], ["--seed", "one"]])
+def test_a_seed_or_a_number_of_samples_that_cannot_be_is_refused(words):
+    result = call("review", "resnet20", "--parent", "resnet20", "--data", "digits", *words)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
 def test_images_outside_the_unit_range(tmp_path):
     text = TINY.replace("    data=digits,", "    data=brighter,").replace(
         "SUITE =",
@@ -197,7 +261,7 @@ def test_train_writes_the_weight_files_that_a_suite_ships(tmp_path):
     net = CifarResNet(20, width=4, in_channels=1)
     net.load_state_dict(load_file(tmp_path / "suites/weights/net.safetensors"))
     assert f"weights {weights_hash(net)[:12]}" in said.output
-    assert "net: epoch 2 of 2" in said.stderr
+    assert "epoch 2 of 2: net, loss" in said.stderr
     assert call("train", suite).stdout == said.stdout
     one_line_on_stderr(call("train", write_tiny(tmp_path)), "no model has both a weight file and a recipe")
 

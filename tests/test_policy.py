@@ -51,6 +51,24 @@ def test_fifty_samples_are_inconclusive_and_say_how_many_would_do():
     assert exit_code([verdict]) == 3
 
 
+def test_a_parent_as_weak_excuses_no_network_below_the_floor():
+    """Of 1000 images 930 break, in parent and copy alike; the ends of Wilson's interval are 5.6 % and 8.8 %."""
+    parent = network(*rows(1000, 80, 850))
+    verdict = judge(replace(parent, case="copy"), parent)
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert verdict.reasons == [
+        "robust accuracy, worst case 7.0 % (95 % interval 5.6 % to 8.8 %): "
+        "not surely above the floor of 10 %, whatever its parent has"
+    ]
+    for floor, expected in ((0.05, "PASS"), (0.06, "INCONCLUSIVE"), (0, "PASS"), (None, "PASS")):
+        verdict = judge(replace(parent, case="copy"), parent, Policy(min_robust=floor))
+        assert verdict.verdict == expected, floor
+    assert any("no floor asked for" in reason for reason in verdict.reasons)
+    unsure = network(*rows(1000, 480, 100))
+    assert "floor of 50 %" in judge(unsure, unsure).reasons[0]
+    assert judge(unsure, unsure, Policy(min_clean=0.4)).verdict == "PASS"
+
+
 def test_a_network_that_lost_much_fails_and_names_the_measure():
     parent = network(*rows(1000, 80, 400))
     worse = network(*rows(1000, 80, 480), name="worse")
@@ -182,6 +200,24 @@ def test_saving_and_latency_are_judged_against_the_parent():
     assert judge(untimed, parent, Policy(max_latency_ratio=0.9)).verdict == "INCONCLUSIVE"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.5, 0.8, "PASS"), (0.5, 0.81, "INCONCLUSIVE"), (0.8, 0.9, "INCONCLUSIVE"), (0.81, 0.9, "FAIL")],
+)
+def test_latency_is_judged_by_the_quartiles_of_runs_in_turn(low, high, verdict):
+    parent = network(*rows(1000, 0, 100))
+    cost = replace(
+        made_up.cost(kept=5),
+        latency_ratio={"1": (low + high) / 2},
+        latency_ratio_range={"1": (low, high)},
+        latency_busy=("1",),
+    )
+    found = judge(replace(parent, case="pruned", cost=cost), parent, Policy(max_latency_ratio=0.8))
+    finding = found.finding("latency, batch 1")
+    assert (found.verdict, finding.verdict) == (verdict, verdict)
+    assert f"[{low:.2f}, {high:.2f}], busy machine" in finding.text
+
+
 def test_other_samples_are_refused():
     parent = network(*rows(100, 0, 10))
     for other in (
@@ -239,8 +275,8 @@ def test_exit_codes_and_summary():
 @pytest.mark.parametrize("head", ["", "[policy]\n", "# ours\n[policy] # margins\n"])
 def test_a_policy_file_is_read(tmp_path, head):
     file = tmp_path / "policy.toml"
-    file.write_text(head + "max_clean_drop = 0.02\nmax_class_drop = false\nblocking = [2, 12]\n")
-    assert load_policy(file) == Policy(max_clean_drop=0.02, max_class_drop=None, blocking=(2, 12))
+    file.write_text(head + "max_clean_drop = 0.02\nmax_class_drop = false\nmin_robust = false\nblocking = [2, 12]\n")
+    assert load_policy(file) == Policy(max_clean_drop=0.02, max_class_drop=None, min_robust=None, blocking=(2, 12))
 
 
 @pytest.mark.parametrize(

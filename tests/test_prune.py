@@ -1,3 +1,4 @@
+import copy
 import random
 
 import pytest
@@ -7,7 +8,7 @@ from torch import nn
 
 from robustprune.errors import InputError
 from robustprune.models import Block, CifarResNet, Skip, find_blocks, resnet4b, weights_hash
-from robustprune.prune import choose, eligible, most_removable, remove
+from robustprune.prune import check_count, choose, count_to_remove, eligible, most_removable, remove
 
 X = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -217,6 +218,38 @@ def test_choose_refuses(changes, message):
     arguments = {"scores": dict.fromkeys("abcdefg", 1.0), "blocks": blocks_of("0000111"), "count": 1}
     with pytest.raises(InputError, match=message):
         choose(**(arguments | changes))
+
+
+@pytest.mark.parametrize(
+    ("stages", "settings", "more"),
+    [
+        ("01122", {}, "at most 0 of 5 .* 2 if none is kept .keep_per_stage=0., 2 if first .*False., 5 with both"),
+        ("0000", {"keep_per_stage": 0}, "at most 3 of 4 .* 4 if first blocks may go .protect_first=False.$"),
+        ("00", {"keep_per_stage": 0, "protect_first": False}, "at most 2 of 2 .* no other setting lets more go"),
+        ("", {}, "no removable block; `robustprune blocks` says why"),
+    ],
+)
+def test_too_many_names_the_settings_that_would_let_more_go(stages, settings, more):
+    with pytest.raises(InputError, match=more):
+        check_count(9, blocks_of(stages), **settings)
+
+
+@pytest.mark.parametrize(("remove", "count"), [(3, 3), (0.5, 2), (0.1, 1), (0.99, 4)])
+def test_a_share_is_of_the_blocks_that_may_go(remove, count):
+    assert count_to_remove(remove, blocks_of("00000")) == count
+
+
+def test_what_a_network_reads_off_its_blocks_stays():
+    """torch's encoder asks its first layer for self_attn.batch_first."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
+    x = torch.rand(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    pruned = remove(encoder, ["layers.0", "layers.2"], x)
+    for net in (pruned, copy.deepcopy(pruned)):
+        torch.testing.assert_close(net(x), encoder.layers[1](x), rtol=0, atol=0)
+    assert pruned.layers[0].self_attn.num_heads == 2
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = pruned.layers[0].nothing
 
 
 def test_resnet4b_can_lose_its_two_only_if_a_stage_may_keep_none():

@@ -8,7 +8,10 @@ import pytest
 from click.testing import CliRunner
 from suite_files import TINY, write_tiny
 
+from robustprune import names
 from robustprune.cli.verbs import main
+from robustprune.errors import InputError
+from robustprune.suite.files import suite_files
 
 ONE_CASE = TINY.replace("seed=(0, 1)", "seed=(0,)").replace(", Strategy(criterion=DepthFirst(), remove=1)", "")
 
@@ -183,7 +186,38 @@ def test_missing_data_is_skipped_with_one_line(pytester):
 
 
 def test_a_suite_that_cannot_be_imported_is_an_error_of_one_line(pytester):
-    write_tiny(pytester.path, "SUITE = 1 / 0")
+    write_tiny(pytester.path, "from robustprune.suite import Suite\nSUITE = 1 / 0")
     result = run(pytester.path, pytester)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*tiny.py: cannot be imported: ZeroDivisionError*"])
+
+
+def test_somebody_elses_suite_is_left_alone_and_not_imported(pytester):
+    """The name SUITE is common; the second file is one that pytest has no business with."""
+    tests = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\nSUITE = unittest.TestSuite()\n"
+    pytester.makepyfile(test_mine=tests, settings="raise SystemExit('imported')\nSUITE = ['small', 'large']\n")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_a_suite_is_known_by_what_it_imports_directly_or_by_a_file_beside_it(tmp_path):
+    texts = {
+        "mine": "from robustprune.suite import Suite\nSUITE = Suite()",
+        "lazy": "def make():\n    import robustprune.suite\nSUITE: object = make()",
+        "by_helper": "from helper import make\nSUITE = make()",
+        "helper": "import mine_too\nfrom robustprune.suite import Suite",
+        "theirs": "import unittest\nSUITE = unittest.TestSuite()",
+        "circle": "import circle_too\nSUITE = 1",
+        "circle_too": "import circle",
+        "broken": "from robustprune.suite import (\nSUITE = 3",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    found = {file.stem for file in suite_files(tmp_path)}
+    assert found == {"mine", "lazy", "by_helper", "broken"}
+
+
+def test_an_import_that_never_ends_is_stopped_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(names, "IMPORT_SECONDS", 0.2)
+    (tmp_path / "forever.py").write_text("while True:\n    pass\n")
+    with pytest.raises(InputError, match=r"forever\.py: importing it takes longer than 0\.2 seconds"):
+        names.import_file(tmp_path / "forever.py")

@@ -7,6 +7,7 @@ import pytest
 
 from robustprune import results
 from robustprune.errors import InputError
+from robustprune.results import sound
 from robustprune.results.claims import by_class, claims, headlines, measures, right, shared
 from robustprune.results.costs import Cost
 from robustprune.results.records import CaseResult, Check, Outcomes, from_record, to_record
@@ -87,6 +88,92 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
     results.save([CASE], path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=r"x\.json\.gz"):
+        results.load(path)
+
+
+def stored(tmp_path, change):
+    """A results file in which `change` was made to the content."""
+    path = tmp_path / "x.json.gz"
+    content = {"schema": 1, "cases": [to_record(CASE)], "accepted": []}
+    content = json.loads(json.dumps(content))
+    change(content)
+    path.write_bytes(gzip.compress(json.dumps(content).encode()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("cost", "latency_ms"), [1, 2, 3], r"cases\[0\]: cost.latency_ms=\[1, 2, 3\], expected a dict"),
+        (("cost", "latency_ms"), {"1": [1.0, 2.0]}, r"cost.latency_ms\['1'\]=.*expected 3 values"),
+        (("cost", "macs"), None, "cost.macs=None, expected a whole number"),
+        (("cost", "params"), True, "cost.params=True"),
+        (("trust",), "HACKED", "trust='HACKED', expected 'TRUSTED' or"),
+        (("outcomes", 0, "eps"), "0.1", r"outcomes\[0\].eps='0.1', expected a number"),
+        (("outcomes", 0, "eps"), -0.1, r"eps=-0.1, expected 0 or more"),
+        (("outcomes", 0, "status"), "er", "status of FGSM.* has 2 values, expected 4"),
+        (("outcomes", 0, "status"), "exbb", r"outcomes\[0\].status='exbb', expected letters of"),
+        (("outcomes", 0, "steps"), [1], "steps of FGSM.* has 1 values"),
+        (("outcomes", 0, "distance"), ["a"] * 4, r"distance\[0\]='a', expected a number"),
+        (("outcomes",), "none", "outcomes='none', expected a list"),
+        (("outcomes",), [1], r"outcomes\[0\]=1, expected an Outcomes"),
+        (("labels",), [0, 0, 1, -1], r"labels\[3\]=-1, expected 0, 1, 2"),
+        (("labels",), [0], "clean has 4 values, expected 1"),
+        (("clean",), [1, 0, 1, 1], r"clean\[0\]=1, expected True or False"),
+        (("blocks",), ["a", "a"], "blocks: a stands there twice"),
+        (("removed",), ["c"], "removed: 'c' is none of its blocks"),
+        (("checks", 0, "status"), "maybe", r"checks\[0\].status='maybe'"),
+        (("model",), "\x1b[31mnet", "model=.*expected one line of printable"),
+        (("scores",), {"cka": {"a": "high"}}, r"scores\['cka'\]\['a'\]='high'"),
+        (("colour",), "red", "colour='red', expected the fields of CaseResult; this one is unknown"),
+    ],
+)
+def test_a_stored_value_that_cannot_be_is_refused_with_its_place(tmp_path, place, value, said):
+    def change(content):
+        *path, last = ("cases", 0, *place)
+        for step in path:
+            content = content[step]
+        content[last] = value
+
+    with pytest.raises(InputError, match=said) as error:
+        results.load(stored(tmp_path, change))
+    assert "x.json.gz" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["cases"][0].pop("labels"),
+        lambda content: content.pop("cases"),
+        lambda content: content.update(cases={"net": 1}),
+        lambda content: content["cases"].append(content["cases"][0]),
+        lambda content: content["cases"].append(None),
+    ],
+)
+def test_what_is_missing_or_stands_there_twice_is_refused(tmp_path, change):
+    with pytest.raises(InputError, match=r"x\.json\.gz"):
+        results.load(stored(tmp_path, change))
+
+
+def test_what_was_accepted_is_refused_where_it_makes_no_sense(tmp_path):
+    with pytest.raises(InputError, match=r"accepted\[0\]"):
+        results.load_accepted(stored(tmp_path, lambda content: content.update(accepted=[{"case": 1}])))
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"[]", b"3", b'{"schema": [[1]]}', b"not json", b"\xff\xfe"])
+def test_other_json_is_refused_however_deep(tmp_path, text):
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(text))
+    with pytest.raises(InputError, match=r"x\.json\.gz"):
+        results.load(path)
+
+
+def test_a_file_that_grows_without_end_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(sound, "LARGEST", 1000)
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b" " * 100_000))
+    with pytest.raises(InputError, match="more than 1,000 bytes when unpacked"):
         results.load(path)
 
 

@@ -1,8 +1,9 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from robustprune.attacks import FGSM
+from robustprune.attacks import FGSM, PGD
 from robustprune.criteria import Cka, Random
 from robustprune.data import digits
 from robustprune.errors import InputError
@@ -13,10 +14,23 @@ from robustprune.suite.files import load_suite
 
 NET = Model(name="net", build=CifarResNet, weights="net.safetensors")
 RECIPE = Recipe(name="ft", epochs=1, lr=0.01)
+BAD_NAMES = ["", " ", "two\nlines", "a\x00b", "\x1b[31mred", "\ud800", "x" * 300, "\u202eback", 3, None]
+BAD_FOLDERS = [*BAD_NAMES, "../../evil", "/etc/evil", "a/b", "a\\b", ".", "..", ".hidden", "nul", "COM1.txt", "end."]
+GOOD_NAMES = ["net", "résnet 20 (small)", "net/with slash", "x" * 100]
 
 
-def suite(cases):
-    return Suite(name="s", data=digits, cases=cases, attacks=(FGSM(eps=0.1),))
+@dataclass(frozen=True)
+class Named:
+    """A criterion with the name that is given."""
+
+    name: object
+
+    def __call__(self, ctx):
+        return {}
+
+
+def suite(some, **fields):
+    return Suite(**{"name": "s", "data": digits, "cases": some, "attacks": (FGSM(eps=0.1),), **fields})
 
 
 def test_a_grid_has_parent_controls_and_every_strategy_for_every_seed():
@@ -56,6 +70,86 @@ def test_a_removal_that_makes_no_sense_is_refused(remove):
 def test_a_model_needs_weights_or_a_recipe():
     with pytest.raises(InputError, match="weights, or a recipe"):
         Model(name="net", build=CifarResNet)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("attacks", ["pgd"]),
+        ("attacks", ()),
+        ("attacks", [FGSM(eps=0.0)]),
+        ("attacks", FGSM(eps=0.1)),
+        ("samples", 0),
+        ("samples", -5),
+        ("samples", "60"),
+        ("samples", 60.0),
+        ("samples", True),
+        ("tier", "bogus"),
+        ("attack_batch", 0),
+        ("batches", (1, 0)),
+        ("batches", "1"),
+        ("seed", -1),
+        ("seed", "one"),
+        ("policy", {"max_clean_drop": 0.1}),
+        ("data", None),
+        ("data", "digits"),
+        ("cases", [NET]),
+        ("cases", []),
+        ("minutes", float("nan")),
+        ("timing_seconds", 0),
+        ("timing_threads", 0),
+        ("quick", "no"),
+        *(("name", name) for name in BAD_FOLDERS),
+    ],
+)
+def test_a_field_of_a_suite_that_cannot_work_is_refused_in_one_line(field, value):
+    with pytest.raises(InputError, match=rf"(?s)(?=.*{field}|.*no {field}|.*eps=0).*expected") as error:
+        suite([Case(model=NET)], **{field: value})
+    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_of_models_recipes_criteria_and_attacks_are_refused_where_they_are_made(name):
+    made = (
+        lambda: Model(name=name, build=CifarResNet, weights="net.pt"),
+        lambda: Model(name="net", build=CifarResNet, weights="net.pt", family=name or "\n"),
+        lambda: Recipe(name=name, epochs=1, lr=0.1),
+        lambda: Strategy(criterion=Named(name), remove=1),
+    )
+    for make in made:
+        with pytest.raises(InputError, match=r"expected a (text|name of 1 to 100 printable characters)"):
+            make()
+    assert [Model(name=good, build=CifarResNet, weights="n").name for good in GOOD_NAMES] == GOOD_NAMES
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Model(name="net", build=3, weights="net.pt"),
+        lambda: Model(name="net", build=CifarResNet, weights=3),
+        lambda: Model(name="net", build=CifarResNet, weights="net.pt", sha256="abc"),
+        lambda: Model(name="net", build=CifarResNet, recipe="plain"),
+        lambda: Model(name="net", build=CifarResNet, recipe=RECIPE, seed=-1),
+        lambda: Strategy(criterion="cka", remove=1),
+        lambda: Strategy(criterion=Cka, remove=1),
+        lambda: Strategy(criterion=Cka(), remove="1"),
+        lambda: Strategy(criterion=Cka(), remove=1, samples=0),
+        lambda: Strategy(criterion=Cka(), remove=1, step=0),
+        lambda: Case(model="net"),
+        lambda: Case(model=NET, strategy=Cka()),
+        lambda: Case(model=NET, seed=1.5),
+        lambda: FGSM(eps="8/255"),
+        lambda: FGSM(eps=8),
+        lambda: FGSM(eps=float("nan")),
+        lambda: PGD(eps=0.1, steps=2.5),
+        lambda: PGD(eps=0.1, steps=2, alpha="1/255"),
+    ],
+)
+def test_what_a_suite_is_made_of_refuses_what_cannot_work(make):
+    with pytest.raises(InputError, match="expected"):
+        make()
 
 
 def test_a_suite_that_does_not_exist_names_close_ones(tmp_path: Path, monkeypatch):

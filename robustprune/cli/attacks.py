@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 from robustprune.attacks import Attack
@@ -10,6 +10,7 @@ from robustprune.attacks.algorithms.tiers import tier
 from robustprune.attacks.contract.threat import Norm
 from robustprune.errors import InputError
 from robustprune.names import find
+from robustprune.report.attackers import UNSTATED, number
 
 QUICK_SAMPLES = 1000
 
@@ -33,6 +34,27 @@ def tier_attacks(name: str, norm: Norm, budgets: Sequence[float], classes: int) 
 def named_attacks(names: Sequence[str], norm: Norm, budgets: Sequence[float]) -> tuple[Attack, ...]:
     """Attacks by their registered names, for every budget. InputError for one that knows no such norm."""
     return tuple(_named(name, norm, eps) for eps in budgets for name in names)
+
+
+def described(lines: Mapping[str, str]) -> dict[str, str]:
+    """Put before the line about each attack what it knows, and the passes that it may spend on a sample at most.
+
+    >>> described({"square": "Random search."})["square"]
+    'logits by query                    5,001                0  Random search.'
+    """
+    head = {"name": _columns("knowledge", "queries", "gradient passes", "what it does")}
+    return head | {name: _columns(*_knows_and_spends(find("attacks", name)), line) for name, line in lines.items()}
+
+
+def _columns(knowledge: str, queries: str, gradients: str, line: str) -> str:
+    return f"{knowledge:<24}{queries:>16}{gradients:>17}  {line}"
+
+
+def _knows_and_spends(attack: object) -> tuple[str, str, str]:
+    if not isinstance(attack, Attack):
+        return UNSTATED, UNSTATED, UNSTATED
+    found = attack.allowance
+    return attack.knowledge, number(found.get("allowed_forwards")), number(found.get("allowed_backwards"))
 
 
 def _named(name: str, norm: Norm, eps: float) -> Attack:

@@ -1,17 +1,20 @@
-"""The policy on the command line: a TOML file, and a flag for each margin that overrides it."""
+"""The policy on the command line: a TOML file, and flags, each of which overrides one field of what is there."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robustprune.errors import InputError
 from robustprune.policy.policy import Policy, load_policy
+
+if TYPE_CHECKING:
+    from robustprune.review.extras import Effort
 
 NONE = "none"
 
@@ -44,7 +47,7 @@ FLAGS = {
 
 
 def policy_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb `--policy` and one flag a margin; it gets one `policy`, None where nothing was said."""
+    """Give a verb `--policy` and one flag a margin; it gets `policy`, which puts them over the policy given to it."""
 
     @functools.wraps(verb)
     def wrapped(*args: Any, policy: Path | None, blocking: str | None, **options: Any) -> Any:
@@ -52,7 +55,7 @@ def policy_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         given = {name: value for name, value in flags.items() if value is not None}
         if blocking is not None:
             given["blocking"] = numbers(blocking)
-        return verb(*args, policy=combined(policy, given), **options)
+        return verb(*args, policy=functools.partial(combined, policy, given), **options)
 
     for name, line in reversed(FLAGS.items()):
         wrapped = click.option(f"--{name.replace('_', '-')}", name, type=Share(), help=line)(wrapped)
@@ -63,15 +66,13 @@ def policy_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--policy", type=file, help="TOML file of margins; flags override it.")(wrapped)
 
 
-def combined(file: Path | None, flags: dict[str, Any], basis: Policy | None = None) -> Policy | None:
-    """Put a policy file and flags together; None where there is neither.
+def combined(file: Path | None, flags: Mapping[str, Any], basis: Policy) -> Policy:
+    """Put a policy file, or else the `basis`, and flags together: a flag replaces one field.
 
-    >>> combined(None, {"max_clean_drop": 0.005, "max_class_drop": "none"}).max_class_drop is None
+    >>> combined(None, {"max_clean_drop": 0.005}, Policy(max_class_drop=None)).max_class_drop is None
     True
     """
-    if file is None and not flags:
-        return basis
-    start = load_policy(file) if file is not None else basis or Policy()
+    start = basis if file is None else load_policy(file)
     values: dict[str, Any] = {name: None if value == NONE else value for name, value in flags.items()}
     return replace(start, **values)
 
@@ -88,6 +89,25 @@ def numbers(text: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"--blocking {text!r}: expected numbers of validity checks, such as 2,3,12, or none") from None
+
+
+def effort_of(texts: tuple[str, ...]) -> Effort:
+    """Read how much a review spends beside its attacks, such as curve_steps=50.
+
+    >>> effort_of(("curve_steps=50",)).curve_steps
+    50
+    """
+    from robustprune.review.extras import Effort
+
+    known = [field.name for field in fields(Effort)]
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if name not in known or not value.strip().isdecimal() or (int(value) < 1 and name != "service_samples"):
+            raise InputError(f"--effort {text!r}: expected NAME=N, N above 0, with one of {', '.join(known)}")
+        found[name] = int(value)
+    return replace(Effort(), **found)
 
 
 def fractions(texts: tuple[str, ...]) -> tuple[float, ...]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustprune.cli.options import fractions, policy_options
+from robustprune.cli.ending import DONE, FAIL, Ending
+from robustprune.cli.options import effort_of, fractions, policy_options
 from robustprune.cli.verbs import (
     COMMAND,
     FILE,
@@ -46,7 +47,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--parent-weights", type=Path, help="Weights of the parent.")
 @click.option("--data", required=True, help="Name, .npz, .parquet, or a folder of pictures.")
 @click.option("--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all].")
-@click.option("--seed", default=0, show_default=True, help="Which samples are drawn.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which samples are drawn.")
 @click.option(
     "--tier",
     type=TIERS,
@@ -58,13 +59,14 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--eps", multiple=True, help="Budget in [0,1] pixel units, repeatable [Linf 8/255, L2 0.5, L1 12].")
 @click.option("--attack", "attacks", multiple=True, help="Only this attack, repeatable; see `list attacks`.")
 @click.option("--shipped", type=FILE, help="What goes into service, .onnx or TorchScript: compared with the candidate.")
+@click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
 @click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
 @click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
 @policy_options
 @device_option
 @data_option
 @click.pass_context
-def review(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None:
+def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: Any) -> Ending:
     """May CANDIDATE ship in place of its parent? Verdict first, evidence in a bundle.
 
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
@@ -74,23 +76,22 @@ def review(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None
     Exit codes: 0 PASS, 1 FAIL, 2 wrong use, 3 INCONCLUSIVE or UNTRUSTED.
     """
     from robustprune.review import bundle, gate
+    from robustprune.run.own import own_store
     from robustprune.run.progress import Display
-    from robustprune.run.store import Store
 
     request = _request(options, policy, ctx.meta[COMMAND])
     folder = options["output"] or Path(f"{request.candidate.name}-review")
-    bundle.check_free(folder)
-    with Display("review", 2) as display:
-        found = gate.review(request, Store(folder=Path(".robustprune") / "reviews"), display)
-    _hand_over(found, folder, options["summary"])
-    ctx.exit(found.exit_code)
+    with bundle.reserved(folder):
+        with Display("review", 2) as display:
+            found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
+        _hand_over(found, folder, options["summary"])
+    return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 
 @click.command(epilog=example("robustprune verify pruned-review --weights pruned.safetensors"))
 @click.argument("bundle", type=FOLDER)
 @click.option("--weights", type=FILE, help="Is this the candidate that was reviewed?")
-@click.pass_context
-def verify(ctx: click.Context, bundle: Path, weights: Path | None) -> None:
+def verify(bundle: Path, weights: Path | None) -> Ending:
     """Is BUNDLE as it was written, and does its verdict follow from its outcomes?
 
     Recomputes every hash, and the verdict with all findings from the outcomes. Exit codes: 0 all of it
@@ -103,8 +104,9 @@ def verify(ctx: click.Context, bundle: Path, weights: Path | None) -> None:
         click.echo(f"MISMATCH {problem}")
     if found.holds:
         click.echo(f"OK: {found.files} files and {found.findings} findings hold; the verdict is {found.verdict}")
+        click.echo(found.note)
     click.echo(f"manifest sha256 {found.seal}")
-    ctx.exit(0 if found.holds else 1)
+    return Ending(code=DONE if found.holds else FAIL)
 
 
 @click.command(cls=Recorded, epilog=example("robustprune stage suites/digits.py --criterion consensus --step 0.2"))
@@ -119,7 +121,7 @@ def verify(ctx: click.Context, bundle: Path, weights: Path | None) -> None:
 @device_option
 @data_option
 @click.pass_context
-def stage(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None:
+def stage(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: Any) -> Ending:
     """How far can pruning go? Stage by stage, until one does not pass.
 
     Each stage prunes the parent of SUITE by so many per cent of its removable MACs, fine-tunes and reviews
@@ -131,14 +133,15 @@ def stage(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None:
     from robustprune.suite.files import open_suite
 
     opened = open_suite(options["suite"])
-    opened = replace(opened, policy=policy) if policy is not None else opened
+    opened = replace(opened, policy=policy(opened.policy))
     chosen = {name: options[name] for name in ("model", "criterion", "step", "most")}
     store = shelf(opened, options["results"]).store
     request = Request(suite=opened, **chosen)
     lines, code = run_rollout(request, options["output"], store, options["device"], ctx.meta[COMMAND])
     for line in lines:
         click.echo(line)
-    ctx.exit(code)
+    folder = (options["output"] or Path(f"{opened.name}-stages")).absolute()
+    return Ending(code=code, kind="stages", paths=(str(folder / "bundle"),))
 
 
 @click.command(epilog=example("robustprune export suites/digits.py consensus-7 --format onnx --output release"))
@@ -149,7 +152,7 @@ def stage(ctx: click.Context, /, policy: Policy | None, **options: Any) -> None:
 @results_option
 @device_option
 @data_option
-def export(suite: str, case: str, form: str, output: Path, results: Path | None, device: str) -> None:
+def export(suite: str, case: str, form: str, output: Path, results: Path | None, device: str) -> Ending:
     """Write a measured CASE of SUITE as a file that ships, with a section for its model card.
 
     CASE is a name, or a part of one that only one case has. ONNX is compared with onnxruntime on real
@@ -159,12 +162,13 @@ def export(suite: str, case: str, form: str, output: Path, results: Path | None,
 
     for line in export_case(suite, case, form, output, results, device):
         click.echo(line)
+    return Ending(kind="files", paths=(str(output.absolute()),))
 
 
 VERBS = (review, verify, stage, export)
 
 
-def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Request:
+def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], command: str) -> Request:
     """Open everything that the command line names."""
     from robustprune.attacks.contract.threat import kind_of
     from robustprune.cli.attacks import named_attacks, samples_of, tier_attacks
@@ -184,13 +188,14 @@ def _request(options: dict[str, Any], policy: Policy | None, command: str) -> Re
         parent=parent,
         data=data,
         attacks=attacks,
-        policy=policy or Policy(),
+        policy=policy(Policy()),
         samples=options["samples"] or samples_of(tier),
         seed=options["seed"],
         tier=tier,
         device=options["device"],
         shipped=options["shipped"],
         command=command,
+        effort=effort_of(options["effort"]),
     )
 
 
@@ -198,6 +203,7 @@ def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:
     """Write the bundle and say what was found, the verdict first."""
     from robustprune.files import write_whole
     from robustprune.review import bundle
+    from robustprune.review.files import REPORT
     from robustprune.review.summary import headline, to_markdown, to_text
 
     seal = bundle.write_bundle(found, folder)
@@ -205,6 +211,6 @@ def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:
         write_whole(summary, to_markdown(found, seal).encode())
     click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)
     click.echo(to_text(found))
-    if not (folder / bundle.REPORT).is_file():
-        click.echo(f"{bundle.REPORT} and pictures left out: pip install 'robustprune[report]'", err=True)
+    if not (folder / REPORT).is_file():
+        click.echo(f"{REPORT} and pictures left out: pip install 'robustprune[report]'", err=True)
     click.echo(f"\nBundle: {folder}, sha256 of its manifest {seal}")

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robustprune.cli.suite_child import Plan, measured_by, plan_of
 from robustprune.errors import InputError, MissingData
 from robustprune.run.shelf import BASELINE
 
 if TYPE_CHECKING:
     from robustprune.policy.baseline import Change
     from robustprune.results.records import Accepted, CaseResult
-    from robustprune.run.shelf import Shelf
-    from robustprune.suite.cases import Suite
 
 
 LONG_MINUTES = 10.0
@@ -31,45 +30,35 @@ LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 class SuiteFile(pytest.File):
-    """One suite; measured once, when its first test asks."""
+    """One suite; measured once, when its first test asks, in a process of its own."""
+
+    failure_shown = False
+    """Whether a test has shown why nothing could be measured."""
 
     @cached_property
-    def suite(self) -> Suite:
-        """The suite that the file defines."""
-        from robustprune.suite.files import load_suite
-
+    def plan(self) -> Plan:
+        """What the suite holds, as its child tells it: no code of a suite runs in the process of pytest."""
         try:
-            return load_suite(self.path)
+            return plan_of(self.path, self.config.getoption("--suite-results"))
         except InputError as error:
             raise self.CollectError(str(error)) from None
-
-    @cached_property
-    def shelf(self) -> Shelf:
-        """Where its results lie."""
-        from robustprune.run.shelf import shelf
-
-        return shelf(self.suite, self.config.getoption("--suite-results"))
 
     def collect(self) -> Iterator[pytest.Item]:
         """Tests of every case, then of every subject and claim, unless the suite is long and was not asked for."""
         from robustprune.policy.blocks import CLAIM as BLOCKS
-        from robustprune.results.claims import listed, titled
-        from robustprune.run.attacked import for_network
 
+        plan = self.plan
         named = any(Path(arg.partition("::")[0]).resolve() == self.path for arg in self.config.args)
-        if self.suite.minutes > LONG_MINUTES and not (named or self.config.getoption("--long-suites")):
-            cost = f"{self.suite.name} costs about {self.suite.minutes:g} minutes"
+        if plan.minutes > LONG_MINUTES and not (named or self.config.getoption("--long-suites")):
+            cost = f"{plan.name} costs about {plan.minutes:g} minutes"
             self.config.stash[LEFT_OUT].append(f"{cost}; name its file or give --long-suites to run it")
             return
-        subjects = {}
-        for case in self.suite.cases:
+        for case in plan.cases:
             yield EvidenceTest.from_parent(self, name=f"{case.id}[evidence]", case=case.id, claim="evidence")
-            if case.parent_case is not None:
+            if case.compared:
                 yield PolicyTest.from_parent(self, name=f"{case.id}[policy]", case=case.id, claim="policy")
-            attacks = for_network(tuple(self.suite.attacks), has_parent=case.parent_case is not None)
-            subjects[case.subject] = listed(titled(attack.name, attack.threat) for attack in attacks)
-        pruned = dict.fromkeys(case.subject for case in self.suite.cases if case.strategy is not None)
-        for subject, claims in subjects.items():
+        pruned = dict.fromkeys(case.subject for case in plan.cases if case.pruned)
+        for subject, claims in {case.subject: case.claims for case in plan.cases}.items():
             if subject in pruned:
                 yield BlocksTest.from_parent(self, name=f"{subject}[{BLOCKS}]", case=subject, claim=BLOCKS)
             for claim in claims:
@@ -78,20 +67,30 @@ class SuiteFile(pytest.File):
     @cached_property
     def measured(self) -> dict[str, CaseResult] | Exception:
         """Results by case, or why there are none: then nothing is tried again for the next test."""
-        from robustprune.run.shelf import measure_suite
-
         try:
-            cases = measure_suite(self.suite, self.shelf, device=self.config.getoption("--suite-device"))
+            cases = measured_by(self.path, self.config.getoption("--suite-results"), self.device, self.plan)
         except Exception as error:
             return error
         return {case.case: case for case in cases}
 
     @property
+    def device(self) -> str:
+        """Where to measure."""
+        return str(self.config.getoption("--suite-device"))
+
+    @property
     def results(self) -> dict[str, CaseResult]:
-        """Results by case. The test is skipped where the data is missing, and fails where measuring failed."""
+        """Results by case. The test is skipped where the data is missing, and fails where measuring failed.
+
+        The first test shows where it failed, the others say it in one line: a traceback grows each time it is raised.
+        """
         if isinstance(self.measured, MissingData):
             pytest.skip(str(self.measured))
         if isinstance(self.measured, Exception):
+            if self.failure_shown or isinstance(self.measured, InputError):
+                reason = " ".join(str(self.measured).split()) or "no reason given"
+                raise InputError(f"measuring failed: {type(self.measured).__name__}: {reason}")
+            self.failure_shown = True
             raise self.measured
         return self.measured
 
@@ -100,7 +99,7 @@ class SuiteFile(pytest.File):
         """The approved results by case; empty where nothing was approved yet."""
         from robustprune import results
 
-        file = self.shelf.approved / BASELINE
+        file = self.plan.approved / BASELINE
         return {case.case: case for case in results.load(file)} if file.is_file() else {}
 
     @cached_property
@@ -108,7 +107,7 @@ class SuiteFile(pytest.File):
         """What was accepted although it does not pass the policy."""
         from robustprune import results
 
-        return results.load_accepted(self.shelf.approved / BASELINE) if self.approved else []
+        return results.load_accepted(self.plan.approved / BASELINE) if self.approved else []
 
     @cached_property
     def changes(self) -> dict[tuple[str, str], Change] | InputError:
@@ -117,10 +116,10 @@ class SuiteFile(pytest.File):
 
         gone = [name for name in self.approved if name not in self.results]
         if gone:
-            line = f"{len(gone)} approved cases of {self.suite.name} are no longer in the suite, first {gone[0]}"
+            line = f"{len(gone)} approved cases of {self.plan.name} are no longer in the suite, first {gone[0]}"
             self.config.stash[LEFT_OUT].append(line)
         try:
-            found = changes([*self.results.values()], [*self.approved.values()], self.suite.policy)
+            found = changes([*self.results.values()], [*self.approved.values()], self.plan.policy)
         except InputError as error:
             return error
         return {(one.subject, one.claim): one for one in found}
@@ -184,7 +183,7 @@ class PolicyTest(SuiteTest):
         from robustprune.policy.policy import judge
 
         file, now = self.suite_file, self.now
-        verdict = judge(now, file.results[str(now.parent)], file.suite.policy)
+        verdict = judge(now, file.results[str(now.parent)], file.plan.policy)
         found = ruling(verdict, file.accepted, approved=self.case in file.approved)
         self.user_properties += [("policy", verdict.verdict), ("line", found.line)]
         self.decide(found.verdict, found.line)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import click
 
+from robustprune.cli.blocks import blocks
+from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
 from robustprune.cli.reviews import export, review, stage, verify
-from robustprune.cli.verbs import DONE, FAIL, UNDECIDED, data_option, device_option, example, main, results_option
+from robustprune.cli.tables import show, wide_option
+from robustprune.cli.verbs import data_option, device_option, example, main, results_option
 from robustprune.errors import InputError
 from robustprune.machine import user_name
 
@@ -22,22 +26,25 @@ __all__ = ["main"]
 @device_option
 @click.option("--workers", type=click.IntRange(1), help="Processes [one a core; 1 on an accelerator].")
 @click.option("--force", is_flag=True, help="Measure everything anew.")
+@wide_option
 @results_option
 @data_option
-def run(
-    suite: str, expression: str | None, quick: bool, device: str, workers: int | None, force: bool, results: Path | None
-) -> None:
-    """Measure what is missing of SUITE, with progress, then print the comparison table."""
-    from robustprune.run.shelf import TABLE, measure_suite, write_tables
+def run(suite: str, expression: str | None, quick: bool, wide: bool, results: Path | None, **how: Any) -> Ending:
+    """Measure what is missing of SUITE, with progress, then print the comparison table.
+
+    A terminal is shown what fits its width; a file or a pipe gets everything.
+    """
+    from robustprune.run.shelf import BASELINE, TABLE, measure_suite, write_tables
     from robustprune.run.shelf import shelf as shelf_of
     from robustprune.suite.files import open_suite
 
     opened = open_suite(suite, expression, quick)
     place = shelf_of(opened, results)
-    cases = measure_suite(opened, place, device=device, workers=workers, force=force)
+    cases = measure_suite(opened, place, **how)
     files = write_tables(cases, place.latest)
-    click.echo((place.latest / TABLE).read_text())
+    show(cases, (place.latest / TABLE).read_text(), wide)
     click.echo(f"Written: {', '.join(str(path) for path in files)}", err=True)
+    return Ending(kind="results", paths=(str(place.latest / BASELINE), *map(str, files)))
 
 
 @main.command(epilog=example("robustprune train suites/digits.py"))
@@ -49,8 +56,8 @@ def train(suite: str, device: str) -> None:
     from robustprune.run.parents import trained_parents
     from robustprune.suite.files import open_suite
 
-    def tick(model: str, done: int, total: int) -> None:
-        click.echo(f"{model}: epoch {done} of {total}", err=True)
+    def tick(stage: str, done: int, total: int) -> None:
+        click.echo(f"epoch {done} of {total}: {stage}" if total else stage, err=True)
 
     for line in trained_parents(open_suite(suite), device, tick):
         click.echo(line)
@@ -94,10 +101,14 @@ def check(suite: str, device: str, results: Path | None) -> None:
 @click.argument("suite")
 @click.option("--format", "form", type=click.Choice(["md", "csv", "tex", "html"]), default="md", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to stdout.")
+@wide_option
 @results_option
 @data_option
-def report(suite: str, form: str, output: Path | None, results: Path | None) -> None:
-    """Show stored results of SUITE as a table or as one HTML page. Measures nothing."""
+def report(suite: str, form: str, output: Path | None, wide: bool, results: Path | None) -> None:
+    """Show stored results of SUITE as a table or as one HTML page. Measures nothing.
+
+    Of the format md a terminal is shown what fits its width; a file or a pipe gets everything.
+    """
     from robustprune.files import write_whole
     from robustprune.report.written import rendered
     from robustprune.run.shelf import latest
@@ -105,9 +116,10 @@ def report(suite: str, form: str, output: Path | None, results: Path | None) -> 
     from robustprune.suite.files import open_suite
 
     opened = open_suite(suite)
-    text = rendered(latest(shelf_of(opened, results), opened), form, opened.policy)
+    cases = latest(shelf_of(opened, results), opened)
+    text = rendered(cases, form, opened.policy)
     if output is None:
-        click.echo(text)
+        show(cases, text, wide or form != "md")
     else:
         write_whole(output, text.encode())
         click.echo(f"Written: {output}", err=True)
@@ -116,7 +128,7 @@ def report(suite: str, form: str, output: Path | None, results: Path | None) -> 
 @main.command(epilog=example("robustprune compare results/digits .robustprune/latest/digits"))
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("now", type=click.Path(path_type=Path))
-def compare(before: Path, now: Path) -> None:
+def compare(before: Path, now: Path) -> Ending:
     """Compare two result sets: folders, or cases.json.gz files, BEFORE and NOW.
 
     Exit code 1 where something became significantly weaker or lost other blocks, 3 where attacks differ, so that
@@ -141,7 +153,7 @@ def compare(before: Path, now: Path) -> None:
         f", {len(some)} {what}" for some, what in ((blocks, "with other blocks"), (other, "cannot be compared")) if some
     )
     click.echo(f"{len(found)} claims compared, {len(weaker)} significantly weaker{told}")
-    click.get_current_context().exit(FAIL if weaker or blocks else UNDECIDED if other else DONE)
+    return Ending(code=FAIL if weaker or blocks else UNDECIDED if other else DONE)
 
 
 @main.command(epilog=example("robustprune approve suites/digits.py --reason 'depth-first is a control'"))
@@ -167,19 +179,29 @@ def approve(suite: str, reason: str, by: str, results: Path | None) -> None:
     for one in done.accepted:
         more = f" (and {len(one.reasons) - 1} more)" if len(one.reasons) > 1 else ""
         click.echo(f"accepted: {one.case}: {one.verdict}: {one.reasons[0]}{more}")
+    if done.dirty:
+        click.echo(f"warning: {done.dirty} cases were measured with changes that are not in the commit", err=True)
     for path in done.files:
         click.echo(f"Written: {path}")
 
 
 @main.command("list", epilog=example("robustprune list criteria"))
-@click.argument("kind", type=click.Choice(["models", "criteria", "attacks", "recipes", "datasets", "suites"]))
+@click.argument("kind", type=click.Choice(["models", "criteria", "attacks", "recipes", "datasets", "suites", "checks"]))
 def list_names(kind: str) -> None:
-    """Print the names of one KIND with one line each."""
+    """Print the names of one KIND with one line each; of attacks also what they know and may spend on a sample."""
     from robustprune.names import describe_all
+    from robustprune.results.checks import listed
     from robustprune.run.inspection import list_suites
 
-    for name, line in (list_suites(Path("suites")) if kind == "suites" else describe_all(kind)).items():
-        click.echo(f"{name:<24}{line}")
+    own = {"suites": lambda: list_suites(Path("suites")), "checks": listed}
+    lines = own[kind]() if kind in own else describe_all(kind)
+    if kind == "attacks":
+        from robustprune.cli.attacks import described
+
+        lines = described(lines)
+    width = max(24, 2 + max(map(len, lines), default=0))
+    for name, line in lines.items():
+        click.echo(f"{name:<{width}}{line}")
 
 
 @main.command(epilog=example("robustprune doctor"))
@@ -193,5 +215,5 @@ def doctor(results: Path | None) -> None:
         click.echo(line)
 
 
-for verb in (review, verify, stage, export):
+for verb in (blocks, review, verify, stage, export):
     main.add_command(verb)

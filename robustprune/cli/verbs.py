@@ -6,35 +6,41 @@ import functools
 import gc
 import os
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from robustprune import __version__
+from robustprune.cli.ending import Ending, ending_of
 from robustprune.errors import InputError
-
-DONE, FAIL, WRONG_USE, UNDECIDED = 0, 1, 2, 3
-"""Exit codes."""
 
 COMMAND = "robustprune.command"
 
 
 class Verbs(click.Group):
-    """Turns wrong use into one line on stderr and exit code 2."""
+    """Ends every verb with an exit code that is its own; verbs return an `Ending`, or None where nothing is to say.
+
+    `program` runs a command line as the installed program does, in a child where code of the user is run (program.py);
+    `main.main(...)` runs it in this process. `ended` is how the last verb ended.
+    """
+
+    program: Callable[[Sequence[str]], int] | None = None
+    ended: Ending | None = None
+
+    def __call__(self, *args: Any, **extra: Any) -> Any:
+        """Be the program where nothing is given."""
+        if args or extra or self.program is None:
+            return self.main(*args, **extra)
+        sys.exit(self.program(sys.argv[1:]))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb. Importing torch makes a million objects that stay: looking for garbage there costs a tenth."""
         gc.set_threshold(100_000, 20, 20)
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            click.echo(f"robustprune: {' '.join(str(error).split())}", err=True)
-            ctx.exit(WRONG_USE)
-        except KeyboardInterrupt:
-            click.echo("robustprune: stopped; what was finished is kept, the same command goes on from there", err=True)
-            ctx.exit(130)
+        self.ended = ending_of(functools.partial(super().invoke, ctx))
+        ctx.exit(self.ended.code)
 
 
 class Recorded(click.Command):
@@ -65,16 +71,16 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 results_option = click.option("--results", type=FOLDER, help="Folder of results [results].")
 
 
-def data_option(verb: Callable[..., None]) -> Callable[..., None]:
+def data_option(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb `--data-dir`, which points the loaders at a folder; the verb itself does not see it."""
 
     @click.option("--data-dir", type=FOLDER, help="Folder of data and weights [ROBUSTPRUNE_DATA].")
     @functools.wraps(verb)
-    def wrapped(*args: Any, data_dir: Path | None, **options: Any) -> None:
+    def wrapped(*args: Any, data_dir: Path | None, **options: Any) -> Any:
         if data_dir is not None:
             if not data_dir.is_dir():
                 raise InputError(f"--data-dir {data_dir}: no such folder")
             os.environ["ROBUSTPRUNE_DATA"] = str(data_dir)
-        verb(*args, **options)
+        return verb(*args, **options)
 
     return wrapped

@@ -1,8 +1,8 @@
 """What a network costs: multiply-accumulates, parameters, file size, latency and memory.
 
-counts.py counts, latency.py times, memory.py follows tensors; `measure` here puts them into one `Cost`. To add one:
-measure it in one of these files and in `measure`; the record and the tables take it from `robustprune.results`, whose
-docstring says where.
+counts.py counts (operators.py what each operator costs), latency.py times (steadiness.py says whether a time can be
+believed), memory.py follows tensors; `measure` here puts them into one `Cost`. To add one: measure it in one of these
+files and in `measure`; the record and the tables take it from `robustprune.results`, whose docstring says where.
 
 Energy is not measured: the counters that would tell (RAPL, NVML) can be read by the administrator only on
 most machines, and a figure made from latency and a nominal power would say nothing that latency does not.
@@ -16,12 +16,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from robustprune.cost.counts import count_macs, count_params, file_bytes
-from robustprune.cost.latency import latency, quartiles, ratio, threads_set
+from robustprune.cost.counts import count_macs, count_params, counted_macs, file_bytes
+from robustprune.cost.latency import latency, threads_set, timed
 from robustprune.cost.memory import peak_memory
 from robustprune.errors import InputError
 from robustprune.machine import device_name
 from robustprune.models.device import device_of
+from robustprune.models.lending import restored
 from robustprune.results.costs import Cost
 
 
@@ -37,34 +38,52 @@ def measure(
 ) -> Cost:
     """Measure everything about `model` on inputs like `example`, a batch (n, ...) of at least one sample.
 
-    Latency is measured for each batch size of `batches`, spending about `seconds` on each, on `threads` CPU
-    threads (None: as many as torch uses now), in turn with `parent` where one is given. Memory is the peak of
-    one forward pass of the largest batch. `device` None is where the model is; on another one copies are
-    measured. The models come back unchanged. Raises InputError where there is nothing to measure.
+    Latency is measured for each batch size of `batches`, spending about `seconds` on each (up to three times that where
+    the machine is busy), on `threads` CPU threads (None: as many as torch uses now), in turn with `parent` where one is
+    given. Memory is the peak of one forward pass of the largest batch. The networks get copies of the images, in the
+    type of their weights, and come back as they were. `device` None is where the model is; on another one copies are
+    measured. Raises InputError where there is nothing to measure, or the network does not run.
 
     >>> cost = measure(nn.Linear(4, 2), torch.zeros(1, 4), batches=(1,), seconds=0.01)
     >>> cost.macs, cost.params, cost.latency_ratio
     (8, 10, {'1': 1.0})
     """
     _check(example, batches, seconds, threads)
+    with restored(model), restored(parent if parent is not None else model):
+        return _measured(model, example, parent, batches, seconds, threads, device)
+
+
+def _measured(
+    model: nn.Module,
+    example: Tensor,
+    parent: nn.Module | None,
+    batches: Sequence[int],
+    seconds: float,
+    threads: int | None,
+    device: str | torch.device | None,
+) -> Cost:
     place = torch.device(device) if device is not None else device_of(model, example.device)
     model, parent = _on(model, place), parent if parent is None else _on(parent, place)
-    spans, ratios = {}, {}
+    macs, unknown = counted_macs(model, example[:1].to(place))
+    params, stored = count_params(model), file_bytes(model)
     with threads_set(threads) as used:
-        for size in batches:
-            times = latency(model, batch_of(example, size).to(place), seconds, parent)
-            spans[str(size)], ratios[str(size)] = quartiles(times[:, 0]), ratio(times)
+        times = {str(size): timed(model, batch_of(example, size).to(place), seconds, parent) for size in batches}
         memory, method = peak_memory(model, batch_of(example, max(batches)).to(place))
     return Cost(
-        macs=count_macs(model, example[:1].to(place)),
-        params=count_params(model),
-        file_bytes=file_bytes(model),
-        latency_ms=spans,
-        latency_ratio=ratios,
+        macs=macs,
+        params=params,
+        file_bytes=stored,
+        latency_ms={size: time.milliseconds for size, time in times.items()},
+        latency_ratio={size: time.ratio[1] for size, time in times.items()},
+        latency_ratio_range={
+            size: (time.ratio[0], time.ratio[2]) for size, time in times.items() if parent is not None
+        },
+        latency_busy=tuple(size for size, time in times.items() if time.busy),
         memory_bytes=memory,
         memory_method=f"{method}; batch {max(batches)}",
         threads=used,
         device=f"{place} ({device_name(place)})",
+        not_counted=unknown,
     )
 
 

@@ -4,6 +4,9 @@ Machines change speed while they are being measured, so a network and its parent
 and the ratio is the median of the ratios of neighbours: a drift that lasts longer than one pair cancels out.
 The garbage collector is off meanwhile, and a device that works behind the program's back is waited for before
 the clock is read.
+
+Other work on the machine cannot be timed away. It is noticed by rounds that differ among themselves, and by more work
+than there are processors: then it is measured again, and what stays is marked. steadiness.py says when.
 """
 
 from __future__ import annotations
@@ -12,16 +15,41 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from robustprune.cost.steadiness import Quartiles, crowded, quartiles, ratios, steadiest
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 
 FEWEST, MOST = 3, 1000
 """Timed rounds, whatever the time budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long a forward pass takes, and how long beside the parent's; three numbers are quartiles over rounds."""
+
+    milliseconds: Quartiles
+    ratio: Quartiles
+    """Of (this model / its parent) within a round; 1.0 three times where it has none."""
+    busy: bool
+    """The machine had other work: the numbers may be of that."""
+
+
+def timed(model: nn.Module, x: Tensor, seconds: float, parent: nn.Module | None = None) -> Timing:
+    """Time a forward pass of batch `x`, in turn with `parent`'s; on a busy machine up to three times, see `steadiest`.
+
+    >>> timed(nn.Linear(4, 2), torch.zeros(1, 4), seconds=0.01).ratio
+    (1.0, 1.0, 1.0)
+    """
+    busy = x.device.type == "cpu" and crowded()
+    times, steady = steadiest(lambda: latency(model, x, seconds, parent))
+    return Timing(milliseconds=quartiles(times[:, 0]), ratio=quartiles(ratios(times)), busy=busy or not steady)
 
 
 def latency(model: nn.Module, x: Tensor, seconds: float, parent: nn.Module | None = None) -> NDArray[np.float64]:
@@ -31,7 +59,7 @@ def latency(model: nn.Module, x: Tensor, seconds: float, parent: nn.Module | Non
     spent, a fifth of them on warming up, but never fewer than 3 rounds. Everything has to be on one device.
     """
     networks = [model] if parent is None else [model, parent]
-    calls = [_pass(network, x) for network in networks]
+    calls = [_pass(network, shown(network, x)) for network in networks]
     with torch.inference_mode(), _quiet():
         if parent is None:
             with evaluating(model):
@@ -48,27 +76,6 @@ def time_in_turn(calls: Sequence[Callable[[], object]], seconds: float) -> NDArr
     """
     _rounds(calls, seconds / 5, fewest=1)
     return _rounds(calls, seconds * 4 / 5, fewest=FEWEST)
-
-
-def quartiles(milliseconds: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return lower quartile, median and upper quartile.
-
-    >>> quartiles(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
-    (2.0, 3.0, 4.0)
-    """
-    low, middle, high = np.quantile(milliseconds, (0.25, 0.5, 0.75))
-    return float(low), float(middle), float(high)
-
-
-def ratio(milliseconds: NDArray[np.float64]) -> float:
-    """Return the median over rounds of (first column / second column); 1.0 where there is one column only.
-
-    >>> ratio(np.array([[1.0, 2.0], [10.0, 20.0], [3.0, 1.0]]))
-    0.5
-    """
-    if milliseconds.shape[1] == 1:
-        return 1.0
-    return float(np.median(milliseconds[:, 0] / milliseconds[:, 1]))
 
 
 @contextmanager

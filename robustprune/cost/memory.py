@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 
 CUDA_METHOD = "CUDA allocator's peak: weights + input + activations + scratch"
@@ -71,6 +72,7 @@ def peak_memory(model: nn.Module, x: Tensor) -> tuple[int, str]:
     >>> peak_memory(nn.Linear(10, 5), torch.zeros(2, 10))[0]  # 55 weights, 20 inputs, 10 outputs
     340
     """
+    x = shown(model, x)
     held = [*model.parameters(), *model.buffers(), x]
     base = sum({storage.data_ptr(): storage.nbytes() for storage in map(Tensor.untyped_storage, held)}.values())
     with evaluating(model), torch.no_grad():

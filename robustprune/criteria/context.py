@@ -27,7 +27,7 @@ from robustprune.criteria.replay import Tape
 from robustprune.errors import InputError
 from robustprune.models.blocks import Block, module_named
 from robustprune.models.modes import evaluating
-from robustprune.models.skip import make_skip
+from robustprune.models.skip import Skip
 
 Inputs = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(model, x, y) -> other inputs of the same shape and labels, adversarial ones for example."""
@@ -133,9 +133,12 @@ class ScoringContext:
         return {block.name: module_named(self.model, block.name) for block in self.blocks}
 
     @cached_property
-    def skips(self) -> dict[str, nn.Module]:
+    def skips(self) -> dict[str, Skip]:
         """Block name -> the module that stands in for it when it is removed."""
-        return {block.name: make_skip(block.activations) for block in self.blocks}
+        return self._stand_ins()
+
+    def _stand_ins(self) -> dict[str, Skip]:
+        return {block.name: block.stand_in() for block in self.blocks}
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Copies (x, y) of at most `batch_size` samples, on the model's device, in the order of the data."""
@@ -146,7 +149,7 @@ class ScoringContext:
 
     @cached_property
     def _sweep(self) -> _Sweep:
-        tape, changes = Tape(self.model, self.modules, self.skips), Changes(self.modules)
+        tape, changes = Tape(self.model, self.modules, self.skips), Changes(self.modules, self._stand_ins())
         parts = {name: Parts(f"the network without block {name}") for name in self.modules}
         dense = Parts("the unpruned network")
         with evaluating(self.model), torch.no_grad(), Probe(self.model, self.modules.values()) as probe:
@@ -160,7 +163,7 @@ class ScoringContext:
 
     @cached_property
     def _influence(self) -> dict[str, float]:
-        changes = Changes(self.modules)
+        changes = Changes(self.modules, self._stand_ins())
         with evaluating(self.model), torch.no_grad(), changes.watched():
             for x, _ in self.batches():
                 self.model(x)

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from robustprune.criteria.arrays import Array, known_classes
 from robustprune.criteria.context import ScoringContext
 from robustprune.criteria.probe import logits_of, numpy64
-from robustprune.criteria.replay import Handler, first, intercepted
+from robustprune.criteria.replay import Handler, intercepted
 from robustprune.errors import InputError
 from robustprune.models.modes import frozen
 
@@ -55,10 +55,11 @@ class _Gates:
     def gated(self, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
         """The block's output, which does not change, but now depends on its gate."""
         name = self._names[module]
-        skipped = self._skips[name](first(args, kwargs).clone())
-        output = forward(*args, **kwargs)
+        skip = self._skips[name]
+        skipped = skip.along(skip.taken(*args, **kwargs).clone())
+        output = skip.given(forward(*args, **kwargs))
         gate = self.values[name].reshape(-1, *[1] * (output.ndim - 1))
-        return output + (gate - 1) * (output - skipped)
+        return skip.returned(output + (gate - 1) * (output - skipped))
 
 
 def _checked(name: str, grad: Tensor | None) -> Array:

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from robustprune.criteria.arrays import Array
 from robustprune.criteria.replay import Handler, first, intercepted
 from robustprune.errors import InputError
+from robustprune.models.skip import Skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ class Parts:
 class Changes:
     """Per block, the summed 1 - cosine of its input and output."""
 
-    def __init__(self, blocks: Mapping[str, nn.Module]) -> None:
+    def __init__(self, blocks: Mapping[str, nn.Module], skips: Mapping[str, Skip]) -> None:
+        self._skips = skips
         self._names = {module: name for name, module in blocks.items()}
         self._sums = dict.fromkeys(blocks, 0.0)
         self._counts = dict.fromkeys(blocks, 0)
@@ -108,9 +110,10 @@ class Changes:
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def _watch(self, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
-        before = first(args, kwargs).clone()
+        skip = self._skips[self._names[module]]
+        before = skip.taken(*args, **kwargs).clone()
         output = forward(*args, **kwargs)
-        change = relative_change(before, output)
+        change = relative_change(before, skip.given(output))
         self._sums[self._names[module]] += float(change.sum())
         self._counts[self._names[module]] += len(change)
         return output

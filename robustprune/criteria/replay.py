@@ -127,7 +127,7 @@ class Tape:
         return _copied(known[1])
 
     def _skip(self, skip: nn.Module, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
-        return skip(first(args, kwargs))
+        return skip(*args, **kwargs)
 
 
 def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

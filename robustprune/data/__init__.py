@@ -1,7 +1,8 @@
 """Data sets: images in [0, 1] with labels, in a part to learn from and a part to measure on.
 
-base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py;
-cifar.py, fashion.py and sklearn_digits.py are known by name. To add one: a file with a function that returns `Data`,
+base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py
+and pictures.py; parts.py, classes.py and naming.py read the names of parts, of classes and in errors; cifar.py,
+fashion.py and sklearn_digits.py are known by name. To add one: a file with a function that returns `Data`,
 and a line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
 """
 
@@ -15,7 +16,8 @@ from robustprune.data.base import Data, Split, count_shared, holdout
 from robustprune.data.cifar import cifar10
 from robustprune.data.fashion import fashion_mnist
 from robustprune.data.folder_images import image_folder
-from robustprune.data.folders import data_root
+from robustprune.data.folders import data_root, files_in
+from robustprune.data.naming import about
 from robustprune.data.sklearn_digits import digits
 from robustprune.data.tables import parquet
 from robustprune.errors import InputError
@@ -26,6 +28,9 @@ DATASETS: Mapping[str, Callable[[], Data]] = {
     "cifar10": cifar10,
 }
 """Name -> loader that needs no argument; the first line of its docstring says what it is."""
+
+FILES: Mapping[str, Callable[..., Data]] = {".npz": npz, ".parquet": parquet}
+"""Ending -> loader of such a file, or of a folder that holds such files."""
 
 
 def load_data(name_or_path: str | Path, test_share: float = 0.5) -> Data:
@@ -39,14 +44,21 @@ def load_data(name_or_path: str | Path, test_share: float = 0.5) -> Data:
     if str(name_or_path) in DATASETS:
         return DATASETS[str(name_or_path)]()
     path = Path(name_or_path)
-    if not path.exists():
-        raise InputError(f"data {str(path)!r}: neither a path nor one of {', '.join(DATASETS)}")
-    for suffix, loader in ((".npz", npz), (".parquet", parquet)):
-        if path.suffix == suffix or (path.is_dir() and any(path.glob(f"*{suffix}"))):
+    with about(path):
+        if not path.exists():
+            raise InputError(f"data {str(path)!r}: neither a path nor one of {', '.join(DATASETS)}")
+        found = {ending: loader for ending, loader in FILES.items() if _holds(path, ending)}
+        if len(found) > 1:
+            raise InputError(f"{path}: holds files of {' and '.join(found)}, expected one kind; name the file itself")
+        for loader in found.values():
             return loader(path, test_share=test_share)
-    if path.is_dir():
-        return image_folder(path, test_share=test_share)
-    raise InputError(f"{path}: expected .npz, .parquet, or a folder of pictures in class folders")
+        if path.is_dir():
+            return image_folder(path, test_share=test_share)
+        raise InputError(f"{path}: expected .npz, .parquet, or a folder of pictures in class folders")
+
+
+def _holds(path: Path, ending: str) -> bool:
+    return bool(files_in(path, ending)) if path.is_dir() else path.suffix.lower() == ending
 
 
 __all__ = [

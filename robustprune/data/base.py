@@ -21,6 +21,9 @@ from robustprune.errors import InputError
 
 Indices = Sequence[int] | NDArray[np.int64] | Tensor
 
+MOST_CLASSES = 100_000
+"""Labels are below it: a larger one is no number of a class, and dealing by class would take memory for each."""
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -81,7 +84,8 @@ class Split:
 class Data:
     """A data set: the names of its classes, what may be learned from, and what is only ever measured on.
 
-    `source` says in words what it is and how many samples it has; it is shown beside the results.
+    `source` says in words what it is and how many samples it has; it is shown beside the results. Raises InputError
+    for images of two shapes, labels without a class, and names that cannot be written.
     """
 
     name: str
@@ -91,6 +95,9 @@ class Data:
     source: str
 
     def __post_init__(self) -> None:
+        for text in (self.name, *self.classes, self.source):
+            if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise InputError(f"data {self.name!r}: {text!r} is no text that can be written; expected UTF-8")
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             shapes = " and ".join(str(tuple(part.x.shape[1:])) for part in (self.train, self.test))
             raise InputError(f"{self.name}: training and test images have shapes {shapes}, expected one shape")
@@ -139,7 +146,19 @@ def holdout(whole: Split, share: float, seed: int) -> tuple[Split, Split]:
     hashes = whole.hashes()
     learned = {hashes[i] for i in train}
     copies = [i for i in test if hashes[i] in learned]
+    if len(copies) == len(test):
+        raise InputError(f"{len(whole)} samples cannot be split: every test image is a copy of a training image")
     return whole.take(np.sort([*train, *copies])), whole.take(np.sort(np.setdiff1d(test, copies)))
+
+
+def concatenated(splits: Sequence[Split]) -> Split:
+    """Return all samples of several splits, in order. Raises InputError for images of two shapes."""
+    shapes = {tuple(split.x.shape[1:]) for split in splits}
+    if len(shapes) > 1:
+        raise InputError(f"images have shapes {' and '.join(map(str, sorted(shapes)))}, expected one shape")
+    if len(splits) == 1:
+        return splits[0]
+    return Split(torch.cat([split.x for split in splits]), torch.cat([split.y for split in splits]))
 
 
 def sizes(train: Split, test: Split) -> str:
@@ -170,3 +189,5 @@ def _check_labels(y: Tensor, n: int) -> None:
         raise InputError(f"labels are {y.dtype} {tuple(y.shape)}, expected torch.int64 ({n},)")
     if int(y.min()) < 0:
         raise InputError(f"label {int(y.min())}, expected 0 or more")
+    if int(y.max()) >= MOST_CLASSES:
+        raise InputError(f"label {int(y.max())}, expected class numbers from 0, below {MOST_CLASSES:,}")

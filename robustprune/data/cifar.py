@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from robustprune.data.arrays import read_npz
-from robustprune.data.base import Data, Split
-from robustprune.data.convert import to_images, to_labels
+from robustprune.data.base import Data
+from robustprune.data.convert import to_split
 from robustprune.data.folders import data_root
 from robustprune.errors import MissingData
 
@@ -49,7 +49,5 @@ def _official(folder: Path, download: bool) -> Data:
         raise MissingData(
             f"CIFAR-10 in {folder / OFFICIAL} is missing or damaged ({error}): delete it, download it"
         ) from error
-    train, test = (
-        Split(to_images(part.data, "CIFAR-10"), to_labels(np.asarray(part.targets), "CIFAR-10")) for part in parts
-    )
+    train, test = (to_split(part.data, np.asarray(part.targets), folder / OFFICIAL) for part in parts)
     return Data("cifar10", CLASSES, train, test, f"CIFAR-10: {len(train)} training and {len(test)} test images")

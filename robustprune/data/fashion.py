@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustprune.data.base import Data, Split
-from robustprune.data.convert import to_images, to_labels
+from robustprune.data.base import Data
+from robustprune.data.convert import to_split
 from robustprune.data.folders import data_root
 from robustprune.errors import InputError, MissingData
 
@@ -48,8 +48,7 @@ def fashion_mnist(root: str | Path | None = None, download: bool = False) -> Dat
     for place in (folder / "FashionMNIST" / "raw", SYSTEM):
         found = [_present(place / name) for name in FILES]
         if all(found):
-            parts = [read_idx(path) for path in found if path]
-            return _assemble(parts, place)
+            return _assemble([path for path in found if path])
     raise MissingData(
         f"Fashion-MNIST is not in {folder}/FashionMNIST/raw nor in {SYSTEM}: "
         "call fashion_mnist(download=True) once, or install the Debian package dataset-fashion-mnist"
@@ -60,7 +59,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read an IDX file (LeCun's format) of bytes, packed if its name ends in .gz; InputError if it is broken."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
         raise InputError(f"{path}: not an IDX file of bytes (starts with {raw[:4].hex()}, expected 000008..)")
@@ -76,11 +75,9 @@ def _present(path: Path) -> Path | None:
     return next((candidate for candidate in (path, packed) if candidate.is_file()), None)
 
 
-def _assemble(parts: list[NDArray[Any]], place: Path) -> Data:
-    images, labels = parts[0::2], parts[1::2]
-    train, test = (
-        Split(to_images(x, str(place)), to_labels(y, str(place))) for x, y in zip(images, labels, strict=True)
-    )
+def _assemble(files: list[Path]) -> Data:
+    images, labels = files[0::2], files[1::2]
+    train, test = (to_split(read_idx(x), read_idx(y), x) for x, y in zip(images, labels, strict=True))
     source = f"Fashion-MNIST: {len(train)} training and {len(test)} test images"
     return Data("fashion-mnist", CLASSES, train, test, source)
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from robustprune.data.base import Data, Split, balanced_indices, holdout, sizes
-from robustprune.data.convert import decode, stack, to_images, to_labels
+from robustprune.data.base import Data, Split, balanced_indices, holdout
+from robustprune.data.classes import Names, assembled, class_names
+from robustprune.data.convert import to_split
+from robustprune.data.naming import about
+from robustprune.data.parts import part_of, parts_of
+from robustprune.data.pictures import decode, stack
 from robustprune.errors import InputError, MissingData
 
-TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+LISTS = (".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".arrow")
 
 
 def image_folder(
@@ -21,46 +27,112 @@ def image_folder(
     test_share: float = 0.5,
     seed: int = 0,
 ) -> Data:
-    """Pictures in class folders, below train/ and test/ (or val/), or directly below `path`.
+    """Pictures in class folders, below train/ and test/ (or val/, dev/, eval/), or directly below `path`.
 
-    Without train/ and test/ the pictures are split: `test_share` of each class, drawn with `seed`, is for
-    testing. `size` scales the middle of each picture to (size, size); without it all must have one size.
-    `limit` decodes no more than so many of each part, class-balanced. All grey gives one channel, else three.
+    Without these two parts the pictures are split: `test_share` of each class, drawn with `seed`, is for testing.
+    `size` scales the middle of each picture to (size, size); without it all must have one size. `limit` decodes no
+    more than so many of each part, class-balanced. All grey gives one channel, else three.
     """
     root = Path(path)
-    if not root.is_dir():
-        raise MissingData(f"{root}: no such folder; expected class folders, or train/ and test/ with class folders")
-    train, test = _child(root, TRAIN_NAMES), _child(root, TEST_NAMES)
-    if train and test:
+    with about(root):
+        if not root.is_dir():
+            raise MissingData(f"{root}: no such folder; expected class folders, or train/ and test/ with class folders")
+        train, test, left_out = _parts(root)
+        names, whole = _read(test, size, limit, seed)
+        if train is None:
+            return assembled("pictures in ", root, names, *holdout(whole, test_share, seed))
         classes, part = _read(train, size, limit, seed)
-        names, rest = _read(test, size, limit, seed)
         if classes != names:
-            raise InputError(
-                f"{root}: classes of {train.name} and {test.name} differ: {sorted(set(classes) ^ set(names))}"
-            )
-    else:
-        classes, whole = _read(root, size, limit, seed)
-        part, rest = holdout(whole, test_share, seed)
-    source = f"pictures in {root.name}: {sizes(part, rest)}"
-    return Data(root.name, classes, part, rest, source)
+            differing = sorted({*classes} ^ {*names})
+            raise InputError(f"{root}: classes of {train.name} and {test.name} differ: {differing}")
+        return assembled("pictures in ", root, classes, part, whole, left_out)
 
 
-def _child(root: Path, names: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
+def _parts(root: Path) -> tuple[Path | None, Path, tuple[str, ...]]:
+    """Return the folder to learn from, the one to measure on, and what is left out.
+
+    The first is None where the other holds a single set. A folder is a part if its name says so and it holds folders
+    (its classes); one with pictures is a class, which may be called train as well.
+    """
+    folders = _folders(root)
+    named = [folder for folder in folders if part_of(folder.name)]
+    if not any(_folders(folder) for folder in named):
+        if named == folders and folders:
+            names = ", ".join(folder.name for folder in folders)
+            raise InputError(f"{root}: parts ({names}) without class folders; expected a folder of pictures a class")
+        _check_no_lists(root)
+        return None, root, ()
+    parts = parts_of([folder.name for folder in folders if _pictures(folder, set())])
+    for one in (parts.train, parts.test):
+        if len(one) > 1:
+            raise InputError(f"{root}: {' and '.join(one)} are folders of one part, expected one")
+    return root / parts.train[0] if parts.train else None, root / parts.test[0], parts.left_out
 
 
-def _read(folder: Path, size: int | None, limit: int | None, seed: int) -> tuple[tuple[str, ...], Split]:
-    from torchvision.datasets import ImageFolder
+def _check_no_lists(root: Path) -> None:
+    """Raise InputError where lists beside the class folders tell the parts: to split anew would mix them."""
+    lists = sorted(file.name for file in root.iterdir() if file.suffix.lower() in LISTS and part_of(file.stem))
+    if len({part_of(name) for name in lists}) > 1:
+        raise InputError(
+            f"{root}: {', '.join(lists)} tell the parts but are not read; expected train/ and test/ folders"
+        )
 
-    try:
-        listing = ImageFolder(folder)
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: expected one folder of pictures a class ({error})") from error
-    if len(listing.classes) < 2:
-        raise InputError(f"{folder}: one class folder {listing.classes[0]!r}, expected two or more")
-    labels = np.asarray(listing.targets)
+
+def _read(folder: Path, size: int | None, limit: int | None, seed: int) -> tuple[Names, Split]:
+    """Read a folder of class folders; the names are those of the folders."""
+    classes, seen = _folders(folder), {folder.resolve()}
+    listed = [_pictures(one, seen) for one in classes]
+    empty = [one.name for one, files in zip(classes, listed, strict=True) if not files]
+    if not classes or empty:
+        found = f"no picture in {', '.join(empty[:4])}" if empty else "no folder in it"
+        raise InputError(f"{folder}: expected one folder of pictures a class ({found}); {', '.join(ENDINGS)}")
+    if len(classes) < 2:
+        raise InputError(f"{folder}: one class folder {classes[0].name!r}, expected two or more")
+    for one in classes:
+        _check_is_class(one)
+    labels = np.repeat(np.arange(len(classes)), [len(files) for files in listed])
+    files = [file for one in listed for file in one]
     chosen = balanced_indices(labels, min(limit or len(labels), len(labels)), seed)
-    files = [Path(listing.samples[i][0]) for i in chosen]
-    pixels = stack((str(file), decode(file, str(file), size)) for file in files)
-    split = Split(to_images(pixels, str(folder)), to_labels(labels[chosen], str(folder)))
-    return tuple(listing.classes), split
+    pixels = stack((str(file), _decoded(file, size)) for file in (files[i] for i in chosen))
+    return class_names(one.name for one in classes), to_split(pixels, labels[chosen], folder)
+
+
+def _decoded(file: Path, size: int | None) -> NDArray[np.uint8]:
+    if not file.is_file():
+        raise InputError(f"{file}: not a file, expected a picture; does it link to what is gone?")
+    return decode(file, str(file), size)
+
+
+def _check_is_class(folder: Path) -> None:
+    """Raise InputError where what should be a class is divided into parts: their pictures would be mixed."""
+    below = [one.name for one in _folders(folder) if part_of(one.name)]
+    if "train" in map(part_of, below) and len({*map(part_of, below)}) > 1:
+        names = " and ".join(below)
+        raise InputError(f"{folder}: a class folder with {names} in it; expected the classes below the parts")
+
+
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder, by name, without hidden ones and what macOS adds to an archive."""
+    return sorted(one for one in folder.iterdir() if one.is_dir() and not _hidden(one.name))
+
+
+def _pictures(folder: Path, seen: set[Path]) -> list[Path]:
+    """List the pictures in and below a folder, in the order of ImageFolder; links are followed, to no place twice."""
+    folders, ahead = [], [folder]
+    while ahead:
+        one = ahead.pop()
+        real = one.resolve()
+        if real in seen:
+            raise InputError(f"{one}: leads to {real}, which is read already; expected every folder once")
+        seen.add(real)
+        folders.append(one)
+        ahead += _folders(one)
+    return [file for one in sorted(folders, key=str) for file in sorted(one.iterdir()) if _is_picture(file)]
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in ENDINGS and not _hidden(file.name) and not file.is_dir()
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustprune.data.base import Data, Split, holdout
-from robustprune.data.convert import to_images, to_labels
+from robustprune.data.base import Data, holdout
+from robustprune.data.convert import to_split
 
 TEST = 600
 
@@ -23,8 +23,7 @@ def digits() -> Data:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images = to_images(np.asarray(bunch.images) / 16, "digits")
-    whole = Split(images, to_labels(np.asarray(bunch.target), "digits"))
+    whole = to_split(np.asarray(bunch.images) / 16, np.asarray(bunch.target), "digits")
     train, test = holdout(whole, TEST / len(whole), seed=0)
     source = f"digits 8 x 8 of scikit-learn: {len(train)} training and {len(test)} test images"
     return Data("digits", tuple(str(digit) for digit in range(10)), train, test, source)

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from robustprune.data.base import Data, Split, balanced_indices, holdout, sizes
-from robustprune.data.convert import decode, stack, to_images, to_labels
+from robustprune.data.base import Data, Split, balanced_indices, holdout
+from robustprune.data.classes import Names, agreed, assembled, class_names, renumbered
+from robustprune.data.convert import is_bomb, to_labels, to_split
+from robustprune.data.folders import files_in
+from robustprune.data.naming import about
+from robustprune.data.parts import Parts, parts_of
+from robustprune.data.pictures import decode, stack
 from robustprune.errors import InputError, MissingData
 
 IMAGE_NAMES, LABEL_NAMES = ("image", "img", "picture"), ("label", "labels", "fine_label", "class", "target")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One file: cells with encoded pictures, labels as they count in its own `names` (() where it has none)."""
+
+    file: Path
+    cells: Any
+    labels: NDArray[np.int64]
+    names: Names
 
 
 def parquet(
@@ -24,77 +41,95 @@ def parquet(
     test_share: float = 0.5,
     seed: int = 0,
 ) -> Data:
-    """Pictures in a parquet file, or in a folder with train*.parquet and test*.parquet (or val*.parquet).
+    """Pictures in a parquet file, or in a folder with train*.parquet and test*.parquet (or val, dev, eval).
 
-    The image column (image or img) holds encoded pictures, as bytes or as {bytes, path}; the label column
-    (label) integers. Class names are taken from the table's Hugging Face notes where it has them. A single
-    file, or a folder without these two parts, is split: `test_share` of each class, drawn with `seed`, is for
-    testing. `size` and `limit` as for `image_folder`. Needs pyarrow.
+    The part may stand anywhere in the names, such as cifar10-train-00000-of-00002.parquet; shards are put together.
+    The image column (image or img) holds encoded pictures, as bytes or as {bytes, path}; the label column (label)
+    integers. Class names are taken from a table's Hugging Face notes where it has them, and labels of several files
+    are matched by them. A single set is split: `test_share` of each class, drawn with `seed`, is for testing. `size`
+    and `limit` as for `image_folder`. Needs pyarrow.
     """
     place = Path(path)
-    if not place.exists():
-        raise MissingData(f"{place}: no such file or folder; expected a .parquet file or a folder of them")
-    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
-    train = [file for file in files if file.name.startswith("train")]
-    test = [file for file in files if file.name.startswith(("test", "val"))]
-    if not files:
-        raise MissingData(f"{place}: holds no .parquet file")
-    if train and test:
-        classes, part = _read(train, size, limit, seed)
-        _, rest = _read(test, size, limit, seed)
-    else:
-        classes, whole = _read(files, size, limit, seed)
-        part, rest = holdout(whole, test_share, seed)
-    if not classes:
-        classes = tuple(str(label) for label in range(1 + max(int(part.y.max()), int(rest.y.max()))))
-    source = f"parquet {place.name}: {sizes(part, rest)}"
-    return Data(place.stem, classes, part, rest, source)
+    with about(place):
+        if not place.exists():
+            raise MissingData(f"{place}: no such file or folder; expected a .parquet file or a folder of them")
+        files = {file.stem: file for file in (files_in(place, ".parquet") if place.is_dir() else [place])}
+        if not files:
+            raise MissingData(f"{place}: holds no .parquet file")
+        parts = parts_of([*files]) if place.is_dir() else Parts(test=(place.stem,))
+        train, test = ([_table(files[name]) for name in part] for part in (parts.train, parts.test))
+        names = agreed(table.names for table in [*train, *test])
+        whole = _read(test, names, size, limit, seed)
+        sides = (_read(train, names, size, limit, seed), whole) if train else holdout(whole, test_share, seed)
+        return assembled("parquet ", place, names, *sides, parts.left_out)
 
 
-def _read(files: list[Path], size: int | None, limit: int | None, seed: int) -> tuple[tuple[str, ...], Split]:
-    table, where = _table(files), files[0].name
-    image, label = _column(table, IMAGE_NAMES, where), _column(table, LABEL_NAMES, where)
-    labels = to_labels(np.asarray(table[label]), f"{where}, column {label}").numpy()
+def _read(tables: Sequence[Table], names: Names, size: int | None, limit: int | None, seed: int) -> Split:
+    """Decode the pictures of one part, no more than `limit` of them."""
+    labels = np.concatenate([renumbered(table.labels, table.names, names, table.file) for table in tables])
     chosen = balanced_indices(labels, min(limit or len(labels), len(labels)), seed)
-    rows = ((f"{where}, row {i}", cell) for i, cell in zip(chosen, table[image].take(chosen).to_pylist(), strict=True))
-    return _classes(table, label), Split(_pictures(rows, size, where), to_labels(labels[chosen], where))
+    pictures = stack((name, decode(raw, name, size)) for name, raw in _encoded(tables, chosen))
+    return to_split(pictures, labels[chosen], tables[0].file)
 
 
-def _table(files: list[Path]) -> Any:
+def _encoded(tables: Sequence[Table], chosen: NDArray[np.int64]) -> Iterator[tuple[str, bytes]]:
+    """Yield the chosen rows of all tables, counted through: where each is, and its encoded picture."""
+    start = 0
+    for table in tables:
+        rows = chosen[(start <= chosen) & (chosen < start + len(table.labels))] - start
+        start += len(table.labels)
+        for row, cell in zip(rows, table.cells.take(rows).to_pylist(), strict=True):
+            name, raw = f"{table.file}, row {row}", cell.get("bytes") if isinstance(cell, dict) else cell
+            if not isinstance(raw, bytes):
+                found = type(raw).__name__
+                raise InputError(f"{name}: expected an encoded picture, bytes or {{bytes, path}}, found {found}")
+            yield name, raw
+
+
+def _table(file: Path) -> Table:
+    """Open a file: all its labels, and pictures that are still encoded."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise InputError("parquet files need pyarrow: pip install 'robustprune[parquet]'") from error
+    if not file.is_file():
+        raise InputError(f"{file}: not a file, expected a parquet table")
     try:
-        return pa.concat_tables([pq.read_table(file) for file in files])
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{files[0]}: not readable as parquet ({error})") from error
+        with pq.ParquetFile(file) as opened:
+            notes, rows, packed = opened.schema_arrow.metadata, opened.metadata.num_rows, file.stat().st_size
+            size = sum(opened.metadata.row_group(i).total_byte_size for i in range(opened.num_row_groups))
+            image, label = (_column(opened.schema_arrow.names, names, file) for names in (IMAGE_NAMES, LABEL_NAMES))
+            if not 1 <= rows <= packed or is_bomb(packed, size):
+                raise InputError(f"{file}: declares {rows:,} rows, {size:,} bytes, in {packed:,} bytes")
+            table = opened.read(columns=[image, label])
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        raise InputError(f"{file}: not readable as parquet ({error})") from error
+    return Table(
+        file=file,
+        cells=table[image],
+        labels=_labels(table[label], f"{file}, column {label}"),
+        names=_names(notes, label),
+    )
 
 
-def _column(table: Any, names: tuple[str, ...], where: str) -> str:
+def _column(present: Sequence[str], names: Sequence[str], file: Path) -> str:
     for name in names:
-        if name in table.column_names:
+        if present.count(name) == 1:
             return name
-    raise InputError(f"{where}: has columns {', '.join(table.column_names)}, expected one of {', '.join(names)}")
+    raise InputError(f"{file}: has columns {', '.join(present)}, expected one of {', '.join(names)}")
 
 
-def _pictures(rows: Iterable[tuple[str, Any]], size: int | None, where: str) -> Any:
-    pixels = stack((name, decode(_encoded(cell, name), name, size)) for name, cell in rows)
-    return to_images(pixels, where)
+def _labels(column: Any, where: str) -> NDArray[np.int64]:
+    if column.null_count:
+        raise InputError(f"{where}: {column.null_count} of {len(column)} samples have no label (NULL)")
+    return to_labels(np.asarray(column), where).numpy()
 
 
-def _encoded(cell: Any, where: str) -> bytes:
-    raw = cell.get("bytes") if isinstance(cell, dict) else cell
-    if not isinstance(raw, bytes):
-        raise InputError(f"{where}: expected an encoded picture, bytes or {{bytes, path}}, found {type(raw).__name__}")
-    return raw
-
-
-def _classes(table: Any, label: str) -> tuple[str, ...]:
+def _names(notes: dict[bytes, bytes] | None, label: str) -> Names:
     """Names from the notes that Hugging Face's `datasets` leaves in the schema; () where there are none."""
     try:
-        notes = json.loads((table.schema.metadata or {})[b"huggingface"])
-        return tuple(str(name) for name in notes["info"]["features"][label]["names"])
-    except (KeyError, TypeError, ValueError):
+        names = json.loads((notes or {})[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
+    return class_names(names) if isinstance(names, list) else ()

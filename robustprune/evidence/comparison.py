@@ -14,7 +14,7 @@ RUNS, LEVEL = 3, 0.05
 """Training runs that a claim about a strategy needs, and the level of tests: intervals are at 1 - LEVEL."""
 
 
-@check(22, "sample size")
+@check(22)
 def sample_size(ctx: EvidenceContext) -> Seen:
     """Wilson's interval of worst-case robust accuracy is no wider on either side than the policy's margin."""
     if ctx.margin is None or not ctx.outcomes:
@@ -28,7 +28,7 @@ def sample_size(ctx: EvidenceContext) -> Seen:
     )
 
 
-@check(23, "paired claim")
+@check(23)
 def paired_claim(ctx: EvidenceContext) -> Seen:
     """Where the interval of (network - parent) says "better" or "worse", exact McNemar on the samples says so too.
 
@@ -45,7 +45,7 @@ def paired_claim(ctx: EvidenceContext) -> Seen:
     return holds(pair.p <= LEVEL, seen + f"; claimed {claim}")
 
 
-@check(24, "seeds")
+@check(24)
 def enough_runs(ctx: EvidenceContext) -> Seen:
     """A claim about a strategy rests on three training runs or more."""
     if ctx.runs is None:
@@ -53,7 +53,7 @@ def enough_runs(ctx: EvidenceContext) -> Seen:
     return holds(ctx.runs >= RUNS, f"{ctx.runs} training runs, {RUNS} needed for a claim about a strategy")
 
 
-@check(26, "class floor")
+@check(26)
 def class_floor(ctx: EvidenceContext) -> Seen:
     """The worst class is shown, and its robust accuracy has not dropped by more than the margin.
 

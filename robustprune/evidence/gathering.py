@@ -9,6 +9,7 @@ from robustprune.errors import InputError
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.registry import CHECKS, Spec
 from robustprune.evidence.sizes import SIZES, TIERS, Tier
+from robustprune.models.lending import restored
 from robustprune.results.records import Check
 
 LONGEST = 300
@@ -19,7 +20,8 @@ def gather(ctx: EvidenceContext, tier: Tier = "quick", tick: Callable[[int, int]
     """Make all checks of `tier` ("quick", "standard" or "full"); all come back, in order of their numbers.
 
     A check of a higher tier is 'skipped'. One that cannot be carried out counts as failed, with the reason: a
-    network on which evidence cannot be had is not trusted. `tick(done, total)` is called after each.
+    network on which evidence cannot be had is not trusted. `tick(done, total)` is called after each. The network comes
+    back as it was.
 
     Raises InputError for an unknown tier.
     """
@@ -39,8 +41,10 @@ def _make(spec: Spec, ctx: EvidenceContext, tier: Tier) -> Check:
     evidence = f"made from tier {spec.tier} on"
     if TIERS.index(spec.tier) <= TIERS.index(tier):
         try:
-            return spec.run(ctx)
+            with restored(ctx.model):
+                return spec.run(ctx)
         except Exception as error:
             reason = f"could not be carried out: {type(error).__name__}: {error}"
             status, evidence = "fail", " ".join(reason.split())[:LONGEST]
-    return Check(number=spec.number, name=spec.name, status=status, evidence=evidence, blocking=spec.blocking)
+    entry = spec.entry
+    return Check(number=entry.number, name=entry.name, status=status, evidence=evidence, blocking=entry.blocking)

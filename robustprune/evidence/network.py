@@ -14,6 +14,7 @@ from robustprune.evidence.probes import counting_autograd, draws, gradients, log
 from robustprune.evidence.registry import Seen, check, holds
 from robustprune.evidence.sizes import SEED
 from robustprune.models.checkpoints import weights_hash
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 from robustprune.models.normalize import Normalize
 
@@ -27,7 +28,7 @@ PROBABILITY_GAP = 1e-5
 """How near to [0,1], and to a sum of 1, outputs are probabilities."""
 
 
-@check(2, "input domain", blocking=True)
+@check(2)
 def input_domain(ctx: EvidenceContext) -> Seen:
     """All x lie in [0,1], and the model predicts as the bare one does on normalised input, on every image."""
     low, high = float(ctx.x.min()), float(ctx.x.max())
@@ -40,12 +41,12 @@ def input_domain(ctx: EvidenceContext) -> Seen:
     if not inside:
         return holds(True, seen + "the model takes them as they are (no Normalize layer)")
     x, _ = ctx.few
-    bare = logits_of(_without(ctx.model, inside[0]), inside[0](x), ctx.batch_size)
+    bare = logits_of(_without(ctx.model, inside[0]), inside[0](x.clone()), ctx.batch_size)
     same = logits_of(ctx.model, x, ctx.batch_size).argmax(1) == bare.argmax(1)
     return holds(bool(same.all()), seen + f"bare model on normalised input agrees on {share(int(same.sum()), len(x))}")
 
 
-@check(4, "eval mode", blocking=True)
+@check(4)
 def eval_mode(ctx: EvidenceContext) -> Seen:
     """No module is in training mode, and looking at the model changes none of its parameters and buffers.
 
@@ -70,15 +71,20 @@ def eval_mode(ctx: EvidenceContext) -> Seen:
     )
 
 
-@check(5, "deterministic", blocking=True)
+@check(5)
 def deterministic(ctx: EvidenceContext) -> Seen:
     """Five passes give the same correct count and normalised logits; else all attacks must be made for that.
 
+    So does a pass that records gradients: a network that notices it, and then computes something else, is attacked by
+    the gradients of that. This blocks for a random network too, which then draws the same numbers.
     On a random network every attack by gradients or queries has to average several passes (EOT), and every verdict to
     be that of the majority of fresh passes. A network that answers otherwise although it draws the same numbers keeps
     a state: then no average helps.
     """
     x, y = ctx.few
+    noticed = spread([logits_of(ctx.model, x, ctx.batch_size, recording=way) for way in (False, True)])
+    if noticed > RANDOM_GAP and spread([logits_of(ctx.model, x, ctx.batch_size) for _ in range(2)]) <= RANDOM_GAP:
+        return holds(False, f"logits differ by {noticed:.2g} between passes with and without recorded gradients")
     passes = [logits_of(ctx.model, x, ctx.batch_size, seed) for seed in range(PASSES)]
     right, gap = {int((one.argmax(1) == y.cpu()).sum()) for one in passes}, spread(passes)
     counts = "same" if len(right) == 1 else "different"
@@ -102,7 +108,7 @@ def _unprepared(ctx: EvidenceContext) -> str:
     return f"a majority of fresh passes is required, use fresh={FRESH}: not so {', '.join(hasty)}" if hasty else ""
 
 
-@check(6, "logits, not probabilities", blocking=True)
+@check(6)
 def logits_not_probabilities(ctx: EvidenceContext) -> Seen:
     """The outputs are not all within [0,1] with rows that sum to 1."""
     out = logits_of(ctx.model, ctx.few[0], ctx.batch_size)
@@ -114,12 +120,12 @@ def logits_not_probabilities(ctx: EvidenceContext) -> Seen:
     return holds(not (inside and ones), seen + (": probabilities; leave the softmax out" if inside and ones else ""))
 
 
-@check(7, "no optimisation at inference", blocking=True)
+@check(7)
 def no_optimisation(ctx: EvidenceContext) -> Seen:
     """The forward pass starts no backward pass."""
     x = ctx.few[0][:2]
     with evaluating(ctx.model), torch.enable_grad(), draws(SEED, x.device), counting_autograd() as called:
-        ctx.model(x.clone().requires_grad_())
+        ctx.model(shown(ctx.model, x.clone().requires_grad_()))
     names = ", ".join(sorted(set(called)))
     return holds(not called, f"backward passes inside forward: {len(called)}" + (f" ({names})" if called else ""))
 
@@ -141,6 +147,6 @@ def _training_matters(ctx: EvidenceContext) -> bool:
     twin = copy.deepcopy(ctx.model)
     before = weights_hash(twin)
     with torch.no_grad(), draws(SEED, x.device):
-        handed = twin(x).float().cpu()
+        handed = twin(shown(twin, x)).float().cpu()
     gap = (handed - logits_of(ctx.model, x, len(x))).abs().max()
     return bool(gap > RANDOM_GAP * handed.abs().max()) or weights_hash(twin) != before

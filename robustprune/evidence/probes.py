@@ -16,6 +16,7 @@ from robustprune.attacks.contract.losses import cross_entropy, margin
 from robustprune.attacks.engine.guard import forked_generators
 from robustprune.attacks.engine.random_parts import seed_generators
 from robustprune.evidence.sizes import SEED
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating, frozen
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "margin": margin}
@@ -32,11 +33,17 @@ def draws(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-@torch.no_grad()
-def logits_of(model: nn.Module, x: Tensor, batch_size: int = 128, seed: int = SEED) -> Tensor:
-    """Return the logits (n, k) of `x`, float32 on the CPU, in eval mode; `seed` is for networks that draw."""
-    with evaluating(model), draws(seed, x.device):
-        return torch.cat([model(part).float().cpu() for part in batches(x, batch_size)])
+def logits_of(model: nn.Module, x: Tensor, batch_size: int = 128, seed: int = SEED, recording: bool = False) -> Tensor:
+    """Return the logits (n, k) of `x`, float32 on the CPU, in eval mode; `seed` is for networks that draw.
+
+    `recording`: in passes that record gradients of the images, as an attack makes them.
+    """
+    kept = []
+    with evaluating(model), draws(seed, x.device), torch.set_grad_enabled(recording):
+        for part in batches(x, batch_size):
+            point = part.detach().clone().requires_grad_(recording)
+            kept.append(model(shown(model, point)).detach().float().cpu())
+    return torch.cat(kept)
 
 
 @dataclass
@@ -62,7 +69,7 @@ def gradients(model: nn.Module, x: Tensor, y: Tensor, loss: str = "margin", batc
     with frozen(model), torch.enable_grad(), draws(SEED, x.device):
         for part, label in zip(batches(x, batch_size), batches(y, batch_size), strict=True):
             point = part.detach().clone().requires_grad_()
-            value = LOSSES[loss](model(point).float(), label)
+            value = LOSSES[loss](model(shown(model, point)).float(), label)
             grad = None
             if value.requires_grad:
                 (grad,) = torch.autograd.grad(value.sum(), point, allow_unused=True)

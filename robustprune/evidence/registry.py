@@ -1,14 +1,4 @@
-"""The list of validity checks: number, name, what a failure means, and from which tier on a check runs.
-
-A failed check BLOCKS (the number is INVALID) where it shows that the number cannot be what it says: it was
-not measured on this network or these images (2, 4, 21, 27, 28), the budget was broken (3), the gradients that
-the attacks rest on are missing, false or random (5, 6, 7, 8), or an attack was seen to miss what is there
-(12, 13, 16, 18, 20). All others weaken it (SUSPECT): they bound by how much the number may be off, or concern
-what is claimed from it.
-
-Two checks decide for themselves. 8 blocks only where many samples have no usable gradient and no attack that
-goes without it ran. 5 passes a network with random parts when all attacks averaged passes (EOT) and fresh ones judged.
-"""
+"""Entering functions into the list of validity checks; `results/checks.py` says what each is and if it blocks."""
 
 from __future__ import annotations
 
@@ -19,6 +9,7 @@ from typing import Any, Literal
 from robustprune.errors import InputError
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.sizes import Tier
+from robustprune.results.checks import CATALOGUE, Entry
 from robustprune.results.records import Check
 
 
@@ -34,11 +25,9 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One line of the list of checks."""
+    """One check of the list, and what makes it from which tier on."""
 
-    number: int
-    name: str
-    blocking: bool
+    entry: Entry
     tier: Tier
     run: Callable[[EvidenceContext], Check]
 
@@ -61,18 +50,19 @@ def skipped(reason: str) -> Seen:
 
 
 def check(
-    number: int, name: str, *, blocking: bool = False, tier: Tier = "quick"
+    number: int, *, tier: Tier = "quick"
 ) -> Callable[[Callable[[EvidenceContext], Seen]], Callable[[EvidenceContext], Check]]:
-    """Enter a function into the list of checks. The function then returns a `results.Check`."""
+    """Enter a function as the check of that number. The function then returns a `results.Check`."""
+    entry = CATALOGUE[number]
 
     def enter(look: Callable[[EvidenceContext], Seen]) -> Callable[[EvidenceContext], Check]:
         def run(ctx: EvidenceContext) -> Check:
             seen = look(ctx)
-            grave = blocking if seen.blocking is None else seen.blocking
+            grave = entry.blocking if seen.blocking is None else seen.blocking
             evidence = " ".join(seen.evidence.split())
             return Check(
                 number=number,
-                name=name,
+                name=entry.name,
                 status=seen.status,
                 evidence=evidence,
                 blocking=grave,
@@ -80,9 +70,9 @@ def check(
             )
 
         if number in CHECKS:
-            raise InputError(f"validity check {number} is already {CHECKS[number].name!r}")
+            raise InputError(f"validity check {number} ({entry.name}) is made twice")
         run.__doc__, run.__name__ = look.__doc__, look.__name__
-        CHECKS[number] = Spec(number=number, name=name, blocking=blocking, tier=tier, run=run)
+        CHECKS[number] = Spec(entry=entry, tier=tier, run=run)
         return run
 
     return enter

@@ -18,6 +18,7 @@ from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.luck import by_iterate, undecided
 from robustprune.evidence.probes import share
 from robustprune.evidence.sizes import SEED
+from robustprune.models.lending import shown
 from robustprune.results.records import Outcomes
 
 CLEARLY_WRONG = 1e-4
@@ -102,7 +103,7 @@ class Watching(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's logits; write down what was seen."""
-        logits: Tensor = self.net(images)
+        logits: Tensor = self.net(shown(self.net, images))
         with torch.no_grad():
             self._note(images.detach().float(), logits.detach().float())
         return logits

@@ -6,7 +6,7 @@ augmentation is a line in AUGMENTS (augment.py). One of your own needs no name: 
 """
 
 from robustprune.finetune.augment import AUGMENTS, Augment
-from robustprune.finetune.loop import DivergedError, finetune
+from robustprune.finetune.loop import DivergedError, Epoch, finetune
 from robustprune.finetune.recipe import RECIPES, Adversarial, Recipe
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Adversarial",
     "Augment",
     "DivergedError",
+    "Epoch",
     "Recipe",
     "finetune",
 ]

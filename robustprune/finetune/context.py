@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 
 
 @contextmanager
-def training(model: nn.Module, device: torch.device, seed: int) -> Iterator[None]:
-    """Training mode with its own random state; afterwards flags and generators are as before."""
+def training(model: nn.Module, device: torch.device, seed: int, layout: torch.memory_format) -> Iterator[None]:
+    """Training mode with its own random state, weights in `layout`; afterwards flags and generators are as before."""
     with evaluating(model), _own_randomness(device, seed), _deterministic():
         model.train()
-        if device.type == "cpu":
-            model.to(memory_format=torch.channels_last)
+        if layout != torch.contiguous_format:
+            model.to(memory_format=layout)
         try:
             yield
         finally:
             model.to(memory_format=torch.contiguous_format)
             for parameter in model.parameters():
                 parameter.grad = None
+
+
+def layout_for(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
+    """Return channels_last on a CPU where a copy of the network runs in it on images `x`, forward and backward.
+
+    It is a choice of ours: a network that flattens by `view` after a convolution does not run so.
+    """
+    if device.type != "cpu" or x.ndim != 4:
+        return torch.contiguous_format
+    try:
+        with evaluating(copy.deepcopy(model)) as twin, torch.random.fork_rng(devices=[]):
+            images = x.to(device, memory_format=torch.channels_last, copy=True).requires_grad_()
+            logits = twin.to(memory_format=torch.channels_last)(shown(twin, images))
+            torch.autograd.grad(logits.sum(), images, allow_unused=True)
+    except Exception:
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 @contextmanager

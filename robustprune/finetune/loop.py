@@ -6,13 +6,14 @@ al. 2015 (arXiv 1503.02531); with adversarial training the teacher looks at the 
 the attacked one (Goldblum et al. 2019, arXiv 1905.09747). The inner attack is PGD (Madry et al. 2017, arXiv
 1706.06083) on the network in eval mode: its iterates leave BatchNorm's running statistics alone, and dropout
 does not blur its gradient. Only the step that learns from its last iterate is made in training mode. On a CPU
-weights and images are kept channels-last while training, which is 1.2 times as fast there.
+weights and images are kept channels-last while training, which is 1.2 times as fast there, where the network runs so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,24 @@ from torch import Tensor, nn
 from robustprune.data import Split
 from robustprune.errors import InputError
 from robustprune.finetune.augment import AUGMENTS
-from robustprune.finetune.context import training
+from robustprune.finetune.context import layout_for, training
 from robustprune.finetune.recipe import Adversarial, Recipe, learning_rate
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 
-Tick = Callable[[int, int], None]
-"""Called after each epoch with the epochs done and the epochs there are."""
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What is known after an epoch: how many are done of how many, mean loss and accuracy on what was shown."""
+
+    done: int
+    total: int
+    loss: float
+    accuracy: float
+
+
+Tick = Callable[[Epoch], None]
+"""Called after each epoch."""
 
 
 class DivergedError(InputError):
@@ -57,21 +70,23 @@ def finetune(
     draws = torch.Generator().manual_seed(seed)
     batches = math.ceil(len(data) / recipe.batch_size)
     step, steps = 0, recipe.epochs * batches
-    with training(model, device, seed):
+    layout = layout_for(model, data.x[:2], device)
+    with training(model, device, seed, layout):
         if recipe.recalibrate:
-            recalibrate(model, data.x, recipe.batch_size)
+            recalibrate(model, data.x, recipe.batch_size, layout)
         for epoch in range(recipe.epochs):
-            total = torch.zeros((), device=device)
+            total, right = torch.zeros((), device=device), torch.zeros((), device=device)
             for chosen in torch.randperm(len(data), generator=draws).tensor_split(batches):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(recipe, step, steps)
                 x = AUGMENTS[recipe.augment](data.x[chosen], draws)
-                x, y = _placed(x, device), data.y[chosen].to(device)
-                loss = batch_loss(model, x, y, recipe, teacher, draws)
+                x, y = x.to(device, memory_format=layout), data.y[chosen].to(device)
+                loss, logits = batch_loss(model, x, y, recipe, teacher, draws)
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 optimizer.step()
                 total += loss.detach() * len(chosen)
+                right += (logits.detach().argmax(1) == y).sum()
                 step += 1
             if not math.isfinite(float(total)):
                 when = f"epoch {epoch + 1} of {recipe.epochs}"
@@ -79,7 +94,8 @@ def finetune(
                     f"recipe {recipe.name!r}: the loss is not finite in {when}; use a lr below {recipe.lr:g}"
                 )
             if tick is not None:
-                tick(epoch + 1, recipe.epochs)
+                seen = {"loss": float(total) / len(data), "accuracy": float(right) / len(data)}
+                tick(Epoch(done=epoch + 1, total=recipe.epochs, **seen))
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -97,19 +113,19 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def batch_loss(
     model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None, draws: torch.Generator
-) -> Tensor:
-    """Return the loss of one batch (mean over samples), attacked first where the recipe says so."""
-    shown = x if recipe.adversarial is None else attacked(model, x, y, recipe.adversarial, draws)
-    logits = model(shown)
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of one batch (mean over samples) and its logits, attacked first where the recipe says so."""
+    seen = x if recipe.adversarial is None else attacked(model, x, y, recipe.adversarial, draws)
+    logits = model(shown(model, seen))
     loss = torch.zeros((), device=x.device)
     if recipe.distill < 1:
         truth = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
         loss = loss + (1 - recipe.distill) * truth
     if teacher is not None and recipe.distill > 0:
         with evaluating(teacher), torch.no_grad():
-            target = teacher(x)
+            target = teacher(shown(teacher, x))
         loss = loss + recipe.distill * distillation_loss(logits, target, recipe.temperature)
-    return loss
+    return loss, logits
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -133,7 +149,7 @@ def attacked(model: nn.Module, x: Tensor, y: Tensor, settings: Adversarial, draw
     with evaluating(model):
         for _ in range(settings.steps):
             adversarial.requires_grad_()
-            loss = F.cross_entropy(model(adversarial), y, reduction="sum")
+            loss = F.cross_entropy(model(shown(model, adversarial)), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, adversarial)
             moved = adversarial.detach() + settings.step * gradient.sign()
             adversarial = moved.clamp(low, high).clamp(0, 1)
@@ -141,7 +157,9 @@ def attacked(model: nn.Module, x: Tensor, y: Tensor, settings: Adversarial, draw
 
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, x: Tensor, batch_size: int = 128) -> None:
+def recalibrate(
+    model: nn.Module, x: Tensor, batch_size: int = 128, layout: torch.memory_format = torch.contiguous_format
+) -> None:
     """Estimate BatchNorm's running statistics anew from images `x`, as the mean over equal batches.
 
     Removing blocks changes what later layers see. No weight moves and dropout stays off. A batch takes every
@@ -157,11 +175,6 @@ def recalibrate(model: nn.Module, x: Tensor, batch_size: int = 128) -> None:
             norm.train()
         batches = math.ceil(len(x) / batch_size) if norms else 0
         for first in range(batches):
-            model(_placed(x[first::batches], device))
+            model(shown(model, x[first::batches].to(device, memory_format=layout)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-def _placed(x: Tensor, device: torch.device) -> Tensor:
-    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
-    return x.to(device, memory_format=layout)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from robustprune.errors import InputError
 from robustprune.finetune.augment import AUGMENTS
+from robustprune.typed import Count, Label, NotNegative, Positive, Rule, Share, Whole, check
 
-SCHEDULES = ("onecycle", "cosine", "constant")
+Schedule = Literal["onecycle", "cosine", "constant"]
+BelowOne = Annotated[float, Rule(lambda value: 0 <= value < 1, "0 or more, below 1")]
+Known = Annotated[str, Rule(AUGMENTS.__contains__, f"one of {', '.join(AUGMENTS)}")]
 WARM_UP, START, END = 0.3, 1 / 25, 1 / 250_000
 """One cycle (Smith and Topin 2017, arXiv 1708.07120): share of the steps that climb, first and last rate / highest."""
 
@@ -18,15 +21,12 @@ WARM_UP, START, END = 0.3, 1 / 25, 1 / 250_000
 class Adversarial:
     """PGD training within `eps` (Linf, pixels in [0, 1]): `steps` of size `alpha`; None means 2.5 eps / steps."""
 
-    eps: float
-    steps: int = 7
-    alpha: float | None = None
+    eps: Annotated[float, Rule(lambda value: 0 < value <= 1, "above 0, at most 1")]
+    steps: Count = 7
+    alpha: Positive | None = None
 
     def __post_init__(self) -> None:
-        _check("adversarial training", "eps", self.eps, 0 < self.eps <= 1, "above 0, at most 1")
-        _check("adversarial training", "steps", self.steps, self.steps >= 1, "1, 2, ...")
-        positive = self.alpha is None or self.alpha > 0
-        _check("adversarial training", "alpha", self.alpha, positive, "None or above 0")
+        check(self)
 
     @property
     def step(self) -> float:
@@ -51,36 +51,23 @@ class Recipe:
     'onecycle'
     """
 
-    name: str
-    epochs: int
-    lr: float
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    batch_size: int = 128
-    schedule: str = "onecycle"
-    augment: str = "none"
-    distill: float = 0.0
-    temperature: float = 2.0
-    label_smoothing: float = 0.0
+    name: Label
+    epochs: Whole
+    lr: Positive
+    momentum: BelowOne = 0.9
+    weight_decay: NotNegative = 5e-4
+    batch_size: Count = 128
+    schedule: Schedule = "onecycle"
+    augment: Known = "none"
+    distill: Share = 0.0
+    temperature: Positive = 2.0
+    label_smoothing: BelowOne = 0.0
     adversarial: Adversarial | None = None
     recalibrate: bool = False
-    samples: int | None = None
+    samples: Count | None = None
 
     def __post_init__(self) -> None:
-        for field, holds, expected in (
-            ("epochs", isinstance(self.epochs, int) and self.epochs >= 0, "0, 1, 2, ..."),
-            ("lr", 0 < self.lr < math.inf, "above 0"),
-            ("momentum", 0 <= self.momentum < 1, "0 or more, below 1"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
-            ("batch_size", isinstance(self.batch_size, int) and self.batch_size >= 1, "1, 2, ..."),
-            ("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
-            ("augment", self.augment in AUGMENTS, f"one of {', '.join(AUGMENTS)}"),
-            ("distill", 0 <= self.distill <= 1, "a weight from 0 to 1"),
-            ("temperature", 0 < self.temperature < math.inf, "above 0"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or more, below 1"),
-            ("samples", self.samples is None or self.samples >= 1, "None (all) or 1, 2, ..."),
-        ):
-            _check(f"recipe {self.name!r}", field, getattr(self, field), holds, expected)
+        check(self)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -105,11 +92,6 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 def _glide(start: float, end: float, share: float) -> float:
     """Half a cosine wave from `start` (share 0) to `end` (share 1)."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _check(what: str, field: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise InputError(f"{what}: {field}={value!r}, expected {expected}")
 
 
 def recalibrate_only() -> Recipe:

@@ -9,10 +9,12 @@ line in catalogue.py for its name. One of your own needs no name: pass the facto
 from robustprune.models.blocks import Block, find_blocks
 from robustprune.models.catalogue import MODELS
 from robustprune.models.checkpoints import file_hash, load_weights, read_metadata, save_weights, weights_hash
+from robustprune.models.made import as_network, logits_alone
 from robustprune.models.modes import evaluating, frozen
 from robustprune.models.normalize import Normalize, Normalized
 from robustprune.models.resnet import CifarResNet, cifar10_resnet, resnet4b
 from robustprune.models.skip import Skip
+from robustprune.models.survey import Survey, survey
 
 __all__ = [
     "MODELS",
@@ -21,14 +23,18 @@ __all__ = [
     "Normalize",
     "Normalized",
     "Skip",
+    "Survey",
+    "as_network",
     "cifar10_resnet",
     "evaluating",
     "file_hash",
     "find_blocks",
     "frozen",
     "load_weights",
+    "logits_alone",
     "read_metadata",
     "resnet4b",
     "save_weights",
+    "survey",
     "weights_hash",
 ]

@@ -1,25 +1,27 @@
-"""The blocks of any network: the smallest units that can go because a skip path can stand in for them.
+"""The blocks of any network: the units that can go because a skip path can stand in for them.
 
 Nothing here knows a class of network. One forward is recorded (trace.py), and a module is a block if in every
-call its output has its input's shape and lies on a skip path from it (skip.py), and no smaller module inside
-it is one (units.py). So found are: He's blocks with an identity shortcut, inverted residuals, ConvNeXt and
-pre-norm Transformer blocks, and whatever else is built that way. Not found: units that return more than one
-tensor, and additions written in the parent's own forward, since there is no module to take out.
+call its output has the shape of one of its arguments and lies on a skip path from it (paths.py), with an addition of
+its own and inside no other such module (units.py). So found are: He's blocks with an identity shortcut, inverted
+residuals, ConvNeXt, Swin and pre-norm Transformer blocks, and whatever else is built that way. Not found: units that
+return more than one tensor, and additions written in the parent's own forward, since there is no module to take out;
+survey.py says so for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from torch import Tensor, nn
 
 from robustprune.errors import InputError
+from robustprune.models.activations import Activation
 from robustprune.models.probe import at_home, probe_input
-from robustprune.models.skip import Activation, Skip
+from robustprune.models.skip import Key, Place, Skip, make_skip
 from robustprune.models.trace import Trace, trace
-from robustprune.models.units import Unit, residual_units
+from robustprune.models.units import Unit, UnitSize, residual_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +32,9 @@ class Block:
     `shape` is that of its input and output, without the batch. `stage` numbers the runs of consecutive blocks
     of one shape: in the papers' words, the feature maps of one size. `first` says that the block opens its
     stage: it is the first in it, and no sibling of its class that changes the shape (a projection block)
-    comes before it. `activations` stand on the skip path and change its input. `in_sequential`: an
-    nn.Sequential runs it, so that the block can be deleted; elsewhere a stand-in must take its place.
+    comes before it. `activations` stand on the skip path and change its input. `argument` goes along it (None: the
+    first), and comes out at `place` (None: alone). `in_sequential`: an nn.Sequential runs it, so that the block can be
+    deleted; elsewhere a stand-in must take its place.
     """
 
     name: str
@@ -41,14 +44,26 @@ class Block:
     shape: tuple[int, ...]
     first: bool = False
     activations: tuple[Activation, ...] = ()
+    argument: Key | None = None
+    place: Place | None = None
     in_sequential: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether what is handed on is the first argument itself, alone."""
+        return not self.activations and self.argument is None and self.place is None
 
-def find_blocks(model: nn.Module, example: Tensor) -> list[Block]:
+    def stand_in(self) -> Skip:
+        """What takes its place when it is gone."""
+        return make_skip(self.activations, self.argument, self.place)
+
+
+def find_blocks(model: nn.Module, example: Tensor, unit: UnitSize = "outermost") -> list[Block]:
     """The removable blocks of `model`, in order of execution; empty if there are none.
 
     `example` is a batch of the model's input, (N, ...); its first two samples are run once, in eval mode. Use
     real ones: an activation on a skip path counts as the identity where it changes nothing on the input seen.
+    `unit`: where units lie in one another, the outermost are blocks, or the "smallest" (also called "branch").
     Raises InputError if the model does not run on it. The model stays as it is.
 
     >>> from robustprune.models.resnet import CifarResNet
@@ -56,27 +71,34 @@ def find_blocks(model: nn.Module, example: Tensor) -> list[Block]:
     >>> [block.name for block in find_blocks(CifarResNet(14), torch.rand(2, 3, 32, 32))]
     ['layer1.0', 'layer1.1', 'layer2.1', 'layer3.1']
     """
-    recorded = _run(model, example)
+    return described(model, residual_units(model, recorded_run(model, example), unit))
+
+
+def described(model: nn.Module, units: Mapping[str, Unit]) -> list[Block]:
+    """The blocks that units are, with their stages."""
     blocks: list[Block] = []
-    for name, unit in residual_units(model, recorded).items():
+    for name, unit in units.items():
         blocks.append(_describe(model, name, unit, blocks[-1] if blocks else None))
     return blocks
 
 
 def resolve(model: nn.Module, names: Iterable[str | Block], example: Tensor | None = None) -> list[Block]:
-    """The Blocks for names (Blocks stay as they are), in the given order.
+    """The Blocks for names (Blocks stay as they are), in the given order; units of any size have their names.
 
-    Looking names up takes one forward of `example`; without one, noise of a fitting shape is tried.
-    Raises InputError for names that do not exist, are no removable block (with close names), or come twice.
+    Looking names up takes one forward of `example`; without one, noise of a fitting shape is tried. Raises InputError
+    for names that do not exist, are no removable block (with close names), come twice, or lie in one another.
     """
     wanted = list(names)
     if len({_name(entry) for entry in wanted}) < len(wanted):
         raise InputError(f"blocks {[_name(entry) for entry in wanted]}: a name comes twice; expected each once")
     for entry in wanted:
         module_named(model, _name(entry))
+        outer = [other for other in map(_name, wanted) if _name(entry).startswith(f"{other}.")]
+        if outer:
+            raise InputError(f"blocks: {_name(entry)} lies in {outer[0]}, which goes too; expected one of the two")
     if all(isinstance(entry, Block) for entry in wanted):
         return [entry for entry in wanted if isinstance(entry, Block)]
-    found = {block.name: block for block in find_blocks(model, probe_input(model) if example is None else example)}
+    found = _of_any_size(model, probe_input(model) if example is None else example)
     for entry in wanted:
         if isinstance(entry, str) and entry not in found:
             raise InputError(f"{entry} is no removable block; {_close(entry, found)}")
@@ -91,7 +113,14 @@ def module_named(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
-def _run(model: nn.Module, example: Tensor) -> Trace:
+def _of_any_size(model: nn.Module, example: Tensor) -> dict[str, Block]:
+    recorded = recorded_run(model, example)
+    sizes = [described(model, residual_units(model, recorded, size)) for size in ("outermost", "smallest")]
+    return {block.name: block for blocks in reversed(sizes) for block in blocks}
+
+
+def recorded_run(model: nn.Module, example: Tensor) -> Trace:
+    """One forward of the first two samples of `example`. Raises InputError if the model does not run on them."""
     try:
         return trace(model, [at_home(model, example[:2])])
     except InputError:
@@ -107,7 +136,7 @@ def _run(model: nn.Module, example: Tensor) -> Trace:
 def _describe(model: nn.Module, name: str, unit: Unit, before: Block | None) -> Block:
     container, _, child = name.rpartition(".")
     siblings = model.get_submodule(container)._modules
-    shape = unit.calls[0].shape[1:]
+    shape = unit.shape[1:]
     opens = before is None or before.shape != shape
     return Block(
         name=name,
@@ -116,7 +145,9 @@ def _describe(model: nn.Module, name: str, unit: Unit, before: Block | None) -> 
         position=list(siblings).index(child),
         shape=shape,
         first=opens and not _follows_its_kind(list(siblings.values()), unit.calls[0].module),
-        activations=unit.activations,
+        activations=unit.way.activations,
+        argument=unit.way.argument,
+        place=unit.way.place,
         in_sequential=all(is_sequential(call.caller) for call in unit.calls),
     )
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 
 SIZES = (32, 28, 64, 224, 8, 16, 96, 128, 256)
@@ -27,7 +28,7 @@ def probe_input(model: nn.Module) -> Tensor:
     for example in _candidates(model):
         try:
             with evaluating(model), torch.no_grad():
-                model(example)
+                model(shown(model, example))
         except Exception:  # what a network raises on a wrong size is its own affair
             continue
         return example
@@ -38,8 +39,8 @@ def probe_input(model: nn.Module) -> Tensor:
 
 
 def at_home(model: nn.Module, example: Tensor) -> Tensor:
-    """The example on the model's device."""
-    return example.to(device_of(model, example.device))
+    """A copy of the example on the model's device, in the type of its weights."""
+    return shown(model, example.to(device_of(model, example.device)))
 
 
 def _candidates(model: nn.Module) -> Iterator[Tensor]:

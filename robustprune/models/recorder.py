@@ -8,7 +8,7 @@ same memory a new value. All tensors are kept until the end of the recording, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,21 +23,41 @@ class Value:
     """The content of one tensor at one time; the number has no meaning but to tell values apart."""
 
     number: int
+    shape: tuple[int, ...] = ()
+    dtype: torch.dtype | None = None
+
+    def like(self, other: Value) -> bool:
+        """Whether both have the same shape and type."""
+        return (self.shape, self.dtype) == (other.shape, other.dtype)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation; `name` is ATen's, without "aten::" and the in-place underscore; tensors are Values."""
+    """One operation; `name` is ATen's, without "aten::" and the in-place underscore; tensors are Values.
+
+    `outputs` are what it wrote to, then its results; a view of known memory is the value that was there already.
+    `function` computes it.
+    """
 
     name: str
     args: tuple[Any, ...]
     options: Mapping[str, Any]
     outputs: tuple[Value, ...]
+    function: Callable[..., Any] | None = None
 
     @cached_property
     def inputs(self) -> list[Value]:
         """All values it reads."""
         return [value for value in _leaves((self.args, tuple(self.options.values()))) if isinstance(value, Value)]
+
+
+def dependents(operations: Iterable[Operation], x: Value) -> set[Value]:
+    """All values that depend on `x` after these operations, itself included."""
+    found = {x}
+    for operation in operations:
+        if not found.isdisjoint(operation.inputs):
+            found.update(operation.outputs)
+    return found
 
 
 class Recorder(TorchDispatchMode):
@@ -79,9 +99,9 @@ class Recorder(TorchDispatchMode):
         result = func(*args, **kwargs)
         side_effects: list[Operation] = []
         outputs = [self._write(tensor, side_effects) for tensor in _written(func, args, kwargs)]
-        outputs += [value for tensor in _leaves(result) if isinstance(tensor, Tensor) for value in self._see(tensor)]
+        outputs += [self.value(tensor) for tensor in _leaves(result) if isinstance(tensor, Tensor)]
         name = func._schema.name.removeprefix("aten::").rstrip("_")
-        self.operations += [Operation(name, *read, tuple(outputs)), *side_effects]
+        self.operations += [Operation(name, *read, tuple(outputs), func), *side_effects]
         return result
 
     def _values(self, argument: Any) -> Any:
@@ -91,12 +111,6 @@ class Recorder(TorchDispatchMode):
             return tuple(self._values(part) for part in argument)
         return argument
 
-    def _see(self, tensor: Tensor) -> list[Value]:
-        """The new value of a result; none where it is memory that is known already."""
-        count = self._count
-        value = self.value(tensor)
-        return [value] if self._count > count else []
-
     def _write(self, tensor: Tensor, side_effects: list[Operation]) -> Value:
         """The new value of a tensor that was written to; what shares its memory changes as a side effect."""
         storage, view = _place(tensor)
@@ -104,14 +118,14 @@ class Recorder(TorchDispatchMode):
         others = {place: value for place, value in known.items() if place != view}
         written = known[view] = self._new(tensor)
         for place, before in others.items():
-            known[place] = self._new(tensor)
+            known[place] = self._new(tensor, place[1], place[3])
             side_effects.append(Operation("partly written", (before, written), {}, (known[place],)))
         return written
 
-    def _new(self, tensor: Tensor) -> Value:
+    def _new(self, tensor: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Value:
         self._kept.append(tensor)
         self._count += 1
-        return Value(self._count)
+        return Value(self._count, tuple(tensor.shape) if shape is None else shape, dtype or tensor.dtype)
 
 
 def _place(tensor: Tensor) -> tuple[int, tuple[Any, ...]]:

@@ -17,24 +17,45 @@ from torch import Tensor, nn
 
 from robustprune.models.modes import evaluating
 from robustprune.models.recorder import Operation, Recorder, Value
+from robustprune.models.skip import Key, Place, arguments
 
 
 @dataclass
 class Call:
-    """One call of one module: its first argument and result, None where these are not tensors of one shape.
+    """One call of one module: the tensors among its arguments, and what it returned.
 
     Operations `start` to `end` (exclusive) of the trace happened inside; `caller` is the module that called;
-    `extremes` are the least and greatest number in the input, if it holds floating-point numbers.
+    `extremes` are the least and greatest number of each input that holds floating-point numbers. `results` are what it
+    returned, a tuple or list part by part, each tensor as its Value; `kind` is tuple or list, None for one thing alone.
     """
 
     module: nn.Module
     caller: nn.Module | None
     start: int
-    input: Value | None = None
-    output: Value | None = None
-    shape: tuple[int, ...] = ()
-    extremes: Tensor | None = None
+    inputs: dict[Key, Value] = field(default_factory=dict)
+    extremes: dict[Key, Tensor | None] = field(default_factory=dict)
+    first: Key | None = None
+    """The first argument, if it is a tensor."""
+    results: tuple[Any, ...] = ()
+    kind: type | None = None
     end: int = -1
+
+    def contains(self, index: int) -> bool:
+        """Whether operation `index` happened inside."""
+        return self.start <= index < self.end
+
+    @property
+    def output(self) -> Value | None:
+        """The one tensor that it returned, alone or with None beside it."""
+        tensors = [result for result in self.results if result is not None]
+        return tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Value) else None
+
+    @property
+    def place(self) -> Place | None:
+        """Where that tensor stands in what it returned."""
+        if self.kind is None or self.output is None:
+            return None
+        return Place(self.results.index(self.output), len(self.results), self.kind)
 
 
 @dataclass
@@ -78,30 +99,28 @@ def _watched(model: nn.Module, recorder: Recorder, calls: list[Call]) -> Iterato
     def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         caller = open_calls[-1].module if open_calls else None
         call = Call(module, caller, len(recorder.operations))
-        x = first_argument(*args, **kwargs)
-        if isinstance(x, Tensor):
-            call.input, call.shape, call.extremes = recorder.value(x), tuple(x.shape), recorder.extremes(x)
+        given = arguments(args, kwargs)
+        tensors = {key: x for key, x in given.items() if isinstance(x, Tensor)}
+        call.inputs = {key: recorder.value(x) for key, x in tensors.items()}
+        call.extremes = {key: recorder.extremes(x) for key, x in tensors.items()}
+        call.first = next((key for key in [*given][:1] if key in tensors), None)
         calls.append(call)
         open_calls.append(call)
 
     def leave(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         call = open_calls.pop()
         call.end = len(recorder.operations)
-        x = first_argument(*args, **kwargs)
-        if isinstance(result, Tensor) and isinstance(x, Tensor):
-            same = result.shape == call.shape and result.dtype == x.dtype
-            call.output = recorder.value(result) if same else None
+        call.kind = type(result) if type(result) in (list, tuple) else None
+        parts = [result] if call.kind is None else result
+        call.results = tuple(recorder.value(part) if isinstance(part, Tensor) else part for part in parts)
 
     with ExitStack() as stack:
         for module in model.modules():
+            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks, and runs outside Python
+                continue
             stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(leave, with_kwargs=True).remove)
         yield
-
-
-def first_argument(*args: Any, **kwargs: Any) -> Any:
-    """The first positional argument, else the first named one, else None: what a skip path hands on."""
-    return next(iter((*args, *kwargs.values())), None)
 
 
 @contextmanager

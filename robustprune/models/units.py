@@ -1,38 +1,95 @@
-"""Which modules of a recorded forward are residual units: in every call, with weights nobody else reads."""
+"""Which modules of a recorded forward are residual units: in every call, with weights nobody else reads.
+
+Units lie in one another. A stage is one only because the blocks in it are: all additions on its skip path happen in
+them. A block has an addition of its own, and may hold smaller units: in its branch (a normalisation with a skip), or
+beside that addition (a position encoding before the attention).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
-from robustprune.models.skip import Activation, needed, skip_path
+from robustprune.errors import InputError
+from robustprune.models.activations import Activation, needed
+from robustprune.models.paths import Flow, SkipPath
+from robustprune.models.skip import Key, Place
 from robustprune.models.trace import Call, Trace
+
+UnitSize = Literal["outermost", "smallest", "branch"]
+"""Which of the units that lie in one another is a block; "branch" is another word for the smallest."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How x goes through a unit: which argument it is, what stands on its path, and where it comes out."""
+
+    activations: tuple[Activation, ...]
+    argument: Key | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A module that can be replaced by its skip path: its calls, and the activations that have to stay."""
+    """A module that can be replaced by its skip path: its calls, its way, and the numbers of the additions on it."""
 
     calls: list[Call]
-    activations: tuple[Activation, ...]
+    way: Way
+    joins: frozenset[int]
+    shape: tuple[int, ...]
 
 
-def residual_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
-    """The smallest residual units by name, in order of execution: no unit holds another one."""
+def residual_units(model: nn.Module, recorded: Trace, size: UnitSize = "outermost") -> dict[str, Unit]:
+    """The residual units of one size by name, in order of execution: no unit holds another one.
+
+    "outermost": those with an addition of their own that lie in no other such unit. "smallest" (or "branch"): those
+    that hold none. Raises InputError for another size.
+    """
+    if size not in CHOICES:
+        raise InputError(f"unit={size!r}: expected one of {', '.join(CHOICES)}")
+    return CHOICES[size](all_units(model, recorded))
+
+
+def all_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
+    """Every module that can be replaced by its skip path, by name, in order of execution."""
     units: dict[str, Unit] = {}
-    for name, calls in _calls_by_name(model, recorded).items():
-        path = _path(recorded, name, calls)
-        if path is not None:
-            units[name] = Unit(calls, path)
-    return {name: unit for name, unit in units.items() if not _holds_another(name, units)}
+    for name, calls in calls_by_name(model, recorded).items():
+        unit = _unit(recorded, name, calls)
+        if unit is not None:
+            units[name] = unit
+    return units
 
 
-def _holds_another(name: str, units: dict[str, Unit]) -> bool:
-    return any(other.startswith(f"{name}.") for other in units)
+def _outermost(units: Mapping[str, Unit]) -> dict[str, Unit]:
+    own = {name: unit for name, unit in units.items() if _adds(name, units)}
+    return {name: unit for name, unit in own.items() if not any(name.startswith(f"{other}.") for other in own)}
 
 
-def _calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
+def _smallest(units: Mapping[str, Unit]) -> dict[str, Unit]:
+    return {name: unit for name, unit in units.items() if not _inside(name, units)}
+
+
+CHOICES: Mapping[str, Callable[[Mapping[str, Unit]], dict[str, Unit]]] = {
+    "outermost": _outermost,
+    "smallest": _smallest,
+    "branch": _smallest,
+}
+
+
+def _inside(name: str, units: Mapping[str, Unit]) -> list[Unit]:
+    return [unit for other, unit in units.items() if other.startswith(f"{name}.")]
+
+
+def _adds(name: str, units: Mapping[str, Unit]) -> bool:
+    """Whether an addition on the unit's skip path happens in no unit inside it."""
+    inner = [call for unit in _inside(name, units) for call in unit.calls]
+    return any(not any(call.contains(join) for call in inner) for join in units[name].joins)
+
+
+def calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
     """The calls of every module but the root, by its name, in order of the first call."""
     names = {module: name for name, module in model.named_modules()}
     calls: dict[str, list[Call]] = {}
@@ -42,23 +99,44 @@ def _calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
     return calls
 
 
-def _path(recorded: Trace, name: str, calls: list[Call]) -> tuple[Activation, ...] | None:
-    """The activations that must stay if the module goes; None if it cannot go."""
+def _unit(recorded: Trace, name: str, calls: list[Call]) -> Unit | None:
+    """The unit that a module is in all its calls; None if it cannot go."""
     if next(calls[0].module.parameters(), None) is None:
         return None
-    paths = {skip_path(recorded, call) for call in calls}
-    path = paths.pop()
-    if paths or path is None or _used_elsewhere(recorded, name, calls):
+    found = [skip_path(recorded, call) for call in calls]
+    paths = [one for one in found if one is not None]
+    ways = {(key, path.activations, call.place) for (key, path), call in zip(paths, calls, strict=False)}
+    if len(paths) < len(calls) or len(ways) > 1 or used_elsewhere(recorded, name, calls):
         return None
-    return max((needed(path, call.extremes) for call in calls), key=len)
+    key, activations, place = ways.pop()
+    kept = max((needed(activations, call.extremes[key]) for call in calls), key=len)
+    joins = frozenset[int]().union(*(path.joins for _, path in paths))
+    argument = None if all(call.first == key for call in calls) else key
+    return Unit(calls, Way(kept, argument, place), joins, calls[0].inputs[key].shape)
 
 
-def _used_elsewhere(recorded: Trace, name: str, calls: list[Call]) -> bool:
+def skip_path(recorded: Trace, call: Call) -> tuple[Key, SkipPath] | None:
+    """The argument from which a skip path leads to what a call returned, and the path; None if there is none."""
+    for key, x in call.inputs.items():
+        if call.output is not None and call.output.like(x):
+            path = flow(recorded, call, key).paths.get(call.output)
+            if path is not None and path.joins and path.undone:
+                return key, path
+    return None
+
+
+def flow(recorded: Trace, call: Call, key: Key) -> Flow:
+    """How one argument spreads during a call."""
+    spread = Flow(call.inputs[key], set(recorded.weights.values()))
+    spread.follow(recorded.operations, call.start, call.end)
+    return spread
+
+
+def used_elsewhere(recorded: Trace, name: str, calls: list[Call]) -> bool:
     """True if somebody outside reads a weight that only this module holds, and would miss it."""
     inside = {value for key, value in recorded.weights.items() if key.startswith(f"{name}.")}
     own = inside - {value for key, value in recorded.weights.items() if not key.startswith(f"{name}.")}
-    spans = [range(call.start, call.end) for call in calls]
     return any(
-        not own.isdisjoint(operation.inputs) and not any(index in span for span in spans)
+        not own.isdisjoint(operation.inputs) and not any(call.contains(index) for call in calls)
         for index, operation in enumerate(recorded.operations)
     )

@@ -50,7 +50,9 @@ class Verdict:
 
     @property
     def needed_n(self) -> int | None:
-        """Size of the evaluation set that would settle every inconclusive finding; None if unknown."""
+        """Size of the evaluation set that would settle an INCONCLUSIVE verdict; None if unknown, or for another one."""
+        if self.verdict != "INCONCLUSIVE":
+            return None
         open_ones = [finding for finding in self.findings if finding.verdict == "INCONCLUSIVE"]
         sizes = [finding.needed_n for finding in open_ones if finding.needed_n is not None]
         return max(sizes) if sizes and len(sizes) == len(open_ones) else None

@@ -7,13 +7,16 @@ in `judge`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from robustprune.errors import InputError
-from robustprune.policy.findings import ORDER, Finding, accuracy, whole_points
-from robustprune.results.claims import CLEAN, WORST, by_class, headlines, kind, named, share, shared, title
+from robustprune.policy.findings import ORDER, Decision, Finding, accuracy, whole_points
+from robustprune.results.claims import CLEAN, WORST, by_class, headlines, kind, named, right, share, shared, title
+from robustprune.results.costs import doubt
 from robustprune.results.records import FAILED, CaseResult, Outcomes
+from robustprune.results.statistics import wilson
+from robustprune.results.words import percent
 
 
 def check_same_samples(candidate: CaseResult, parent: CaseResult) -> None:
@@ -97,6 +100,29 @@ def classes(candidate: CaseResult, parent: CaseResult, margin: float, confidence
         yield min(found, key=lambda one: (ORDER.index(one.verdict), one.low or 0.0))
 
 
+def floors(candidate: CaseResult, least: Mapping[str, float | None], confidence: float) -> Iterator[Finding]:
+    """Judge the candidate's own accuracy by a claim (`results.claims`) against a floor, whatever its parent has."""
+    for claim, floor in least.items():
+        row = right(candidate, claim)
+        if row is None:
+            continue
+        low, high = wilson(sum(row), len(row), confidence)
+        seen = (
+            f"{named(claim)} {percent(share(row))} ({100 * confidence:g} % interval {percent(low)} to {percent(high)})"
+        )
+        measure, over = f"floor of {named(claim)}", floor is None or low > floor
+        asked = "no floor asked for, however low" if not floor else f"above the floor of {whole_points(floor)} %"
+        if not over:
+            asked = f"not surely above the floor of {whole_points(floor or 0)} %, whatever its parent has"
+        yield Finding(
+            measure=measure,
+            verdict="PASS" if over else "INCONCLUSIVE",
+            text=f"{seen}: {asked}",
+            margin=floor,
+            n=len(row),
+        )
+
+
 def saving(candidate: CaseResult, parent: CaseResult, least: float) -> Iterator[Finding]:
     """Judge the share of the parent's MACs that is gone. It is counted, not sampled: no interval."""
     if parent.cost.macs <= 0:
@@ -115,15 +141,24 @@ def saving(candidate: CaseResult, parent: CaseResult, least: float) -> Iterator[
 
 
 def latency(candidate: CaseResult, most: float) -> Iterator[Finding]:
-    """Judge the median latency relative to the parent's, at every batch size measured."""
-    if not candidate.cost.latency_ratio:
+    """Judge the latency relative to the parent's, at every batch size measured.
+
+    It passes, or fails, where the middle half of the runs in turn lies within, or beyond, what is allowed. A result
+    from before these quartiles were kept is judged by its median.
+    """
+    cost = candidate.cost
+    if not cost.latency_ratio:
         text = f"latency: not measured, at most {most:g} of the parent's asked for"
         yield Finding(measure="latency", verdict="INCONCLUSIVE", text=text, margin=most)
-    for batch, ratio in candidate.cost.latency_ratio.items():
+    for batch, ratio in cost.latency_ratio.items():
+        low, high = cost.latency_ratio_range.get(batch, (ratio, ratio))
+        verdict: Decision = "PASS" if high <= most else "FAIL" if low > most else "INCONCLUSIVE"
+        said = doubt(cost.latency_ratio_range.get(batch), batch in cost.latency_busy)
+        unsure = "; measure again on a quiet machine" if verdict == "INCONCLUSIVE" else ""
         yield Finding(
             measure=f"latency, batch {batch}",
-            verdict="PASS" if ratio <= most else "FAIL",
-            text=f"latency, batch {batch}: {ratio:.2f} of the parent's, at most {most:g} allowed",
+            verdict=verdict,
+            text=f"latency, batch {batch}: {ratio:.2f}{said} of the parent's, at most {most:g} allowed{unsure}",
             difference=ratio,
             margin=most,
         )
@@ -144,12 +179,12 @@ def _differing(ours: Outcomes, theirs: Outcomes) -> str:
 
 
 def _with_something_to_lose(finding: Finding, before: Sequence[bool]) -> Finding:
-    """Turn a PASS into INCONCLUSIVE where the parent is no better than the margin: no drop could fail."""
+    """Make it INCONCLUSIVE where the parent is no better than the margin: no drop could fail, and no n settles that."""
     kept = share(before)
-    if finding.verdict != "PASS" or finding.margin is None or kept > finding.margin:
+    if finding.verdict == "FAIL" or finding.margin is None or kept > finding.margin:
         return finding
     text = f"{finding.measure}: the parent keeps {100 * kept:.1f} %, too little to lose; attack with a smaller eps"
-    return replace(finding, verdict="INCONCLUSIVE", text=text)
+    return replace(finding, verdict="INCONCLUSIVE", text=text, needed_n=None)
 
 
 def _for_whole_set(finding: Finding, n: int) -> Finding:

@@ -15,6 +15,10 @@ more often than 2.5 %. For a security gate that is the right side to err on.
 UNTRUSTED overrides all: if a blocking validity check failed, or if an attack did not run alike on both
 networks and on every sample, the robust numbers say nothing, whatever they are. And where the parent itself
 has no more robust accuracy than the margin, nothing could be lost: that is INCONCLUSIVE, never a PASS.
+
+Floors. A network that loses nothing beside a parent that is as weak is no network to ship: clean and worst-case robust
+accuracy of the candidate itself have to lie above a floor, with the whole interval, else the verdict is INCONCLUSIVE. A
+suite that studies weak networks sets them to None; then the findings say that none was asked for.
 """
 
 from __future__ import annotations
@@ -28,8 +32,17 @@ from typing import Any
 
 from robustprune.errors import InputError
 from robustprune.policy.findings import ORDER, Verdict
-from robustprune.policy.measures import accuracies, check_same_samples, classes, comparable, evidence, latency, saving
-from robustprune.results.claims import CLEAN
+from robustprune.policy.measures import (
+    accuracies,
+    check_same_samples,
+    classes,
+    comparable,
+    evidence,
+    floors,
+    latency,
+    saving,
+)
+from robustprune.results.claims import CLEAN, WORST
 from robustprune.results.records import CaseResult
 
 
@@ -47,10 +60,14 @@ class Policy:
     max_robust_drop: float = 0.02
     max_class_drop: float | None = 0.1
     """For clean and for worst-case robust accuracy within every class; None leaves the classes out."""
+    min_clean: float | None = 0.5
+    """Clean accuracy that the candidate must have, whatever its parent has; None: no floor."""
+    min_robust: float | None = 0.1
+    """The same for robust accuracy, in the worst case over all attacks: what chance alone gives with ten classes."""
     min_saving: float = 0.0
     """Smallest share of the parent's MACs that must be gone."""
     max_latency_ratio: float | None = None
-    """Largest median latency relative to the parent's, at each batch size; None: not judged."""
+    """Largest latency relative to the parent's, at each batch size; None: not judged."""
     confidence: float = 0.95
     """Of the two-sided intervals; the gate itself is one-sided at (1 - confidence) / 2."""
     blocking: tuple[int, ...] | None = None
@@ -80,6 +97,7 @@ def judge(candidate: CaseResult, parent: CaseResult, policy: Policy | None = Non
     ]
     if policy.max_class_drop is not None:
         found += classes(candidate, parent, policy.max_class_drop, policy.confidence)
+    found += floors(candidate, {CLEAN: policy.min_clean, WORST: policy.min_robust}, policy.confidence)
     found += saving(candidate, parent, policy.min_saving)
     if policy.max_latency_ratio is not None:
         found += latency(candidate, policy.max_latency_ratio)
@@ -173,6 +191,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_clean_drop": (_number(0, 1), _SHARE),
     "max_robust_drop": (_number(0, 1), _SHARE),
     "max_class_drop": (_or_none(_number(0, 1)), f"{_SHARE}, or None (false in TOML) to leave classes out"),
+    "min_clean": (_or_none(_number(0, 1)), f"{_SHARE}, or None (false in TOML) for no floor"),
+    "min_robust": (_or_none(_number(0, 1)), f"{_SHARE}, or None (false in TOML) for no floor"),
     "min_saving": (_number(0, 1), "a share of the parent's MACs from 0 up to, not including, 1"),
     "max_latency_ratio": (
         _or_none(_number(1e-9, float("inf"))),
@@ -186,4 +206,4 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-_OPTIONAL = {"max_class_drop", "max_latency_ratio", "blocking"}
+_OPTIONAL = {"max_class_drop", "min_clean", "min_robust", "max_latency_ratio", "blocking"}

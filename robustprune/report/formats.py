@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustprune.report.markdown import NONE, pipe
+from robustprune.report.markdown import NONE, inline, pipe, printable
 from robustprune.report.notes import ALPHA
-from robustprune.results.costs import CostMeasure, of_columns
+from robustprune.results.costs import CostMeasure, doubt, of_columns
 from robustprune.results.overstated import STANDARD
+from robustprune.results.trust import standing
 from robustprune.results.words import between, points_between
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ def to_markdown(frame: DataFrame) -> str:
     if len(names_of(frame)) > 3 and not changes.empty:
         parts += ["Difference to the parent in points, attack by attack:", _pipe(changes)]
     found = frame.attrs.get("notes", [])
-    parts += ["\n".join(f"- {note}" for note in found)] if found else []
+    parts += ["\n".join(f"- {inline(note)}" for note in found)] if found else []
     return "\n\n".join(parts) + "\n"
 
 
 def to_csv(frame: DataFrame) -> str:
-    """Write the numeric frame as CSV, unrounded up to 10 digits."""
-    return str(frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    """Write the numeric frame as CSV, unrounded up to 10 digits; no text is a formula to a spreadsheet."""
+    plain = frame.rename(columns=_unreckoned).map(_unreckoned)
+    return str(plain.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
 def to_latex(frame: DataFrame) -> str:
@@ -58,8 +60,9 @@ def to_latex(frame: DataFrame) -> str:
     from tabulate import tabulate
 
     shown = display(frame)
-    comments = "".join(f"% {note}\n" for note in frame.attrs.get("notes", []))
-    table = tabulate(shown.to_numpy().tolist(), list(shown.columns), tablefmt="latex_booktabs")
+    comments = "".join(f"% {printable(note)}\n" for note in frame.attrs.get("notes", []))
+    body = [[printable(str(cell)) for cell in row] for row in shown.to_numpy().tolist()]
+    table = tabulate(body, list(map(printable, shown.columns)), tablefmt="latex_booktabs")
     return f"{comments}{table}\n"
 
 
@@ -117,6 +120,17 @@ def _pipe(shown: DataFrame) -> str:
     return pipe([*shown.columns], shown.to_numpy().tolist())
 
 
+def _unreckoned(value: Any) -> Any:
+    """Return text that a spreadsheet would take for a formula with a quote before it; all else as it is.
+
+    >>> _unreckoned("=1+1"), _unreckoned("cka"), _unreckoned(-0.5)
+    ("'=1+1", 'cka', -0.5)
+    """
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else printable(value)
+
+
 def _missing(value: object) -> bool:
     return value is None or value != value
 
@@ -146,9 +160,10 @@ def _overstated(row: Row) -> str:
 
 
 def _trust(row: Row) -> str:
-    """Write the worst trust of a row, and in how many of its cases it was seen where not in all."""
-    partly = row["trust_cases"] < row["cases"]
-    return f"{row['trust']} ({row['trust_cases']} of {row['cases']})" if partly else str(row["trust"])
+    """Write the worst trust of a row, in how many of its cases where not in all, and apart from it what else failed."""
+    partly = f" ({row['trust_cases']} of {row['cases']})" if row["trust_cases"] < row["cases"] else ""
+    beside = [] if _missing(row["findings"]) or not row["findings"] else [row["findings"]]
+    return standing(row["trust"], row["skipped"], beside, partly)
 
 
 def _cost(cost: CostMeasure) -> Cell:
@@ -162,10 +177,18 @@ def _cost(cost: CostMeasure) -> Cell:
         if _missing(beside):
             return text
         if cost.timed:
-            return f"{text} ({beside:.2f}x)"
+            return f"{text} ({beside:.2f}x{_doubt(row, cost)})"
         return f"{text} ({-100 * beside:+.2f} %)" if beside else text
 
     return show
+
+
+def _doubt(row: Row, cost: CostMeasure) -> str:
+    """Write how far the ratio of a time can be believed; a table from before that was measured does not say."""
+    low, high, busy = (row.get(f"{cost.beside} {end}") for end in ("low", "high", "busy"))
+    return doubt(
+        None if low is None or high is None or _missing(low) else (low, high), not _missing(busy) and busy == 1
+    )
 
 
 def _share(name: str) -> Cell:

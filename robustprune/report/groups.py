@@ -15,7 +15,7 @@ from robustprune.results.records import CaseResult, Trust
 from robustprune.results.runs import Pair, compared, key_of
 from robustprune.results.significance import mcnemar
 from robustprune.results.statistics import wilson
-from robustprune.results.trust import ORDER, trusts
+from robustprune.results.trust import ORDER, findings, skipped, trusts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,16 @@ class Group:
     def trust(self) -> Trust:
         """The worst trust of the runs."""
         return min(self.trusts, key=ORDER.index)
+
+    @property
+    def findings(self) -> list[str]:
+        """What failed in the runs and says nothing about the attack: of the network, or of the sample."""
+        return findings(self.cases)
+
+    @property
+    def skipped(self) -> int:
+        """How many checks of the attack were skipped in any of the runs."""
+        return skipped(self.cases)
 
     @property
     def overstated(self) -> Overstatement | None:

@@ -8,6 +8,7 @@ so the same results give the same page.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from robustprune.errors import InputError
 from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy
-from robustprune.report import views
+from robustprune.report import attackers, views
 from robustprune.report.contest import strategies
 from robustprune.report.figures import to_svg
 from robustprune.report.figures.style import INK
@@ -28,6 +29,10 @@ from robustprune.results.records import CaseResult
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+
+
+READABLE = 9.0
+"""Pixels that the smallest letters of a picture have at least, on a phone too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ def render(
 
     `verdicts` come first on the page, with `policy` beneath (None: no policy was applied). `facts` are
     shown as a list of name and value after the verdict, such as what changed between two networks.
-    `sections` follow the pictures.
+    `sections` follow the pictures and what there is to say of the attacks.
     """
     template = _environment().get_template("page.html")
     frame = comparison(cases)
@@ -77,8 +82,11 @@ def render(
         table=views.table_view(frame),
         contest=views.contest_view(strategies(cases)),
         pictures=[_picture(picture, number) for number, picture in enumerate(pictures, 1)],
-        sections=[views.section_view(one.title, one.paragraphs, one.table) for one in sections],
-        checks=views.check_rows(cases),
+        sections=[
+            *(views.section_view(name, said, attackers.frame(rows)) for name, said, rows in attackers.parts(cases)),
+            *(views.section_view(one.title, one.paragraphs, one.table) for one in sections),
+        ],
+        checks=views.check_groups(cases),
         networks=views.network_rows(cases),
         environment=views.environment_rows(cases),
         notes=notes(cases),
@@ -91,17 +99,20 @@ def inline_svg(figure: Figure, alt: str, prefix: str) -> str:
     """Return a figure as an `<svg>` element for an HTML page.
 
     Ids get a prefix, so that several pictures can stand in one page; the ink becomes the page's text
-    colour; the size is left to the page; `alt` is its accessible name.
+    colour; the size is left to the page, but that no letter is smaller than `READABLE`, where the picture is
+    scrolled instead; `alt` is its accessible name.
     """
     from markupsafe import escape
 
     text = re.sub(r"<metadata>.*?</metadata>", "", to_svg(figure), flags=re.DOTALL)
     text = re.sub(r"<style type=\"text/css\">.*?</style>", "", text, flags=re.DOTALL)
+    least = min((float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", text)), default=READABLE)
     text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{prefix}-", text).replace(INK, "var(--ink)")
     head, body = text.split(">", 1)
     head = re.sub(r'\s(width|height|version)="[^"]*"', "", head)
-    named = f'{head} role="img" aria-label="{escape(alt)}" style="stroke-linejoin:round;stroke-linecap:butt">'
-    return named + body
+    wide = f"min-width:{math.ceil(72 * figure.get_figwidth() * READABLE / least)}px"
+    style = f"stroke-linejoin:round;stroke-linecap:butt;{wide}"
+    return f'{head} role="img" aria-label="{escape(alt)}" style="{style}">{body}'
 
 
 def _picture(picture: Picture, number: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The one writer of Markdown tables."""
+"""The one writer of Markdown tables; names from outside are shown as they are, and never act as markup."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 NONE = "-"
@@ -10,8 +11,30 @@ NONE = "-"
 LEFT = (
     *("", "model", "strategy", "recipe", "beside", "robustness", "evidence", "stage", "verdict", "case", "claim"),
     *("kind", "measure", "unit of the rule", "about", "in the other runs", "end"),
+    *("network", "attack", "threat", "knowledge"),
 )
 """Columns of words; numbers are aligned to the right."""
+
+
+TAG, LINK = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"\](?=[(\[])")
+
+
+def printable(text: str) -> str:
+    """Write what cannot be shown (control characters, line ends, half a surrogate pair) as escapes.
+
+    >>> print(printable("a\\nb\\x1b[1m"))
+    a\\nb\\x1b[1m
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def inline(text: str) -> str:
+    """Write text for a line of Markdown: one line, without tags and links of its own.
+
+    >>> inline("<script>, p < 0.05")
+    '&lt;script>, p < 0.05'
+    """
+    return LINK.sub("&#93;", TAG.sub("&lt;", printable(text)))
 
 
 def pipe(head: Sequence[str], rows: Iterable[Sequence[object]], padded: bool = True) -> str:
@@ -24,9 +47,14 @@ def pipe(head: Sequence[str], rows: Iterable[Sequence[object]], padded: bool = T
     """
     from tabulate import tabulate
 
-    body = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    body, titles = [[_cell(cell) for cell in row] for row in rows], [_cell(name) for name in head]
     if not padded:
         rule = "|".join(":--" if name in LEFT else "--:" for name in head)
-        return "\n".join([f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in body)])
+        return "\n".join([f"| {' | '.join(titles)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in body)])
     align = ["left" if name in LEFT else "right" for name in head]
-    return tabulate(body, list(head), tablefmt="pipe", colalign=align, disable_numparse=True)
+    return tabulate(body, titles, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _cell(value: object) -> str:
+    text = inline(str(value))
+    return re.sub(r"(?<!\\)\|", r"\|", text.replace("\\|", "&#92;&#124;"))

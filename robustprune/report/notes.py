@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustprune.report.groups import group
+from robustprune.results.checks import kind_of
 from robustprune.results.claims import title
 from robustprune.results.overstated import NUMBER, STANDARD, by_threat
 from robustprune.results.records import CaseResult
@@ -96,18 +97,24 @@ def _about_statistics(cases: Sequence[CaseResult], confidence: float) -> list[st
 
 
 def _about_costs(cases: Sequence[CaseResult]) -> list[str]:
+    ends = " [its quartiles]" if any(case.cost.latency_ratio_range for case in cases) else ""
+    busy = " Busy machine: the rounds differ, or there was more work than processors." * any(
+        case.cost.latency_busy for case in cases
+    )
     devices = dict.fromkeys(f"{case.cost.device}, {plural(case.cost.threads, 'thread')}" for case in cases)
     memory = dict.fromkeys(case.cost.memory_method for case in cases)
+    unknown = dict.fromkeys(name for case in cases for name in case.cost.not_counted)
+    missing = f" Not counted, although it multiplies: {', '.join(unknown)}." if unknown else ""
     return [
-        "MACs: multiply-accumulates of convolutions, linear layers and attention's matrix products for one sample. "
-        "FLOPs fall alike.",
-        f"Latency: median of one forward pass ({'; '.join(devices)}) and, as a factor, the median ratio to "
-        f"the parent's, timed in turn. Memory: {'; '.join(memory)}.",
+        "MACs: multiply-accumulates of convolutions, of linear and recurrent layers, and of matrix products, those of "
+        f"attention among them, for one sample. FLOPs fall alike.{missing}",
+        f"Latency: median of one forward pass ({'; '.join(devices)}) and, as a factor, the median ratio{ends} to "
+        f"the parent's, timed in turn.{busy} Memory: {'; '.join(memory)}.",
     ]
 
 
 def _about_evidence(cases: Sequence[CaseResult]) -> list[str]:
-    """Name the validity checks that failed, in how many cases, and what one of them saw.
+    """Name the validity checks that failed, those of the attack first, in how many cases, and what one of them saw.
 
     A check is made once for every threat model; a case counts once. The distance from a stronger attack has a column.
     """
@@ -117,7 +124,10 @@ def _about_evidence(cases: Sequence[CaseResult]) -> list[str]:
             if check.status == "fail" and not (check.number == NUMBER and check.figures):
                 failed.setdefault((check.number, check.name), {}).setdefault(case.case, check.evidence)
     return [
-        f"Check {number} ({name}) failed in {plural(len(found), 'case')}, such as {case}: {found[case]}."
+        f"{'Check' if of_attack else 'Not about the attack: check'} {number} ({name}) failed in "
+        f"{plural(len(found), 'case')}, such as {case}: {found[case]}."
+        for of_attack in (True, False)
         for (number, name), found in sorted(failed.items())
         for case in [*found][:1]
+        if (kind_of(number) == "attack") == of_attack
     ]

@@ -31,7 +31,7 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
         title="Robust accuracy against computation",
         figure=figures.pareto(cases, "macs"),
         alt="Worst-case robust accuracy of every network over its multiply-accumulates",
-        caption="Up and left is better. Bars: 95 % intervals. Networks of equal cost stand side by side.",
+        caption="Up and left is better; each parent has a front. Bars: 95 % intervals. Equal costs stand side by side.",
     )
     batches = dict.fromkeys(batch for case in cases for batch in case.cost.latency_ms)
     for batch in batches:
@@ -42,12 +42,25 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
             caption="Up and left is better. The parent's median, times the ratio to it that was timed in turn.",
         )
     if any(curves.values()):
+        table = {case.case: figures.worst_of(case, norm) for case in cases}
         yield Picture(
             title="Robust accuracy over the size of the perturbation",
-            figure=figures.over_eps(curves, norm),
+            figure=figures.over_eps(curves, norm, table),
             alt="Robust accuracy falling with the size of the perturbation: " + ", ".join(curves),
-            caption="Bands: 95 % intervals (Wilson).",
+            caption=_about_curves(cases, curves, norm),
         )
+
+
+def _about_curves(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]], norm: str) -> str:
+    """Say what the curves are of, and why they can differ from the table."""
+    used, whole = max(point.n for each in curves.values() for point in each), max(len(case.labels) for case in cases)
+    sample = f"{used:,} of the {whole:,} samples of the table" if used < whole else f"the {used:,} samples of the table"
+    other = " It is of fewer images, too, so it can lie on either side of the bars." if used < whole else ""
+    return (
+        f"Curves: one attack at each size, on {sample}. Bars across: what withstands all attacks of the table under "
+        f"{norm}, on all {whole:,}. A curve can lie above them, since one attack breaks fewer.{other} Where they "
+        "differ, the bars count. Bands: 95 % intervals (Wilson)."
+    )
 
 
 def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:

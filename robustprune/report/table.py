@@ -31,12 +31,14 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
     """Return one row per (model, strategy, recipe, blocks removed): parent, controls, strategies.
 
     Columns: model, strategy, recipe, runs, n, removed, removable; for every cost its `column` and what stands
-    `beside` it (`results.costs`), such as macs and macs_saved; for every claim M (clean, each attack, worst
+    `beside` it (`results.costs`), such as macs and macs_saved, for what is timed also `low`, `high`, quartiles of the
+    ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst
     case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
     `M difference high`, `M p`, `M p holm`; overstated, how far robust accuracy is at most above that of the attack
     `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is a bound;
-    trust, the worst of the row's `cases`, and `trust_cases`, in how many of them. Shares are proportions, `_saved` are
-    shares of the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers.
+    trust, the worst of the row's `cases`, and `trust_cases`, in how many of them; skipped, how many checks of the
+    attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of the
+    parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers.
     """
     from pandas import DataFrame
 
@@ -53,6 +55,8 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
         row["trust"] = one.trust
         row["trust_cases"] = one.trusts.count(one.trust)
         row["cases"] = len(one.cases)
+        row["skipped"] = one.skipped
+        row["findings"] = "; ".join(one.findings)
     frame = DataFrame(table)
     frame.attrs["notes"] = notes(cases, confidence)
     return frame
@@ -96,10 +100,23 @@ def _cost(one: Group, measure: CostMeasure) -> dict[str, float | None]:
     found = {measure.column: mine}
     if measure.ratio is not None:
         found[measure.beside] = _mean(measure.ratio, one.cases)
+        for end, place in (("low", 0), ("high", 1)):
+            found[f"{measure.beside} {end}"] = _mean(_end(measure, place), one.cases)
+        found[f"{measure.beside} busy"] = float(any(measure.busy(case.cost) for case in one.cases))
     elif measure.beside:
         theirs = _mean(measure.value, one.parents or one.cases)
         found[measure.beside] = 1 - mine / theirs if theirs and mine is not None else None
     return found
+
+
+def _end(measure: CostMeasure, place: int) -> Callable[[Cost], float | None]:
+    """Read one end of the quartiles of a ratio."""
+
+    def end(cost: Cost) -> float | None:
+        found = measure.range(cost)
+        return found[place] if found else None
+
+    return end
 
 
 def _mean(value: Callable[[Cost], float | None], cases: Sequence[CaseResult]) -> float | None:

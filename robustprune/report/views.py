@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from robustprune.report.formats import columns_of, is_parent, names_of, records
 from robustprune.report.markdown import LEFT
 from robustprune.report.standing import standing, tally
+from robustprune.results.checks import CATALOGUE, kind_of
 from robustprune.results.records import CaseResult
+from robustprune.results.trust import in_words
 from robustprune.results.words import plural
 
 if TYPE_CHECKING:
@@ -19,13 +21,27 @@ View = dict[str, Any]
 
 STATUSES = ("fail", "skipped", "pass")
 
+CHECKED = {
+    True: "Can the attack be believed? These decide between TRUSTED, SUSPECT and INVALID. Failures first.",
+    False: "Is the network good enough, and the sample large enough? A failure here says nothing against the attack.",
+}
+"""What the two parts of the validity checks ask: those of the attack, and the others."""
+
 GLOSSARY = {
     "robust accuracy": "Share of all samples that are right and stay right under the attack. An upper bound.",
     "worst case": "Share of samples that withstand every attack of the table.",
+    "blocks removed": (
+        "Of the blocks that can be removed. Those that change the size or the number of channels have to stay and are "
+        "not among them, so a network has more residual blocks than that."
+    ),
     "change": "Network minus parent on the same samples, in points of accuracy, with its 95 % interval.",
     "margin": "The largest drop the policy allows. PASS needs the whole interval above minus the margin.",
     "above AutoAttack's": "How far robust accuracy can be above what AutoAttack's standard set leaves, in points.",
-    "evidence": "TRUSTED: no validity check failed. SUSPECT: one did. INVALID: one that blocks did.",
+    "evidence": (
+        "Can the attack be believed? TRUSTED: no validity check of it failed; beside it, how many were skipped. "
+        "SUSPECT: one failed. INVALID: one that blocks did. What else failed, of the network or of the sample, stands "
+        "behind it and says nothing against the number."
+    ),
     "MACs": "Multiply-accumulates for one sample. FLOPs fall by the same share.",
 }
 
@@ -45,11 +61,11 @@ def lead(cases: Sequence[CaseResult]) -> str:
 def table_view(frame: DataFrame) -> View:
     """Prepare the comparison table: titles, and rows of cells with a value to sort by.
 
-    What decides comes first: the worst case and clean accuracy with their changes, then each attack, then
-    costs.
+    What decides comes first: the worst case with its change and what it is worth, clean accuracy with its change, then
+    each attack, then costs.
     """
     names, rows = names_of(frame), records(frame)
-    first = ["model", "strategy", "recipe", "removed", names[-1], f"{names[-1]} difference", names[0]]
+    first = ["model", "strategy", "recipe", "removed", names[-1], f"{names[-1]} difference", "trust", names[0]]
     order = dict.fromkeys([*first, f"{names[0]} difference", *names])
     ranks = {name: rank for rank, name in enumerate(order)}
     columns = sorted(columns_of(frame), key=lambda column: ranks.get(column.sort, len(ranks)))
@@ -82,10 +98,18 @@ def contest_view(contests: DataFrame) -> View | None:
     return {"title": "Which strategy keeps more?", "paragraphs": [sentence], "table": table_view}
 
 
+def check_groups(cases: Sequence[CaseResult]) -> list[View]:
+    """Part the validity checks: can the attack be believed, and is the network, and the sample, good enough."""
+    rows = check_rows(cases)
+    parts = {True: [row for row in rows if row["kind"] == "attack"], False: [r for r in rows if r["kind"] != "attack"]}
+    return [{"title": CHECKED[of_attack], "checks": part} for of_attack, part in parts.items() if part]
+
+
 def check_rows(cases: Sequence[CaseResult]) -> list[View]:
     """Fold the validity checks of all cases: in how many each passed, failed, was skipped; failures first.
 
-    A check is made once for every threat model; a case counts once, by the worst that was seen.
+    Each has its kind, and what holds where it passes. A check is made once for every threat model; a case counts once,
+    by the worst that was seen.
     """
     found: dict[tuple[int, str], list[View]] = {}
     for case in cases:
@@ -98,7 +122,9 @@ def check_rows(cases: Sequence[CaseResult]) -> list[View]:
         worst = {seen["case"]: seen["status"] for seen in reversed(seen_all)}
         tally = {status: [*worst.values()].count(status) for status in STATUSES}
         row = {"number": number, "name": name, "status": seen_all[0]["status"], "seen": seen_all}
-        rows.append(row | tally | {"blocking": any(seen["blocking"] for seen in seen_all)})
+        holds = CATALOGUE[number].holds if number in CATALOGUE else ""
+        row |= {"kind": kind_of(number), "holds": holds, "blocking": any(seen["blocking"] for seen in seen_all)}
+        rows.append(row | tally)
     return sorted(rows, key=lambda row: (STATUSES.index(row["status"]), row["number"]))
 
 
@@ -109,7 +135,7 @@ def network_rows(cases: Sequence[CaseResult]) -> list[View]:
             "case": case.case,
             "weights": case.weights_hash,
             "samples": case.sample_hash,
-            "trust": case.trust,
+            "trust": in_words(case),
             "removed": ", ".join(case.removed) or "none",
         }
         for case in cases
@@ -127,7 +153,7 @@ def environment_rows(cases: Sequence[CaseResult]) -> list[tuple[str, str]]:
 
 def _cell(text: str, sort: object) -> View:
     """Split a cell into its value, what qualifies it (an interval, a range), and the value to sort by."""
-    value, *details = re.split(r" (?=[\[(])", text)
+    value, *details = re.split(r" (?=[\[(])|(?<=;) ", text)
     missing = sort is None or sort != sort
     return {
         "value": typeset(value),

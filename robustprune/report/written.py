@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from robustprune.policy.policy import Policy, judge_all
-from robustprune.report import formats, standing
+from robustprune.report import attackers, formats, standing
 from robustprune.report.contest import strategies
 from robustprune.report.table import comparison
 from robustprune.results.records import CaseResult
@@ -28,6 +28,7 @@ def tables(cases: Sequence[CaseResult], forms: Iterable[str]) -> Iterator[str]:
     frame = comparison(cases)
     for form in forms:
         if form == "md":
-            yield formats.to_markdown(frame) + standing.to_markdown(strategies(cases))
+            contest = standing.to_markdown(strategies(cases))
+            yield formats.to_markdown(frame) + contest + attackers.to_markdown(cases)
         else:
             yield {"csv": formats.to_csv, "tex": formats.to_latex}[form](frame)

@@ -3,7 +3,8 @@
 records.py holds the dataclasses and their JSON form, claims.py what is claimed of a network (clean, each attack, the
 worst case), costs.py what it costs, statistics.py intervals over samples, significance.py exact tests, crossed.py
 intervals and tests over samples and training runs, runs.py which cases are a run, overstated.py by how much robust
-accuracy is too high, trust.py what validity checks add up to, words.py numbers as people read them.
+accuracy is too high, optimality.py how much of the strength of all attacks one has, checks.py the list of validity
+checks, trust.py what they add up to, words.py numbers as people read them.
 To add a cost: a field of `Cost`, and an entry of `costs.COSTS`.
 """
 
@@ -21,6 +22,7 @@ from robustprune.results.records import (
     Trust,
     load,
     load_accepted,
+    packed,
     save,
 )
 
@@ -38,5 +40,6 @@ __all__ = [
     "Trust",
     "load",
     "load_accepted",
+    "packed",
     "save",
 ]

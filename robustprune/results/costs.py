@@ -7,25 +7,36 @@ here. To add one: a field of `Cost` and an entry of `COSTS`, and `robustprune.co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from robustprune.typed import NotNegative, Whole
+
+BUSY = "busy machine"
+"""What stands beside a time that may be of other work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a model costs. Times in milliseconds, sizes in bytes, `macs` for one sample."""
 
-    macs: int
-    params: int
-    file_bytes: int
-    latency_ms: dict[str, tuple[float, float, float]]
+    macs: Whole
+    params: Whole
+    file_bytes: Whole
+    latency_ms: dict[str, tuple[NotNegative, NotNegative, NotNegative]]
     """Batch size -> (lower quartile, median, upper quartile) of one forward pass."""
-    latency_ratio: dict[str, float]
+    latency_ratio: dict[str, NotNegative]
     """Batch size -> median of (this model / its parent), timed in turn; 1.0 for a parent."""
-    memory_bytes: int
+    latency_ratio_range: dict[str, tuple[NotNegative, NotNegative]] = field(default_factory=dict)
+    """Batch size -> (lower quartile, upper quartile) of that ratio over the rounds; none for a parent."""
+    latency_busy: tuple[str, ...] = ()
+    """Batch sizes at which the machine was busy with other work, even when it was measured again."""
+    memory_bytes: Whole
     memory_method: str
-    threads: int
+    threads: Whole
     device: str
+    not_counted: tuple[str, ...] = ()
+    """Operators that multiply and are missing from `macs`; earlier versions did not look for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +54,10 @@ class CostMeasure:
     """None: not measured."""
     ratio: Callable[[Cost], float | None] | None = None
     """Network over parent, timed in turn; None: the cost is counted, and its ratio is that of the two values."""
+    range: Callable[[Cost], tuple[float, float] | None] = lambda cost: None
+    """Lower and upper quartile of that ratio; None: unknown, as for what is counted."""
+    busy: Callable[[Cost], bool] = lambda cost: False
+    """True where the time may be of other work."""
     beside: str = ""
     """Column of the CSV for what stands beside the value: the share saved, or the ratio of what is timed; "": none."""
     number: str = "{:,}"
@@ -81,12 +96,32 @@ class CostChange:
     before: float
     now: float
     ratio: float | None
+    range: tuple[float, float] | None = None
+    """Quartiles of a ratio of runs in turn."""
+    busy: bool = False
+
+    @property
+    def doubt(self) -> str:
+        """Write how far the ratio can be believed, see `doubt`."""
+        return doubt(self.range, self.busy)
 
 
 def cost_from(record: Mapping[str, Any]) -> Cost:
     """Rebuild a cost from its JSON form."""
-    latency = {batch: tuple(times) for batch, times in record["latency_ms"].items()}
-    return Cost(**{**record, "latency_ms": latency})
+    spans = {key: record.get(key, {}).items() for key in ("latency_ms", "latency_ratio_range")}
+    plain = {key: {batch: tuple(times) for batch, times in found} for key, found in spans.items()}
+    lists = {key: tuple(record.get(key, ())) for key in ("latency_busy", "not_counted")}
+    return Cost(**{**record, **plain, **lists})
+
+
+def doubt(range: tuple[float, float] | None, busy: bool) -> str:
+    """Write what follows the ratio of a time: its quartiles, and whether the machine was busy.
+
+    >>> doubt((0.436, 0.471), busy=False), doubt((0.1, 0.9), busy=True), doubt(None, busy=False)
+    (' [0.44, 0.47]', ' [0.10, 0.90], busy machine', '')
+    """
+    span = f" [{range[0]:.2f}, {range[1]:.2f}]" if range else ""
+    return f"{span}, {BUSY}" if busy else span
 
 
 def count(value: float) -> str:
@@ -99,7 +134,7 @@ def count(value: float) -> str:
 
 
 def latency(batch: str) -> CostMeasure:
-    """Return the median time of one forward pass at a batch size; the ratio is the median over runs in turn."""
+    """Return the median time of one forward pass at a batch size; the ratio is that of runs in turn."""
 
     def median(cost: Cost) -> float | None:
         return cost.latency_ms[batch][1] if batch in cost.latency_ms else None
@@ -111,6 +146,8 @@ def latency(batch: str) -> CostMeasure:
         column=f"latency_ms {batch}",
         value=median,
         ratio=lambda cost: cost.latency_ratio.get(batch),
+        range=lambda cost: cost.latency_ratio_range.get(batch),
+        busy=lambda cost: batch in cost.latency_busy,
         beside=f"latency_ratio {batch}",
         number="{:.3g} ms",
         cell="{:.3g} ms".format,
@@ -187,5 +224,14 @@ def changes(new: Cost, old: Cost) -> list[CostChange]:
     for measure in sorted(measures([new]), key=lambda one: one.timed):
         before, now = measure.value(old), measure.value(new)
         if before is not None and now is not None:
-            found.append(CostChange(measure=measure, before=before, now=now, ratio=measure.over(new, old)))
+            found.append(
+                CostChange(
+                    measure=measure,
+                    before=before,
+                    now=now,
+                    ratio=measure.over(new, old),
+                    range=measure.range(new),
+                    busy=measure.busy(new) or measure.busy(old),
+                )
+            )
     return found

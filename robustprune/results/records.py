@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from robustprune.errors import InputError
 from robustprune.files import write_whole
-from robustprune.results.costs import Cost, cost_from
+from robustprune.results.costs import Cost
+from robustprune.results.optimality import Reach
+from robustprune.results.sound import contradictions, twice, unpacked
+from robustprune.typed import Line, NotNegative, Rule, Seed, Whole, built
 
 SCHEMA = 1
 
@@ -25,13 +27,15 @@ CLEAN_ERROR, ROBUST, BROKEN, BROKEN_EARLIER, FAILED = "e", "r", "b", "p", "f"
 """One letter a sample: wrong before any attack; resisted; broken by this attack; already broken by a cheaper
 attack of the same threat model; could not be attacked (an error, never counted as robust)."""
 
+Letters = Annotated[str, Rule(lambda text: not set(text) - set("erbpf"), "letters of e, r, b, p and f, one a sample")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One validity check: `status` is pass, fail or skipped, `evidence` one line that says what was seen."""
 
-    number: int
-    name: str
+    number: Whole
+    name: Line
     status: Literal["pass", "fail", "skipped"]
     evidence: str
     blocking: bool = False
@@ -47,16 +51,16 @@ class Outcomes:
     broke the sample (nan where none did); `steps` the iterations spent on it.
     """
 
-    attack: str
-    norm: str
-    eps: float
+    attack: Line
+    norm: Line
+    eps: NotNegative
     settings: dict[str, Any]
-    status: str
+    status: Letters
     distance: list[float]
     steps: list[int]
-    forwards: int = 0
-    backwards: int = 0
-    seconds: float = 0.0
+    forwards: Whole = 0
+    backwards: Whole = 0
+    seconds: NotNegative = 0.0
     error: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     """How it was carried out (precision, BatchNorm folded or not); unlike `settings` it may differ between networks."""
@@ -67,6 +71,10 @@ class Outcomes:
     """The kind of loss it climbed: cross-entropy, margin or none."""
     budget: dict[str, int] = field(default_factory=dict)
     """What it could spend on a sample, by unit."""
+    allowed_forwards: int | None = None
+    """The most queries that it could make on a sample; None is not stated, as in earlier versions."""
+    allowed_backwards: int | None = None
+    """The most gradient passes."""
 
     @property
     def threat(self) -> str:
@@ -106,25 +114,25 @@ def threat_name(norm: str, eps: float) -> str:
 class CaseResult:
     """Everything measured about one case; the row of a table is made from it and from its parent's."""
 
-    suite: str
-    case: str
-    model: str
-    strategy: str
+    suite: Line
+    case: Line
+    model: Line
+    strategy: Line
     """'parent' and 'dense, fine-tuned' for the two unpruned kinds."""
-    recipe: str
-    seed: int
-    parent: str | None
+    recipe: Line
+    seed: Seed
+    parent: Line | None
     """The `case` of the parent; None for a parent."""
-    blocks: list[str]
+    blocks: list[Line]
     """Names of the removable blocks of the parent, in order of depth."""
-    removed: list[str]
+    removed: list[Line]
     scores: dict[str, dict[str, float]]
     """Criterion -> block -> score (higher = keep), as first measured on the parent."""
     similarity: dict[str, float]
     """Block that stayed -> linear CKA of its output with the parent's."""
     cost: Cost
-    classes: list[str]
-    labels: list[int]
+    classes: list[Line]
+    labels: list[Whole]
     clean: list[bool]
     outcomes: list[Outcomes]
     checks: list[Check] = field(default_factory=list)
@@ -132,10 +140,12 @@ class CaseResult:
     sample_hash: str = ""
     weights_hash: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
-    family: str = ""
+    family: Line = ""
     """The network of which `model` is one training; its name where none was given, as in earlier versions."""
     combines: bool = False
     """Its criterion is made of several criteria: a consensus, which a table sets beside the others."""
+    reach: list[Reach] = field(default_factory=list)
+    """What each attack breaks on its own; of one parent a family, nothing elsewhere and in earlier versions."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", self.family or self.model)
@@ -161,8 +171,8 @@ class CaseResult:
 class Accepted:
     """A case that was approved although the suite's policy does not pass it: who accepted that, when and why."""
 
-    case: str
-    verdict: str
+    case: Line
+    verdict: Literal["FAIL", "INCONCLUSIVE", "UNTRUSTED"]
     reasons: list[str]
     who: str
     when: str
@@ -171,23 +181,26 @@ class Accepted:
 
 def to_record(case: CaseResult) -> dict[str, Any]:
     """Turn a result into plain JSON data."""
-    outcomes, checks = [outcomes_record(outcome) for outcome in case.outcomes], [dict(vars(one)) for one in case.checks]
-    return {**vars(case), "cost": dict(vars(case.cost)), "outcomes": outcomes, "checks": checks}
+    parts = {name: [dict(vars(one)) for one in getattr(case, name)] for name in ("checks", "reach")}
+    return {**vars(case), "cost": dict(vars(case.cost)), "outcomes": [*map(outcomes_record, case.outcomes)], **parts}
 
 
-def from_record(record: Mapping[str, Any]) -> CaseResult:
-    """Rebuild a result from what `to_record` gave, now or in an earlier version.
+def from_record(record: Any, who: str = "a result") -> CaseResult:
+    """Rebuild a result from what `to_record` gave, now or in an earlier version. InputError where it is none.
 
     Earlier versions wrote `seconds`, and not whether a criterion combines others, which its scores tell too.
     """
-    made = {
-        "combines": len(record["scores"]) > 1,
-        **{name: value for name, value in record.items() if name != "seconds"},
-        "cost": cost_from(record["cost"]),
-        "outcomes": [outcomes_from(outcome) for outcome in record["outcomes"]],
-        "checks": [Check(**check) for check in record["checks"]],
-    }
-    return CaseResult(**made)
+    if isinstance(record, Mapping):
+        known = {name: value for name, value in record.items() if name != "seconds"}
+        record = {"combines": len(record.get("scores") or ()) > 1, **known}
+        if isinstance(record.get("outcomes"), list):
+            record["outcomes"] = [_with_nan(outcome) for outcome in record["outcomes"]]
+    case = built(CaseResult, record, who)
+    attacks = [(f"{one.attack}, {one.threat}", one.status, one.distance, one.steps) for one in case.outcomes]
+    wrong = next(contradictions(case.clean, len(case.labels), attacks, case.blocks, case.removed), None)
+    if wrong is not None:
+        raise InputError(f"{who}: {case.case}: {wrong}")
+    return case
 
 
 def outcomes_record(outcomes: Outcomes) -> dict[str, Any]:
@@ -196,37 +209,52 @@ def outcomes_record(outcomes: Outcomes) -> dict[str, Any]:
     return {**vars(outcomes), "distance": distance}
 
 
-def outcomes_from(record: Mapping[str, Any]) -> Outcomes:
-    """Rebuild the outcomes of one attack from their JSON form."""
-    return Outcomes(**{**record, "distance": [nan if d is None else d for d in record["distance"]]})
+def outcomes_from(record: Any, who: str = "an outcome") -> Outcomes:
+    """Rebuild the outcomes of one attack from their JSON form. InputError where it is none."""
+    return built(Outcomes, _with_nan(record), who)
+
+
+def _with_nan(record: Any) -> Any:
+    """The record of outcomes with nan where a distance does not exist."""
+    if not isinstance(record, Mapping) or not isinstance(record.get("distance"), list):
+        return record
+    return {**record, "distance": [nan if d is None else d for d in record["distance"]]}
 
 
 def save(cases: Sequence[CaseResult], path: Path, accepted: Sequence[Accepted] = ()) -> None:
     """Write results as gzipped JSON, and what was accepted of them; the same results give the same bytes."""
+    write_whole(path, packed(cases, accepted))
+
+
+def packed(cases: Sequence[CaseResult], accepted: Sequence[Accepted] = ()) -> bytes:
+    """Return the bytes that `save` writes."""
     content: dict[str, Any] = {"schema": SCHEMA, "cases": [to_record(case) for case in cases]}
     if accepted:
         content["accepted"] = [dict(vars(one)) for one in accepted]
     text = json.dumps(content, separators=(",", ":"))
-    write_whole(path, gzip.compress(text.encode(), mtime=0))
+    return gzip.compress(text.encode(), mtime=0)
 
 
 def load(path: Path) -> list[CaseResult]:
-    """Read what `save` wrote. InputError where the file is missing, damaged or of another schema."""
-    return _read(path, lambda content: [from_record(record) for record in content["cases"]])
+    """Read what `save` wrote. InputError names the place where the file is missing, damaged or says nonsense."""
+    cases = _read(path, "cases", from_record)
+    if (name := twice([case.case for case in cases])) is not None:
+        raise InputError(f"{path}: two cases are named {name!r}")
+    return cases
 
 
 def load_accepted(path: Path) -> list[Accepted]:
     """Read what was accepted of the results in a file. InputError as in `load`."""
-    return _read(path, lambda content: [Accepted(**record) for record in content.get("accepted", [])])
+    return _read(path, "accepted", lambda record, who: built(Accepted, record, who))
 
 
-def _read(path: Path, made: Callable[[Mapping[str, Any]], list[Read]]) -> list[Read]:
-    try:
-        content = json.loads(gzip.decompress(path.read_bytes()))
-        if content["schema"] != SCHEMA:
-            raise InputError(f"{path}: schema {content['schema']}, expected {SCHEMA}; run the suite again")
-        return made(content)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no results there; `robustprune run` makes them, `approve` keeps them") from None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
-        raise InputError(f"{path}: not a results file of robustprune ({error})") from None
+def _read(path: Path, part: str, made: Callable[[Any, str], Read]) -> list[Read]:
+    """Make an object of every record in one part of a file."""
+    content = unpacked(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: schema {found}, expected {SCHEMA}; run the suite again")
+    records = content.get(part, [])
+    if not isinstance(records, list) or (part not in content and part == "cases"):
+        raise InputError(f"{path}: {part}, expected a list of {part}")
+    return [made(record, f"{path}: {part}[{place}]") for place, record in enumerate(records)]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.models import find_blocks
+from robustprune.review.changes import Changes, Layer
 
 STAND_INS = ("Identity", "Skip")
 
@@ -36,41 +37,6 @@ class Anatomy:
     sizes: Mapping[str, int]
     tensors: Mapping[str, tuple[tuple[int, ...], str]]
     blocks: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """A module by name, its class, and the parameters in it."""
-
-    name: str
-    kind: str
-    params: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Changes:
-    """What changed from the parent to the candidate.
-
-    `gone` and `added` name the largest modules that only one of them has. `altered` are layers of one name
-    whose class or weights' shapes differ, as text. `counts`: kind of layer -> how many before and now.
-    `blocks`: residual blocks before and now. `same_weights` of the `shared_weights` tensors that both hold
-    under one name are equal. `wrapper` says in words that one network contains the other; "" where it does
-    not.
-    """
-
-    gone: tuple[Layer, ...]
-    added: tuple[Layer, ...]
-    altered: tuple[str, ...]
-    counts: Mapping[str, tuple[int, int]]
-    blocks: tuple[int, int]
-    same_weights: int
-    shared_weights: int
-    wrapper: str
-
-    @property
-    def none(self) -> bool:
-        """True where the structure is the same."""
-        return not (self.gone or self.added or self.altered or self.wrapper)
 
 
 def anatomy(net: nn.Module, example: Tensor) -> Anatomy:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from robustprune.review.anatomy import Changes, Layer
+    from robustprune.review.changes import Changes, Layer
 
 SHOWN = 8
 """Longer lists are cut; verdict.json has them whole."""
@@ -21,7 +21,8 @@ def structure_lines(changes: Changes) -> list[str]:
 def _lines(changes: Changes) -> Iterator[str]:
     before, now = changes.blocks
     if before or now:
-        yield f"residual blocks: {before} -> {now}" if before != now else f"residual blocks: {now}, as before"
+        counted = f"{before} -> {now}, counting those that cannot be removed" if before != now else f"{now}, as before"
+        yield f"residual blocks: {counted}"
     if changes.wrapper:
         yield changes.wrapper
     if changes.gone:
@@ -41,7 +42,7 @@ def _lines(changes: Changes) -> Iterator[str]:
 def layers(found: Sequence[Layer]) -> str:
     """Name layers, runs of neighbours in short.
 
-    >>> from robustprune.review.anatomy import Layer
+    >>> from robustprune.review.changes import Layer
     >>> layers([Layer(name=f"layer1.{i}", kind="BasicBlock", params=4672) for i in (3, 4, 5)])
     'layer1.3 to layer1.5 (3 BasicBlock, 14,016 parameters)'
     """

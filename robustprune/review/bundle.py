@@ -10,37 +10,74 @@
 | table.md, table.csv, summary.md | the same for people |
 | report.html, pictures/*.svg | the same as a page, where matplotlib and jinja2 are installed |
 | manifest.json | sha256 and size of every other file |
+| seal.json | the manifest signed with the secret of the user who made it, and the name of that secret |
 
 The sha256 of manifest.json stands for the whole bundle: written down elsewhere, it shows that nothing was
-exchanged.
+exchanged. Where the user who made it verifies it, the seal shows the same.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from robustprune import results
 from robustprune.errors import InputError
 from robustprune.files import write_whole
+from robustprune.report.written import tables
 from robustprune.results.records import outcomes_record
+from robustprune.review.files import (
+    CASES,
+    ENVIRONMENT,
+    MANIFEST,
+    PICTURES,
+    REPORT,
+    SAMPLES,
+    SCHEMA,
+    SEAL,
+    SUMMARY,
+    TABLE,
+    TABLE_CSV,
+    TRANSFER,
+    VERDICT,
+)
 from robustprune.review.record import Review, to_json
-
-SCHEMA = 1
-MANIFEST, VERDICT, CASES = "manifest.json", "verdict.json", "cases.json.gz"
-TRANSFER, SAMPLES, ENVIRONMENT = "transfer.json", "samples.json", "environment.json"
-SUMMARY, REPORT, PICTURES = "summary.md", "report.html", "pictures"
+from robustprune.run.own import named, secret, signed
 
 
 def check_free(folder: Path) -> None:
     """Refuse a folder that holds something: evidence is not written over. Asked before measuring."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already; evidence is not overwritten, give another --output or delete it")
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep a folder that is free for one review, meanwhile; a second review with the same one is refused at once."""
+    check_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_name(f".{folder.name}.lock")
+    with lock.open("w") as file:
+        try:
+            fcntl = importlib.import_module("fcntl")
+        except ImportError:
+            fcntl = None
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another review writes there at this moment; give another --output") from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def write_bundle(review: Review, folder: Path) -> str:
@@ -51,6 +88,7 @@ def write_bundle(review: Review, folder: Path) -> str:
     try:
         _fill(review, beside)
         seal = write_manifest(beside)
+        write_seal(beside)
         beside.chmod(0o755)
         if folder.exists():
             folder.rmdir()
@@ -66,10 +104,17 @@ def write_manifest(folder: Path) -> str:
     files = {
         path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path.relative_to(folder).as_posix() not in (MANIFEST, SEAL)
     }
-    write_whole(folder / MANIFEST, _json({"schema": SCHEMA, "files": files}))
+    write_whole(folder / MANIFEST, as_json({"schema": SCHEMA, "files": files}))
     return sha256(folder / MANIFEST)
+
+
+def write_seal(folder: Path) -> None:
+    """Sign the manifest with the secret of this user: nobody else can mend it after a change."""
+    key = secret()
+    content = {"key": named(key), "signature": signed((folder / MANIFEST).read_bytes(), key)}
+    write_whole(folder / SEAL, as_json(content))
 
 
 def sha256(path: Path) -> str:
@@ -82,21 +127,22 @@ def _fill(review: Review, folder: Path) -> None:
     """Write every file but the manifest."""
     from robustprune.review.pages import can_draw, page, pictures, save_pictures
     from robustprune.review.summary import to_markdown
-    from robustprune.run.shelf import write_tables
 
     cases = [review.parent, review.candidate]
     results.save(cases, folder / CASES)
-    for name, content in _documents(review):
-        write_whole(folder / name, _json(content))
+    for name, content in documents(review):
+        write_whole(folder / name, as_json(content))
     write_whole(folder / SUMMARY, to_markdown(review).encode())
-    write_tables(cases, folder)
+    for name, text in zip((TABLE, TABLE_CSV), tables(cases, ("md", "csv")), strict=True):
+        write_whole(folder / name, text.encode())
     if can_draw():
         drawn = pictures(review)
         write_whole(folder / REPORT, page(review, drawn).encode())
         save_pictures(drawn, folder / PICTURES)
 
 
-def _documents(review: Review) -> Iterator[tuple[str, Any]]:
+def documents(review: Review) -> Iterator[tuple[str, Any]]:
+    """Yield the JSON files of a bundle: name and content."""
     labels, hashes = review.candidate.labels, review.facts.samples
     rows = [{"hash": one, "label": label} for one, label in zip(hashes, labels, strict=True)]
     yield VERDICT, to_json(review)
@@ -105,5 +151,6 @@ def _documents(review: Review) -> Iterator[tuple[str, Any]]:
     yield ENVIRONMENT, review.candidate.environment
 
 
-def _json(content: Any) -> bytes:
+def as_json(content: Any) -> bytes:
+    """Write plain data as the JSON files of a bundle have it."""
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

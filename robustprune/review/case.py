@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from robustprune.models import file_hash
-from robustprune.review.gate import compose, facts_of
+from robustprune.review.clean_room import Room
+from robustprune.review.extras import Effort
+from robustprune.review.gate import compose, facts_of, in_clean_room
+from robustprune.review.given import Loading
 from robustprune.review.record import Review
 from robustprune.run.bench import Bench
 from robustprune.run.case import Finished
@@ -16,7 +19,11 @@ def case_review(parent: Finished, candidate: Finished, weights: Path, bench: Ben
     """Judge a case beside its parent; `weights` is its exported file."""
     ours = {**_side(candidate, bench), "weights": weights.name, "sha256": file_hash(weights)}
     theirs = {**_side(parent, bench), "weights": None, "sha256": None}
-    return compose(parent, candidate, facts_of(ours, theirs, bench, command), bench)
+    room: Room | str = "the suite has no file that a service could load its model from"
+    if bench.suite.file is not None:
+        loading = Loading(how="suite", where=str(bench.suite.file), name=candidate.measured.case.model.name)
+        room = in_clean_room(parent, candidate, loading, bench, Effort())
+    return compose(parent, candidate, facts_of(ours, theirs, bench, command), bench, room=room)
 
 
 def _side(finished: Finished, bench: Bench) -> dict[str, str | None]:

@@ -108,7 +108,7 @@ def _shown(parent: Network, candidate: Network, rows: list[int], attack: Attack,
     if images is None:
         return
     with evaluating(net), torch.no_grad():
-        says = net(images.to(bench.device)).argmax(1).tolist()
+        says = net(images.to(bench.device, copy=True)).argmax(1).tolist()
     for place, row in enumerate(rows):
         if status[place] == BROKEN:
             yield Sample(

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from robustprune.attacks import Transfer
 from robustprune.evidence import trust
-from robustprune.results.records import CaseResult, Outcomes
-from robustprune.review.anatomy import Changes, anatomy, compare
+from robustprune.results.records import BROKEN, ROBUST, CaseResult, Check, Outcomes
+from robustprune.review.anatomy import anatomy, compare
+from robustprune.review.changes import Changes
+from robustprune.review.clean_room import Room, room_check
 from robustprune.review.exhibits import curves, gallery
 from robustprune.review.parity import Parity, parity_check
 from robustprune.review.record import Exhibits
@@ -22,12 +24,14 @@ from robustprune.run.similarity import IMAGES, layer_similarity
 class Effort:
     """How much is spent on what a review shows beside the two results.
 
-    `transfer_steps` of PGD on the parent; `curve_steps` of PGD on `curve_samples` samples at most, for every eps.
+    `transfer_steps` of PGD on the parent; `curve_steps` of PGD on `curve_samples` samples at most, for every eps;
+    `service_samples` are shown to the candidate in a clean room.
     """
 
     transfer_steps: int = 20
     curve_samples: int = 256
     curve_steps: int = 20
+    service_samples: int = 64
 
 
 def exhibits(parent: Finished, candidate: Finished, bench: Bench, effort: Effort) -> Exhibits:
@@ -64,7 +68,23 @@ def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finis
 
 def with_parity(candidate: CaseResult, shipped: Parity | None) -> CaseResult:
     """Enter validity check 30 among the candidate's."""
-    check = parity_check(shipped)
+    return _with(candidate, parity_check(shipped))
+
+
+def with_room(candidate: CaseResult, room: Room | str) -> CaseResult:
+    """Enter validity check 31 among the candidate's; what is broken in service counts as broken."""
+    outcomes = list(candidate.outcomes)
+    for threat, rows in ({} if isinstance(room, str) else room.broken).items():
+        last = max(place for place, one in enumerate(outcomes) if one.threat == threat)
+        letters = list(outcomes[last].status)
+        for row in rows:
+            letters[row] = BROKEN if letters[row] == ROBUST else letters[row]
+        outcomes[last] = dataclasses.replace(outcomes[last], status="".join(letters))
+    return _with(dataclasses.replace(candidate, outcomes=outcomes), room_check(room))
+
+
+def _with(candidate: CaseResult, check: Check) -> CaseResult:
+    """Enter a check in its place, and say what all of them add up to."""
     checks = sorted([*(one for one in candidate.checks if one.number != check.number), check], key=lambda c: c.number)
     return dataclasses.replace(candidate, checks=checks, trust=trust(checks))
 

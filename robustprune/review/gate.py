@@ -7,19 +7,24 @@ measured before is reviewed by the same function (`compose`), from what was meas
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
 from robustprune.policy import judge
-from robustprune.review.extras import Effort, changed, exhibits, transfers, with_parity, with_structure
-from robustprune.review.given import Given
+from robustprune.report.markdown import printable
+from robustprune.review.clean_room import GRADED, Room, clean_room
+from robustprune.review.extras import Effort, changed, exhibits, transfers, with_parity, with_room, with_structure
+from robustprune.review.given import Given, Loading
 from robustprune.review.parity import Parity, parity
 from robustprune.review.record import Facts, Review
 from robustprune.review.request import Request, as_suite
+from robustprune.review.shown import shown
 from robustprune.run.bench import Bench, Listener
 from robustprune.run.case import Finished
 from robustprune.run.executors import Local
 from robustprune.run.fits import check_fits
+from robustprune.run.own import origins
 from robustprune.run.store import Store
 from robustprune.run.suite import CaseWork, measure_cases
 
@@ -37,7 +42,16 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     shipped = parity(request.candidate.load(), request.shipped, work.bench.sample.x) if request.shipped else None
     parent, candidate = measure_cases(suite.cases, work, Local(threads=None), listener)
     candidate = with_structure(candidate, parent, work.bench)
-    return compose(parent, candidate, _facts(request, work.bench), work.bench, shipped, request.effort)
+    room = in_clean_room(parent, candidate, request.candidate.loading, work.bench, request.effort)
+    return compose(parent, candidate, _facts(request, work.bench), work.bench, shipped, request.effort, room)
+
+
+def in_clean_room(parent: Finished, candidate: Finished, loading: Loading, bench: Bench, effort: Effort) -> Room | str:
+    """Look whether the candidate behaves in service as it did under attack; a text says why that was not done."""
+    if not effort.service_samples:
+        return "no images were asked for"
+    images = shown(parent, candidate, bench, effort.service_samples, GRADED)
+    return clean_room(candidate.network, loading, images, bench.suite.attack_batch)
 
 
 def compose(
@@ -47,21 +61,23 @@ def compose(
     bench: Bench,
     shipped: Parity | None = None,
     effort: Effort | None = None,
+    room: Room | str = "it was not loaded as a service would",
 ) -> Review:
     """Judge two measured networks and put everything about them together."""
     effort = effort or Effort()
-    checked = with_parity(candidate.result, shipped)
+    checked = with_room(with_parity(candidate.result, shipped), room)
     policy = bench.suite.policy
+    tried, drawn = transfers(parent, candidate, bench, effort), exhibits(parent, candidate, bench, effort)
     return Review(
         candidate=checked,
         parent=parent.result,
         policy=policy,
         verdict=judge(checked, parent.result, policy),
         changes=changed(parent, candidate, bench),
-        facts=facts,
-        transfers=transfers(parent, candidate, bench, effort),
+        facts=dataclasses.replace(facts, origin=origins(bench.store)),
+        transfers=tried,
         parity=shipped,
-        exhibits=exhibits(parent, candidate, bench, effort),
+        exhibits=drawn,
     )
 
 
@@ -87,8 +103,8 @@ def _facts(request: Request, bench: Bench) -> Facts:
 def _given(name: str, given: Given) -> dict[str, Any]:
     return {
         "name": name,
-        "spec": given.spec,
-        "weights": given.weights.name if given.weights else None,
+        "spec": printable(given.spec),
+        "weights": printable(given.weights.name) if given.weights else None,
         "sha256": given.sha256,
         "fingerprint": given.fingerprint,
         "described": dict(given.described),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from robustprune.data import data_root
 from robustprune.errors import InputError, MissingData
-from robustprune.models import file_hash, load_weights, read_metadata, weights_hash
+from robustprune.models import as_network, file_hash, load_weights, read_metadata, weights_hash
 from robustprune.names import import_file, load_object, names
 from robustprune.prune import remove
 from robustprune.run.keys import digest
@@ -38,6 +38,21 @@ _SPEC = re.compile(r"(?P<where>.+?:[A-Za-z_][\w.]*|[^@:]+)(?:@(?P<file>.+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What builds a network outside this program; `how`: file, module, named (of the library) or suite.
+
+    `where` is the file or module, `name` what is called in it; `weights` says whether some are loaded into it.
+    """
+
+    how: str
+    where: str
+    name: str
+    weights: bool = True
+    removed: tuple[str, ...] = ()
+    """Blocks that are taken out of what was built."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Given:
     """A model that was handed in: `factory` builds it, `weights` is its file (None: the factory fills it in).
 
@@ -50,6 +65,8 @@ class Given:
     weights: Path | None
     example: Tensor
     removed: tuple[str, ...] = ()
+    built_by: str = ""
+    """The spec of the factory, where `spec` says more than that."""
     described: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,9 +79,23 @@ class Given:
         """The hash of the weight file."""
         return file_hash(self.weights) if self.weights else None
 
+    @property
+    def source(self) -> Path | None:
+        """The file whose factory builds it; None where that is a module or a name."""
+        where = (self.built_by or self.spec).rpartition(":")[0]
+        return Path(where).resolve() if where.endswith(".py") else None
+
+    @property
+    def loading(self) -> Loading:
+        """How something else than this program would build it."""
+        where, colon, name = (self.built_by or self.spec).rpartition(":")
+        how = "file" if where.endswith(".py") else "module" if colon else "named"
+        place = str(self.source) if how == "file" else where
+        return Loading(how=how, where=place, name=name, weights=self.weights is not None, removed=self.removed)
+
     def shape(self) -> nn.Module:
         """Build the architecture, weights not yet loaded."""
-        net = call(self.factory, self.spec)
+        net = as_network(call(self.factory, self.spec), self.spec, self.example)
         return remove(net, self.removed, self.example) if self.removed else net
 
     def load(self) -> nn.Module:
@@ -130,6 +161,7 @@ def open_candidate(text: str, weights: str | Path | None, parent: Given) -> Give
         weights=where,
         example=parent.example,
         removed=removed,
+        built_by=parent.built_by or parent.spec,
         described=described,
     )
 
@@ -174,9 +206,7 @@ def call(make: Callable[[], object], spec: str) -> nn.Module:
         raise
     except Exception as error:
         raise InputError(f"{spec}: failed when called without arguments: {type(error).__name__}: {error}") from error
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{spec}: gave {type(net).__name__}, expected a torch.nn.Module")
-    return net
+    return as_network(net, spec)
 
 
 def _from_package(spec: str) -> Any:

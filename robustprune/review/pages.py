@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 NEEDED = ("matplotlib", "jinja2")
 
+GALLERY = {
+    "title": "Newly broken samples",
+    "alt": "Samples that the parent withstood and the candidate does not: image, perturbation, sum",
+    "caption": "The parent withstood every attack on these. Perturbations are amplified to be seen.",
+}
+"""What is said of the picture of samples that broke."""
+
 
 def can_draw() -> bool:
     """Say whether the page and the pictures can be made here."""
@@ -54,8 +61,13 @@ def save_pictures(drawn: Sequence[Picture], folder: Path) -> list[Path]:
     """Write every picture as an SVG file."""
     from robustprune.report.figures import save
 
-    names = [re.sub(r"[^a-z0-9]+", "-", picture.title.lower()) for picture in drawn]
+    names = [file_name(picture.title) for picture in drawn]
     return [save(picture.figure, folder / f"{name}.svg") for name, picture in zip(names, drawn, strict=True)]
+
+
+def file_name(title: str) -> str:
+    """Return the name of a picture's file, without its ending."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower())
 
 
 def pictures(review: Review) -> list[Picture]:
@@ -90,12 +102,7 @@ def _gallery(review: Review) -> Iterator[Picture]:
     from robustprune.report.html import Picture
 
     if review.exhibits.gallery:
-        yield Picture(
-            title="Newly broken samples",
-            figure=gallery(review.exhibits.gallery),
-            alt="Samples that the parent withstood and the candidate does not: image, perturbation, sum",
-            caption="The parent withstood every attack on these. Perturbations are amplified to be seen.",
-        )
+        yield Picture(figure=gallery(review.exhibits.gallery), **GALLERY)
 
 
 def _facts(review: Review) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,7 @@ def parity(net: nn.Module, file: Path, x: Tensor, batch_size: int = 128) -> Pari
     shipped = open_shipped(file)
     theirs = torch.cat([shipped(part.cpu()).float() for part in torch.split(x, batch_size)])
     with evaluating(net), torch.no_grad():
-        ours = torch.cat([net(part).float().cpu() for part in torch.split(x, batch_size)])
+        ours = torch.cat([net(part.clone()).float().cpu() for part in torch.split(x, batch_size)])
     if theirs.shape != ours.shape:
         raise InputError(f"{file}: gives shape {tuple(theirs.shape)}, the candidate gives {tuple(ours.shape)}")
     gap = float((theirs - ours).abs().max())
@@ -154,7 +154,7 @@ def _torchscript(file: Path) -> Callable[[Tensor], Tensor]:
 
     def run(x: Tensor) -> Tensor:
         with torch.no_grad():
-            logits: Tensor = script(x)
+            logits: Tensor = script(x.clone())
         return logits
 
     return run

@@ -15,9 +15,12 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
   that file, fingerprint (of weights, structure and code), weights_hash, removed, described (what a file says
   of itself).
 - `data`: name, source, n, seed, sample_hash (sha256 over images and labels).
+- `origin`: by kind of measurement, how many were measured for this review, and how many were found in the store of the
+  user's own runs.
 - `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
 - `changes`: what changed in the structure (`anatomy.Changes`).
-- `costs`: for every cost (`results.costs`) that both networks have: measure, unit, before, now, ratio.
+- `costs`: for every cost (`results.costs`) that both networks have: measure, unit, before, now, ratio; where it
+  is timed, also range, the quartiles of the ratio over runs in turn, or null, and busy, whether the machine was.
 - `shifts`: for every claim `shifts.Shift`: before, now, difference, low, high, p, broken and fixed samples.
 - `worst_class`: for clean accuracy and the worst case, the class that is worst on the candidate.
 - `transfer`: attacks made on the parent, tried on the candidate (`shifts.Transfer`); from transfer.json.
@@ -45,7 +48,7 @@ from robustprune.review.shifts import class_shifts, shifts, transfer
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point, Sample
-    from robustprune.review.anatomy import Changes
+    from robustprune.review.changes import Changes
     from robustprune.review.parity import Parity
 
 SCHEMA = 1
@@ -63,6 +66,8 @@ class Facts:
     made: str
     samples: list[str] = field(default_factory=list)
     """One hash for every image of the evaluation sample, in order."""
+    origin: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By kind of measurement, how many were `measured` for this review and how many `found` in the user's store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +116,7 @@ def to_json(review: Review) -> dict[str, Any]:
             "sample_hash": review.candidate.sample_hash,
         },
         "tier": facts.tier,
+        "origin": facts.origin,
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
         "costs": [_cost(change) for change in changes(review.candidate.cost, review.parent.cost)],
@@ -152,7 +158,8 @@ def _attack(outcome: Outcomes) -> dict[str, Any]:
 def _cost(change: CostChange) -> dict[str, Any]:
     measure = change.measure
     found = {"measure": measure.name, "unit": measure.unit}
-    return {**found, "before": change.before, "now": change.now, "ratio": change.ratio}
+    timed = {"range": list(change.range) if change.range else None, "busy": change.busy} if measure.timed else {}
+    return {**found, "before": change.before, "now": change.now, "ratio": change.ratio, **timed}
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:

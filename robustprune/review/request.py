@@ -12,6 +12,7 @@ from robustprune.data import Data
 from robustprune.evidence import Tier
 from robustprune.models import save_weights
 from robustprune.policy import Policy
+from robustprune.report.markdown import printable
 from robustprune.review.extras import Effort
 from robustprune.review.given import Given
 from robustprune.run.store import Store
@@ -40,7 +41,7 @@ class Request:
     @property
     def names(self) -> tuple[str, str]:
         """Names for parent and candidate that differ."""
-        parent, candidate = self.parent.name, self.candidate.name
+        parent, candidate = printable(self.parent.name), printable(self.candidate.name)
         return parent, f"{candidate} (candidate)" if parent == candidate else candidate
 
 
@@ -49,6 +50,7 @@ def as_suite(request: Request, store: Store) -> Suite:
     data, n = request.data, request.samples
     if n is not None and n < len(data.test):
         data = dataclasses.replace(data, test=data.test.balanced(n, request.seed))
+    data = dataclasses.replace(data, classes=tuple(printable(str(name)) for name in data.classes))
     names = request.names
     parent, candidate = (_model(*pair, store) for pair in zip(names, (request.parent, request.candidate), strict=True))
     return Suite(
@@ -60,6 +62,7 @@ def as_suite(request: Request, store: Store) -> Suite:
         tier=request.tier,
         batches=request.batches,
         timing_seconds=request.timing_seconds,
+        file=request.candidate.source,
     )
 
 

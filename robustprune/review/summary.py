@@ -5,10 +5,11 @@ Both are made of the same lines, so they cannot disagree. No torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from robustprune.policy.findings import Verdict
-from robustprune.report.markdown import NONE, pipe
+from robustprune.report.markdown import NONE, inline, pipe, printable
 from robustprune.results.claims import CLEAN, WORST, headlines, named, titled
 from robustprune.results.costs import CostChange, changes
 from robustprune.results.overstated import by_threat
@@ -134,6 +135,17 @@ def check_lines(review: Review) -> list[str]:
     return lines + ([f"not measured on the candidate: {', '.join(skipped)}"] if skipped else [])
 
 
+def origin_lines(review: Review) -> list[str]:
+    """Say how many numbers were measured for this review, and how many were found in the user's own store."""
+    texts = (("measured", "measured for this review"), ("found", "found in the store of this user's own runs"))
+    lines = []
+    for origin, text in texts:
+        counts = {kind: found[origin] for kind, found in review.facts.origin.items() if origin in found}
+        if counts:
+            lines.append(f"{text}: {', '.join(f'{count} {kind}' for kind, count in counts.items())}")
+    return lines or ["all measured for this review"]
+
+
 def sections(review: Review) -> list[tuple[str, list[str]]]:
     """Return the text below the table: (heading, lines)."""
     return [
@@ -143,6 +155,7 @@ def sections(review: Review) -> list[tuple[str, list[str]]]:
         ("Classes", list(class_lines(review))),
         ("How much too high robust accuracy can be", overstated_lines(review)),
         ("Validity checks", check_lines(review)),
+        ("Where the numbers come from", origin_lines(review)),
     ]
 
 
@@ -150,7 +163,7 @@ def to_markdown(review: Review, seal: str = "") -> str:
     """Write a review as Markdown that a CI job can post."""
     why, *others = sections(review)
     head, *rows = table(review)
-    lines = [f"## robustprune review: {headline(review)}", "", subject(review) + ".", "", *_bullets(why), ""]
+    lines = [f"## robustprune review: {headline(review)}", "", inline(subject(review)) + ".", "", *_bullets(why), ""]
     lines += [pipe(head, rows, padded=False), ""]
     lines += [
         "Robust accuracy counts over all samples and is an upper bound: a stronger attack can only lower it.",
@@ -160,7 +173,8 @@ def to_markdown(review: Review, seal: str = "") -> str:
         lines += [*_bullets(section), ""]
     if seal:
         lines += [f"Evidence bundle: sha256 of its manifest `{seal}`.", ""]
-    lines += ["```", review.facts.command, "```"]
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", review.facts.command))])
+    lines += [fence, printable(review.facts.command), fence]
     return "\n".join(lines) + "\n"
 
 
@@ -176,11 +190,11 @@ def to_text(review: Review) -> str:
     lines = [subject(review), "", *_indented(why), "", *shown]
     for section in others:
         lines += ["", *_indented(section)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _bullets(section: tuple[str, Sequence[str]]) -> list[str]:
-    return [f"**{section[0]}**", "", *(f"- {line}" for line in section[1])]
+    return [f"**{section[0]}**", "", *(f"- {inline(line)}" for line in section[1])]
 
 
 def _indented(section: tuple[str, Sequence[str]]) -> list[str]:
@@ -195,7 +209,7 @@ def _factor(change: CostChange) -> str:
     """Write the ratio of a cost, and how it was found where that matters."""
     if change.ratio is None:
         return NONE
-    how = " timed in turn" if change.measure.timed else ""
+    how = f"{change.doubt} timed in turn" if change.measure.timed else ""
     return f"x {change.ratio:.3f} ({100 * (change.ratio - 1):+.2f} %){how}"
 
 

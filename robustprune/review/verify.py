@@ -1,14 +1,15 @@
 """Is a bundle what it was when it was written, and does its verdict follow from its outcomes? No torch.
 
-Two questions, answered apart. Every file must have the hash of the manifest. And whatever follows from the
-outcomes is computed again and compared: so a change of the outcomes is seen even where somebody mended the
-manifest after it, as soon as it changes any number of the verdict.
+Every file must have the hash of the manifest. Whatever follows from the outcomes is computed again and compared, the
+texts for people byte for byte (rederived.py): so a change is seen even where somebody mended the manifest after it.
+What was measured, and pictures, follow from nothing; there the seal shows a change, to the user who made the bundle.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,10 +17,13 @@ from typing import Any
 
 from robustprune import __version__, results
 from robustprune.errors import InputError
-from robustprune.policy.policy import Policy
-from robustprune.results.records import CaseResult, outcomes_from
+from robustprune.results.records import CaseResult, Outcomes, outcomes_from
 from robustprune.review import record
-from robustprune.review.bundle import CASES, MANIFEST, SAMPLES, SCHEMA, TRANSFER, VERDICT, sha256
+from robustprune.review.bundle import as_json, sha256
+from robustprune.review.files import CASES, MANIFEST, SAMPLES, SCHEMA, SEAL, TRANSFER, VERDICT
+from robustprune.review.rederived import rebuilt, unlike
+from robustprune.review.rejudged import policy_of
+from robustprune.run.own import named, secret, signed
 
 TOLERANCE = 1e-9
 """Numbers computed again may differ by the rounding of another library version."""
@@ -34,6 +38,8 @@ class Verification:
     findings: int
     verdict: str
     seal: str
+    note: str = ""
+    """What can be said of the seal."""
 
     @property
     def holds(self) -> bool:
@@ -43,7 +49,7 @@ class Verification:
 
 def verify(folder: Path, weights: Path | None = None) -> Verification:
     """Check a bundle, and that `weights` is the candidate's file. InputError where it is no bundle."""
-    if not (folder / MANIFEST).is_file():
+    if not plain(folder / MANIFEST):
         raise InputError(
             f"{folder}: not a bundle of robustprune: it has no {MANIFEST}; `robustprune review` writes one"
         )
@@ -52,10 +58,14 @@ def verify(folder: Path, weights: Path | None = None) -> Verification:
     if isinstance(written, dict):
         problems += _verdict(folder, written)
         problems += _weights(written, weights)
+        problems += [] if problems else _follows(folder, written)
     else:
         problems.append(f"{VERDICT}: cannot be read")
         written = {}
+    mine, line = _seal(folder)
+    problems += [] if problems or mine else [line]
     return Verification(
+        note=line if mine else "",
         problems=tuple(dict.fromkeys(problems)),
         files=len(_listed(folder) or {}),
         findings=len(written.get("findings", [])),
@@ -74,14 +84,16 @@ def _files(folder: Path) -> Iterator[str]:
         path = folder / name
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             yield f"{MANIFEST}: lists {name}, which lies outside the bundle"
-        elif not path.is_file():
-            yield f"{name}: missing"
+        elif not plain(path):
+            yield f"{name}: {'not a file but ' + _kind(path) if _there(path) else 'missing'}"
         elif sha256(path) != entry.get("sha256"):
             yield f"{name}: its sha256 is not the one in {MANIFEST}: it was changed after the bundle was made"
+    folders = {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST and name not in listed:
-            yield f"{name}: not in {MANIFEST}; it was added after the bundle was written"
+        known = name in folders and not path.is_symlink() if path.is_dir() else name in (MANIFEST, SEAL)
+        if name not in listed and not known:
+            yield f"{name}: not in {MANIFEST}; {_kind(path)} that was added after the bundle was written"
 
 
 def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
@@ -90,10 +102,8 @@ def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
         yield f"{VERDICT}: schema {written.get('schema')}, this version reads {record.SCHEMA}"
         return
     try:
-        policy = _policy(written["policy"])
-        cases = {case.case: case for case in results.load(folder / CASES)}
-        candidate, parent = cases[written["candidate"]["case"]], cases[written["parent"]["case"]]
-        transfers = [outcomes_from(entry) for entry in _read(folder / TRANSFER)]
+        policy = policy_of(written["policy"])
+        candidate, parent, transfers = _measured(folder, written)
         again = record.derived(candidate, parent, policy, transfers)
     except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -101,6 +111,15 @@ def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
         return
     yield from _differences(written, again)
     yield from _samples(folder, written, candidate)
+
+
+def _measured(folder: Path, written: dict[str, Any]) -> tuple[CaseResult, CaseResult, list[Outcomes]]:
+    """Return what was measured of candidate and parent, and the attacks that were transferred."""
+    if not plain(folder / CASES):
+        raise InputError(f"{CASES}: not a file")
+    cases = {case.case: case for case in results.load(folder / CASES)}
+    candidate, parent = cases[written["candidate"]["case"]], cases[written["parent"]["case"]]
+    return candidate, parent, [outcomes_from(entry) for entry in _read(folder / TRANSFER)]
 
 
 def _differences(written: dict[str, Any], again: dict[str, Any]) -> Iterator[str]:
@@ -146,9 +165,47 @@ def _weights(written: dict[str, Any], weights: Path | None) -> Iterator[str]:
         yield f"{weights}: not the candidate that was reviewed: {found}"
 
 
-def _policy(fields: dict[str, Any]) -> Policy:
-    blocking = fields.get("blocking")
-    return Policy(**{**fields, "blocking": tuple(blocking) if isinstance(blocking, list) else blocking})
+def _follows(folder: Path, written: dict[str, Any]) -> list[str]:
+    """Name what does not follow from the outcomes byte for byte; only where this version wrote it."""
+    if written.get("robustprune") != __version__:
+        return []
+    try:
+        candidate, parent, transfers = _measured(folder, written)
+        hashes = [entry["hash"] for entry in _read(folder / SAMPLES)["samples"]]
+        review = rebuilt(written, candidate, parent, transfers, hashes)
+        return list(unlike(folder, written, review))
+    except (InputError, KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        return [f"{VERDICT}: cannot be made again ({type(error).__name__}: {' '.join(str(error).split())})"]
+
+
+def _seal(folder: Path) -> tuple[bool, str]:
+    """Return whether the manifest is as it was sealed, as far as can be said here, and a line about it."""
+    said = _read(folder / SEAL)
+    if not isinstance(said, dict) or not {"key", "signature"} <= said.keys():
+        return False, f"{SEAL}: missing or not readable: the manifest was not sealed by the review that wrote it"
+    if (folder / SEAL).read_bytes() != as_json(said):
+        return False, f"{SEAL}: not as robustprune writes it"
+    key = secret()
+    if said["key"] != named(key):
+        return True, "sealed by another user or on another machine: only there can the seal be checked"
+    if said["signature"] != signed((folder / MANIFEST).read_bytes(), key):
+        return False, f"{SEAL}: not the seal of this {MANIFEST}: it was written anew after the review"
+    return True, "sealed by this user"
+
+
+def plain(path: Path) -> bool:
+    """Whether there is a regular file: no link, no folder, nothing that is read without end."""
+    return _there(path) and stat.S_ISREG(path.lstat().st_mode)
+
+
+def _there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def _kind(path: Path) -> str:
+    mode = path.lstat().st_mode
+    kinds = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISREG, "a file"))
+    return next((name for is_one, name in kinds if is_one(mode)), "something else than a file")
 
 
 def _by(entries: Any, key: str) -> dict[str, Any]:
@@ -191,6 +248,8 @@ def _listed(folder: Path) -> dict[str, dict[str, Any]] | None:
 
 def _read(path: Path) -> Any:
     """Return the content of a JSON file; None where it cannot be read."""
+    if not plain(path):
+        return None
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -34,6 +34,9 @@ from robustprune.suite.cases import Case, Suite
 
 CONSENSUS = "consensus"
 
+MOST_STAGES = 1000
+"""Steps that are planned; one that takes no block more than the step before is no stage."""
+
 Measure = Callable[[Case, Finished | None], Finished]
 """Measures one case, given its parent; None for the parent itself."""
 
@@ -131,6 +134,8 @@ def plan(costs: Sequence[int], step: float, most: float) -> list[Step]:
         raise InputError(
             f"--step {step:g} --most {most:g}: expected shares of the removable cost, above 0 and at most 1"
         )
+    if most / step > MOST_STAGES:
+        raise InputError(f"--step {step:g} --most {most:g}: more than {MOST_STAGES} stages; expected larger steps")
     total, steps, before = sum(costs), list[Step](), 0
     for number in range(1, math.ceil(most / step - 1e-9) + 1):
         share = min(round(number * step, 9), most)

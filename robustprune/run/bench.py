@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from robustprune.data import Data, Split
+from robustprune.errors import InputError
 from robustprune.machine import environment, pick_device
-from robustprune.run.measurement import Measurement, Tick, Value, obtain
+from robustprune.run.fits import one_line
+from robustprune.run.measurement import WEIGHTS, Measurement, Tick, Value, obtain
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
+from robustprune.typed import Label, mismatch
 
 
 class Listener(Protocol):
@@ -53,7 +56,7 @@ class Bench:
 
     def file_of(self, wanted: Measurement[Any]) -> Path:
         """The weight file that belongs to a measurement."""
-        return self.store.path(wanted.kind, wanted.key, ".safetensors")
+        return self.store.path(wanted.kind, wanted.key, WEIGHTS)
 
     def telling(self, tick: Tick) -> Bench:
         """The same bench with another listener."""
@@ -66,10 +69,22 @@ class Bench:
 
 def open_bench(suite: Suite, store: Store, device: str) -> Bench:
     """Load the data of a suite and choose the device."""
-    data, place = suite.data(), pick_device(device)
-    surroundings = {**environment(place), "data": data.source}
+    data, place = load_data(suite), pick_device(device)
+    surroundings = {**environment(place, suite.file.parent if suite.file else None), "data": data.source}
     sample = evaluation_sample(data, suite.samples, suite.seed)
     return Bench(suite=suite, data=data, sample=sample, store=store, device=place, surroundings=surroundings)
+
+
+def load_data(suite: Suite) -> Data:
+    """Load the data of a suite. InputError where its factory fails, gives something else, or class names are odd."""
+    with one_line(f"the data of suite {suite.name!r} cannot be loaded"):
+        data: object = suite.data()
+    if not isinstance(data, Data):
+        raise InputError(f"suite {suite.name!r}: its data are {type(data).__name__}, expected robustprune.data.Data")
+    found = mismatch(data.classes, tuple[Label, ...])
+    if found is not None or len({*data.classes}) < len(data.classes):
+        raise InputError(f"data {data.name}: {found.below('classes') if found else 'two classes share a name'}")
+    return data
 
 
 def evaluation_sample(data: Data, n: int | None, seed: int) -> Split:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,14 +13,15 @@ from torch import nn
 
 from robustprune.criteria import Criterion, ScoringContext
 from robustprune.data import Split
+from robustprune.errors import InputError
 from robustprune.models import Block, find_blocks, save_weights, weights_hash
-from robustprune.prune import choose, eligible, remove
-from robustprune.run.measurement import ASIDE, Measurement, Tick
+from robustprune.prune import check_count, choose, count_to_remove, eligible, remove
+from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
 from robustprune.run.training import train
 
 if TYPE_CHECKING:
-    from robustprune.suite.cases import Strategy
+    from robustprune.suite.cases import Case, Strategy
 
 Scores = Mapping[str, Mapping[str, float]]
 """Criterion -> block -> score; higher = keep."""
@@ -89,7 +89,7 @@ class Chosen(Measurement[Choice]):
         """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is."""
         net, gone, first = copy.deepcopy(self.start.model), list[str](), dict[str, Mapping[str, float]]()
         strategy = self.strategy
-        total = 0 if strategy is None else _count(strategy, find_blocks(net, self.start.example))
+        total = 0 if strategy is None else blocks_to_remove(strategy, find_blocks(net, self.start.example))
         while strategy is not None and len(gone) < total:
             tick(f"score by {strategy.criterion.name}", len(gone), total)
             scores = self.score(self._scored(net, gone, strategy))
@@ -102,10 +102,10 @@ class Chosen(Measurement[Choice]):
             )
             net, gone, first = remove(net, names, self.start.example), gone + names, first or dict(scores)
             if len(gone) < total:
-                say = partial(tick, "fine-tune between removals")
-                train(net, strategy.between, self.seed, self.data, say, teacher=self.start.model)
+                stage = "fine-tune between removals"
+                train(net, strategy.between, self.seed, self.data, tick, stage, teacher=self.start.model)
         order = [block.name for block in find_blocks(self.start.model, self.start.example) if block.name in gone]
-        file = place.with_suffix(".safetensors") if strategy is not None and strategy.step is not None else None
+        file = place.with_suffix(WEIGHTS) if strategy is not None and strategy.step is not None else None
         if file is not None:
             save_weights(net, file)
         return Choice(removed=tuple(order), scores=first, weights=weights_hash(net), file=file)
@@ -121,12 +121,12 @@ class Chosen(Measurement[Choice]):
             removed=tuple(record["removed"]),
             scores=record["scores"],
             weights=record["weights"],
-            file=place.with_suffix(".safetensors") if record["trained"] else None,
+            file=place.with_suffix(WEIGHTS) if record["trained"] else None,
         )
 
     def _scored(self, net: nn.Module, gone: list[str], strategy: Strategy) -> Scored:
         return Scored(
-            network=[self.start.structure, gone, weights_hash(net)],
+            network=[self.start.structure, self.start.behaviour, gone, weights_hash(net)],
             criterion=strategy.criterion,
             sample=scoring_sample(self.data, strategy, self.seed),
             seed=self.seed,
@@ -147,8 +147,17 @@ def scoring_sample(train_data: Split, strategy: Strategy, seed: int) -> Split:
     return train_data.balanced(min(strategy.samples, len(train_data)), seed=seed)
 
 
-def _count(strategy: Strategy, blocks: list[Block]) -> int:
+def check_removals(cases: Sequence[Case], blocks: list[Block]) -> None:
+    """Refuse a case that wants more blocks of a network to go than can: before anything is trained for it."""
+    for case in cases:
+        if case.strategy is not None:
+            count, strategy = blocks_to_remove(case.strategy, blocks), case.strategy
+            try:
+                check_count(count, blocks, strategy.keep_per_stage, strategy.protect_first)
+            except InputError as error:
+                raise InputError(f"{case.id}: {error}") from None
+
+
+def blocks_to_remove(strategy: Strategy, blocks: list[Block]) -> int:
     """Blocks to remove: as stated, or the stated share of those that may go."""
-    if isinstance(strategy.remove, int):
-        return strategy.remove
-    return max(1, round(strategy.remove * len(eligible(blocks, protect_first=strategy.protect_first))))
+    return count_to_remove(strategy.remove, blocks, strategy.protect_first)

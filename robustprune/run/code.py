@@ -78,9 +78,22 @@ def module_digest(name: str) -> str:
     return file_digest(_package()[name])
 
 
-@functools.cache
 def file_digest(file: Path) -> str:
-    """Name a file by its source and that of everything it imports, in 16 hexadecimal digits; read once a process."""
+    """Name a file by its source and that of everything it imports, in 16 hexadecimal digits.
+
+    This package is read once a process; what lies in a user's folder is read again where a file there was edited.
+    """
+    return _digest(file, () if _below(file, (PACKAGE,)) else _stamps(file.parent))
+
+
+def _stamps(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of the Python files in a folder."""
+    found = [(file, file.stat()) for file in sorted(folder.glob("*.py"))]
+    return tuple((file.name, there.st_mtime_ns, there.st_size) for file, there in found)
+
+
+@functools.cache
+def _digest(file: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
     state = hashlib.sha256(libraries().encode())
     for one in sorted(closure(file)):
         state.update(f"{one.name} {_parsed(one)[0]}".encode())
@@ -99,9 +112,14 @@ def closure(file: Path) -> set[Path]:
     return found
 
 
-@functools.cache
 def _parsed(file: Path) -> tuple[str, tuple[Path, ...]]:
     """A digest of what a file does, and the files that it imports."""
+    there = None if _below(file, (PACKAGE,)) else file.stat()
+    return _read(file, 0 if there is None else there.st_mtime_ns, 0 if there is None else there.st_size)
+
+
+@functools.cache
+def _read(file: Path, changed: int, size: int) -> tuple[str, tuple[Path, ...]]:
     text = file.read_bytes()
     try:
         tree = ast.parse(text)

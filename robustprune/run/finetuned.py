@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from robustprune.data import Split
 from robustprune.finetune import Recipe
 from robustprune.models import find_blocks, load_weights, save_weights, weights_hash
 from robustprune.prune import remove
-from robustprune.run.measurement import ASIDE, Measurement, Tick
+from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
 from robustprune.run.similarity import IMAGES, layer_similarity
 from robustprune.run.training import train
@@ -42,9 +41,8 @@ class FineTuned(Measurement[tuple[str, Mapping[str, float]]]):
         net = remove(self.start.model, self.removed, self.start.example)
         if self.file_before is not None:
             load_weights(net, self.file_before)
-        say = partial(tick, "fine-tune")
-        train(net, self.recipe, self.seed, self.data, say, teacher=self.start.model)
-        save_weights(net, place.with_suffix(".safetensors"))
+        train(net, self.recipe, self.seed, self.data, tick, "fine-tune", teacher=self.start.model)
+        save_weights(net, place.with_suffix(WEIGHTS))
         x = self.data.balanced(min(IMAGES, len(self.data)), seed=0).x.to(self.start.example.device)
         return weights_hash(net), layer_similarity(self.start.model, net, x)
 

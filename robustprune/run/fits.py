@@ -1,12 +1,28 @@
-"""Does this network fit these data? One rule, for suites and reviews."""
+"""Does this network fit these data? One rule, for suites and reviews; and what fails in a user's code, in one line."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models import evaluating
+from robustprune.models.lending import shown
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turn whatever fails inside, which is a user's code, into an InputError that begins with `what`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{what}: {type(error).__name__}: {reason}") from error
 
 
 def check_fits(net: nn.Module, example: Tensor, classes: int, who: str) -> None:
@@ -15,16 +31,9 @@ def check_fits(net: nn.Module, example: Tensor, classes: int, who: str) -> None:
     Raises InputError where it fails, or gives something else than one row with a logit for every class. More logits
     than classes are accepted: the data may hold only some of what the network knows.
     """
-    try:
-        with evaluating(net), torch.no_grad():
-            logits = net(example)
-    except InputError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{who} does not run on images of shape {tuple(example.shape)}: {type(error).__name__}: {reason}"
-        ) from error
+    what = f"{who} does not run on images of shape {tuple(example.shape)}"
+    with one_line(what), evaluating(net), torch.no_grad():
+        logits = net(shown(net, example))
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < classes:
         raise InputError(f"{who} gives {shape} for one image, the data have {classes} classes; expected (1, {classes})")

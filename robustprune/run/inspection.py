@@ -8,26 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustprune.errors import InputError, MissingData
-from robustprune.suite.cases import Case, Suite
+from robustprune.suite.cases import Case, Model, Suite
 from robustprune.suite.files import load_suite, suite_files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from robustprune.data import Data
 
 
 LIBRARIES = ("torch", "torchvision", "torchattacks", "pandas", "matplotlib", "jinja2", "onnx", "onnxruntime", "pyarrow")
 
 
 def inspected(suite: Suite, device: str) -> list[str]:
-    """Load the data, pass one image through every model, look whether the blocks to remove are there.
+    """Do all that costs no training: load data and weights, build the networks, pass one image, count the blocks.
 
     One line a finding. InputError for what would stop a run.
     """
     from robustprune.data import count_shared
     from robustprune.machine import pick_device
-    from robustprune.run.fits import check_fits
+    from robustprune.run.bench import load_data
 
-    data = suite.data()
+    data = load_data(suite)
     shared = count_shared(data.test, data.train)
     if shared:
         raise InputError(f"{suite.name}: {shared} test images are among the training images; remove them from one side")
@@ -37,9 +39,13 @@ def inspected(suite: Suite, device: str) -> list[str]:
     ]
     example = data.test.x[:1].to(pick_device(device))
     for model in {case.model.name: case.model for case in suite.cases}.values():
-        net = model.build().to(example.device)
-        check_fits(net, example, len(data.classes), f"model {model.name!r}")
+        _check_recipe(model, len(data.train))
+        net = _opened(model, suite, data, example)
         found.append(f"model {model.name}: {_removable(net, example, [c for c in suite.cases if c.model == model])}")
+    for case in suite.cases:
+        if case.recipe is not None and (case.recipe.samples or 1) > len(data.train):
+            raise InputError(f"{case.id}: its recipe wants {case.recipe.samples} of {len(data.train)} training images")
+    _check_budgets(suite, example)
     return [*found, f"attacks: {', '.join(f'{attack.name} ({attack.threat})' for attack in suite.attacks)}"]
 
 
@@ -65,26 +71,62 @@ def diagnose(folder: Path) -> Iterator[str]:
         yield f"suite {file.stem}: {_lacks(file)}"
 
 
+def _check_recipe(model: Model, images: int) -> None:
+    """Refuse a recipe by which a network cannot be trained from scratch."""
+    recipe = model.recipe if model.weights is None else None
+    if recipe is not None and recipe.distill:
+        raise InputError(f"model {model.name!r}: its recipe distils, and from scratch there is no teacher")
+    if recipe is not None and (recipe.samples or 1) > images:
+        raise InputError(f"model {model.name!r}: its recipe wants {recipe.samples} of {images} training images")
+
+
+def _opened(model: Model, suite: Suite, data: Data, example: Tensor) -> nn.Module:
+    """Build a model, with its weights where it has a file, and pass one image."""
+    from robustprune.models import load_weights
+    from robustprune.run.fits import check_fits
+    from robustprune.run.networks import locate
+    from robustprune.run.training import seeded
+
+    net = seeded(model.build, model.seed, model.name, example)
+    if model.weights is not None:
+        load_weights(net, locate(model, suite))
+    net = net.to(example.device)
+    check_fits(net, example, len(data.classes), f"model {model.name!r}")
+    return net
+
+
+def _check_budgets(suite: Suite, example: Tensor) -> None:
+    """Refuse an attack whose budget reaches from a black image to a white one: eps is in units of [0,1] pixels."""
+    import torch
+
+    for attack in suite.attacks:
+        most = float(attack.ball.size(torch.ones_like(example)))
+        if attack.eps > most:
+            raise InputError(
+                f"attack {attack.name!r}: eps={attack.eps:g} in {attack.norm}, a black image and a white one are "
+                f"{most:g} apart; expected [0,1] pixel units, such as 8/255"
+            )
+
+
 def _removable(net: nn.Module, example: Tensor, cases: list[Case]) -> str:
     """Count the blocks, and refuse a strategy that wants more than can go."""
-    from robustprune.models import find_blocks
-    from robustprune.prune import most_removable
+    from robustprune.models import survey
+    from robustprune.run.choice import check_removals
+    from robustprune.run.fits import one_line
 
-    blocks = find_blocks(net, example)
-    for case in cases:
-        if case.strategy is not None and isinstance(case.strategy.remove, int):
-            most = most_removable(blocks, case.strategy.keep_per_stage, case.strategy.protect_first)
-            if case.strategy.remove > most:
-                raise InputError(f"{case.id}: {case.strategy.remove} blocks to remove, at most {most} can go")
-    return f"{len(blocks)} removable blocks"
+    with one_line(f"{cases[0].model.name!r}: its blocks cannot be found"):
+        found = survey(net, example)
+    check_removals(cases, found.blocks)
+    return f"{len(found.blocks)} removable blocks" + (f": {found.remark}" if found.remark else "")
 
 
 def _lacks(file: Path) -> str:
+    from robustprune.run.bench import load_data
     from robustprune.run.networks import locate
 
     try:
         suite = load_suite(file)
-        suite.data()
+        load_data(suite)
         for case in suite.cases:
             if case.model.weights is not None:
                 locate(case.model, suite)

@@ -112,13 +112,14 @@ class Describer:
 
     def _class(self, thing: type) -> Any:
         """Its source with what that imports, and its methods; of a known one those that were put in from elsewhere."""
-        own, known = source_file(thing), _known(thing)
+        known, bases = _known(thing), [base for base in thing.__bases__ if base is not object]
         written = {name: one for name, one in vars(thing).items() if isinstance(one, FunctionType)}
         methods = {name: one for name, one in written.items() if not from_library(one) and source_file(one) is not None}
         if known:
-            put_in = {name: one for name, one in methods.items() if source_file(one) != own}
-            return {**known, "put in": self(put_in)} if put_in else known
-        bases = [self(base) for base in thing.__bases__ if base is not object]
+            put_in = {name: one for name, one in methods.items() if not _at_home(one, name, thing)}
+            changed = [found for base in bases if "put in" in (found := self(base))]
+            return {**known, "put in": [self(put_in), changed]} if put_in or changed else known
+        bases = [self(base) for base in bases]
         return {"name": name_of(thing), "source": _source(thing), "methods": self(methods), "bases": bases}
 
 
@@ -204,6 +205,11 @@ def _known(thing: Any) -> dict[str, str]:
         return {"name": name_of(thing)}
     version = installed(thing)
     return {"name": name_of(thing), "version": version} if version else {}
+
+
+def _at_home(method: FunctionType, name: str, kind: type) -> bool:
+    """Whether a method stands where its class was written, under its own name; else it was put in later."""
+    return source_file(method) == source_file(kind) and method.__qualname__ == f"{kind.__qualname__}.{name}"
 
 
 def _source(thing: Any) -> str:

@@ -7,6 +7,7 @@ declared with `field(metadata=ASIDE)` and stays out of the key.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from robustprune.errors import InputError
 from robustprune.run.code import module_digest
 from robustprune.run.keys import digest
-from robustprune.run.store import Store
+from robustprune.run.store import NotMeasured, Store
 
 Value = TypeVar("Value")
 
 Tick = Callable[[str, int, int], None]
-"""Called with the stage, what is done and what there is to do."""
+"""Called with the stage, what is done and what there is to do; or with a line to say, and `SAID` to do."""
+
+SAID = 0
+"""What there is to do where a stage is a line that has to be said, and no progress."""
+
+WEIGHTS = ".safetensors"
+"""Suffix of the weights that belong to a record."""
 
 
 ASIDE = {"key": False}
@@ -56,8 +64,33 @@ class Measurement(ABC, Generic[Value]):
 def obtain(wanted: Measurement[Value], store: Store, tick: Tick) -> Value:
     """Return the value of a measurement: found in the store, else made and kept there.
 
-    Raises NotMeasured where the store is read-only and does not have it.
+    What is damaged there (a record that does not fit, a file of weights that is gone or holds something else) is made
+    anew, and that is said. Raises NotMeasured where the store is read-only and does not have it.
     """
     place = store.path(wanted.kind, wanted.key, "")
-    record = store.once(wanted.kind, wanted.key, lambda: wanted.write(wanted.make(place, tick)))
-    return wanted.read(record, place)
+    record = store.get(wanted.kind, wanted.key)
+    if record is not None:
+        try:
+            return _found(wanted, record, place)
+        except (InputError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            if not store.readonly:
+                said = " ".join(str(error).split())
+                tick(f"{place} is damaged ({type(error).__name__}: {said}); measured anew", 0, SAID)
+    if store.readonly:
+        raise NotMeasured(f"{wanted.kind}/{wanted.key}")
+    made = dict(wanted.write(wanted.make(place, tick)))
+    record = {"value": made, "file": _hash(place)}
+    store.put(wanted.kind, wanted.key, record)
+    return _found(wanted, record, place)
+
+
+def _found(wanted: Measurement[Value], record: Mapping[str, Any], place: Path) -> Value:
+    if record["file"] != _hash(place):
+        raise InputError("its weights are not those that were kept")
+    return wanted.read(record["value"], place)
+
+
+def _hash(place: Path) -> str | None:
+    """The hash of the weights that belong to a record; None where there are none."""
+    file = place.with_suffix(WEIGHTS)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None

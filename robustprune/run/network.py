@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robustprune.models import load_weights
+from robustprune.errors import InputError
+from robustprune.models import as_network, load_weights, weights_hash
 from robustprune.prune import remove
 
 
@@ -18,12 +19,14 @@ from robustprune.prune import remove
 class Network:
     """A network, named by its content; `model` is built from disk the first time it is asked for.
 
-    `structure` names what the parent's factory built (classes, attributes, sources; run/keys.py), `weights` is the hash
+    `structure` names what the parent's factory built (classes, attributes, sources; run/keys.py) and the way that an
+    image takes through it, `behaviour` what the parent answers to some images (run/behaviour.py), `weights` is the hash
     of all parameters and buffers, `removed` the blocks that are gone. It can be sent to another process: what was
     built stays behind.
     """
 
     structure: str
+    behaviour: str
     weights: str
     removed: tuple[str, ...] = ()
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -36,7 +39,7 @@ class Network:
     @property
     def content_key(self) -> list[Any]:
         """What measurements of this network are keyed by."""
-        return [*self.shape, self.weights]
+        return [*self.shape, self.behaviour, self.weights]
 
     @property
     def shape(self) -> list[Any]:
@@ -45,10 +48,13 @@ class Network:
 
     @cached_property
     def model(self) -> nn.Module:
-        """The network, on its device, in eval mode."""
-        net = self.factory()
+        """The network, on its device, in eval mode. InputError where its file no longer holds its weights."""
+        net = as_network(self.factory(), "the network under test", self.example)
         net = remove(net, self.removed, self.example) if self.removed else net
-        return load_weights(net, self.file).to(self.example.device).eval()
+        net = load_weights(net, self.file)
+        if weights_hash(net) != self.weights:
+            raise InputError(f"{self.file}: not the weights that were measured; expected {self.weights[:12]}")
+        return net.to(self.example.device).eval()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the built network behind."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from robustprune.data import data_root
 from robustprune.errors import InputError, MissingData
-from robustprune.models import file_hash, weights_hash
+from robustprune.models import file_hash, find_blocks, load_weights, weights_hash
+from robustprune.run.behaviour import answers, probe, route
 from robustprune.run.bench import Bench
-from robustprune.run.choice import Choice, Chosen
+from robustprune.run.choice import Choice, Chosen, check_removals
 from robustprune.run.finetuned import Blocks, FineTuned
+from robustprune.run.fits import one_line
 from robustprune.run.keys import digest
 from robustprune.run.network import Network
 from robustprune.run.training import Loaded, Trained, seeded
@@ -18,8 +21,11 @@ from robustprune.suite.cases import Case, Model, Suite
 
 def parent_network(model: Model, bench: Bench) -> Network:
     """Load the weights of an unpruned model, or train it from scratch once."""
-    net = seeded(model.build, model.seed)
-    structure, initial = digest(net), weights_hash(net)
+    factory = partial(seeded, model.build, model.seed, model.name, bench.example)
+    net, images = factory(), probe(bench.data)
+    with one_line(f"model {model.name!r} does not run"):
+        structure = digest([net, route(net, images)])
+        initial = f"{weights_hash(net)} {answers(net, images)}"
     if model.weights is not None:
         file = locate(model, bench.suite)
         hashed = file_hash(file)
@@ -37,7 +43,15 @@ def parent_network(model: Model, bench: Bench) -> Network:
             name=model.name,
         )
         weights, file = bench.obtain(wanted), bench.file_of(wanted)
-    return Network(structure=structure, weights=weights, factory=model.build, file=file, example=bench.example)
+    behaviour = answers(load_weights(net.cpu(), file), images)
+    return Network(
+        structure=structure,
+        behaviour=behaviour,
+        weights=weights,
+        factory=factory,
+        file=file,
+        example=bench.example,
+    )
 
 
 def case_network(case: Case, start: Network, bench: Bench) -> Network:
@@ -58,6 +72,7 @@ def case_network(case: Case, start: Network, bench: Bench) -> Network:
     weights, similarity = bench.obtain(wanted)
     return Network(
         structure=start.structure,
+        behaviour=start.behaviour,
         weights=weights,
         removed=choice.removed,
         scores=choice.scores,
@@ -80,6 +95,14 @@ def chosen(case: Case, start: Network, bench: Bench) -> Choice:
             score=bench.obtain,
         )
     )
+
+
+def check_strategies(bench: Bench) -> None:
+    """Refuse a strategy that wants more blocks to go than its model has, before anything is trained."""
+    pruned = [case for case in bench.suite.cases if case.strategy is not None]
+    for model in {case.model.name: case.model for case in pruned}.values():
+        net = seeded(model.build, model.seed, model.name, bench.example).to(bench.device)
+        check_removals([case for case in pruned if case.model == model], find_blocks(net, bench.example))
 
 
 def blocks_of(network: Network, bench: Bench) -> list[str]:

@@ -1,4 +1,4 @@
-"""What runs and what remains, on stderr: bars on a terminal, one line a finished case elsewhere."""
+"""What runs and what remains, on stderr: bars on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from robustprune.run.measurement import SAID
+
+LOSS = "loss"
+"""What is said of an epoch has it."""
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -30,6 +35,7 @@ class Display:
         self.whole = self.bars.add_task(f"[bold]{title}", total=cases)
         self.running: dict[str, TaskID] = {}
         self.done: set[str] = set()
+        self.told: dict[str, float] = {}
         self.cases = cases
         self.began = time.monotonic()
 
@@ -41,7 +47,16 @@ class Display:
         self.bars.stop()
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:
-        """Show how far a case is."""
+        """Show how far a case is; in a log when it begins, and epoch by epoch, one line a second at most."""
+        if total == SAID:
+            self._say(f"{case}: {stage}")
+            return
+        if not self.console.is_terminal:
+            first = case not in self.told
+            last = self.told.setdefault(case, 0.0)
+            if first or (LOSS in stage and (done == total or time.monotonic() - last > 1)):
+                self.told[case] = time.monotonic()
+                self._say(f"{case}: {stage}" + (f" ({done} of {total})" if done else ""))
         if case not in self.running:
             self.running[case] = self.bars.add_task(case)
         self.bars.update(self.running[case], description=f"{case}: {stage}", completed=done, total=total)
@@ -55,7 +70,7 @@ class Display:
         self.done.add(case)
         self.bars.update(self.whole, completed=len(self.done))
         if not self.console.is_terminal:
-            seconds = time.monotonic() - self.began
-            self.console.print(
-                f"[{len(self.done)}/{self.cases}] {seconds:5.0f} s  {case}", highlight=False, markup=False
-            )
+            self._say(f"[{len(self.done)}/{self.cases}] {time.monotonic() - self.began:5.0f} s  {case}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)

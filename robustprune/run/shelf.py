@@ -1,12 +1,13 @@
 """Where things lie on disk, and what the verbs of the command line do with them.
 
 `results/<suite>/` holds what was approved and is committed. `.robustprune/` beside it holds the store of finished
-measurements and the latest results of every suite; it is local and only saves work.
+measurements and the latest results of every suite; it is local and only saves work: of what lies there, only what this
+user's own runs have signed is believed (own.py).
 """
 
 from __future__ import annotations
 
-import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from robustprune import results
 from robustprune.errors import InputError
-from robustprune.files import write_whole
+from robustprune.files import elsewhere, writable, write_all, write_whole
 from robustprune.policy.accepted import acceptance
 from robustprune.policy.policy import judge_all
 from robustprune.report.baseline import power_table
 from robustprune.report.written import tables
 from robustprune.results.records import Accepted, CaseResult
+from robustprune.run.own import own_store
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
 
@@ -42,13 +44,17 @@ class Shelf:
 
 
 def shelf(suite: Suite, folder: Path | None = None) -> Shelf:
-    """Choose the folders: those given, else `results/` beside the `suites/` folder that the suite file is in."""
+    """Choose the folders: those given, else `results/` beside the `suites/` folder that the suite file is in.
+
+    Where nothing can be written there, store and latest results lie in the user's cache.
+    """
     home = suite.file.parent if suite.file else Path.cwd()
     home = home.parent if home.name == "suites" else home
     folder = folder or home / "results"
     local = folder.parent / ".robustprune"
+    local = local if writable(local) else elsewhere(folder)
     latest = local / "latest" / (suite.name + QUICK * suite.quick)
-    return Shelf(approved=folder / suite.name, latest=latest, store=Store(folder=local / "store"))
+    return Shelf(approved=folder / suite.name, latest=latest, store=own_store(local / "store"))
 
 
 def measure_suite(
@@ -62,7 +68,7 @@ def measure_suite(
     from robustprune.run.progress import Display
     from robustprune.run.suite import run_suite
 
-    store = replace(place.store, since=time.time()) if force else place.store
+    store = replace(place.store, run=uuid.uuid4().hex) if force else place.store
     with Display(suite.name, len(suite.cases)) as display:
         look = partial(inspected, suite, device)
         cases = run_suite(suite, store, display, device=device, workers=workers, first=look)
@@ -98,6 +104,8 @@ class Approval:
     files: list[Path]
     accepted: list[Accepted]
     detectable: str
+    dirty: int
+    """Cases that were measured in a tree with changes that are not in its commit."""
 
 
 def approve(suite: Suite, place: Shelf, *, who: str, when: str, why: str = "") -> Approval:
@@ -122,8 +130,8 @@ def approve(suite: Suite, place: Shelf, *, who: str, when: str, why: str = "") -
     seen = power_table(cases, suite.policy)
     texts = {TABLE: "md", "table.csv": "csv"}
     written = dict(zip(texts, tables(cases, texts.values()), strict=True)) | {"detectable.md": seen}
-    place.approved.mkdir(parents=True, exist_ok=True)
-    for name, text in written.items():
-        write_whole(place.approved / name, text.encode())
-    results.save(cases, place.approved / BASELINE, accepted)
-    return Approval(files=[place.approved / name for name in [BASELINE, *written]], accepted=accepted, detectable=seen)
+    contents = {name: text.encode() for name, text in written.items()}
+    write_all(place.approved, {BASELINE: results.packed(cases, accepted), **contents})
+    files = [place.approved / name for name in [BASELINE, *written]]
+    dirty = sum(bool(case.environment.get("dirty")) for case in cases)
+    return Approval(files=files, accepted=accepted, detectable=seen, dirty=dirty)

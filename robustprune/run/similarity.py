@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robustprune.criteria import cka
 from robustprune.models import evaluating, find_blocks
+from robustprune.models.lending import shown
 
 IMAGES = 256
 """Training images that both networks look at, where there are so many."""
@@ -40,7 +41,7 @@ def _block_outputs(net: nn.Module, names: list[str], x: Tensor) -> dict[str, Ten
     handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     try:
         with evaluating(net), torch.no_grad():
-            net(x)
+            net(shown(net, x))
     finally:
         for handle in handles:
             handle.remove()

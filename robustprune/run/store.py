@@ -7,12 +7,15 @@ a run that was killed goes on where it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robustprune.files import write_whole
+
+RUN = "made by run"
+"""Key under which a record of a forced run says which one made it."""
 
 
 class NotMeasured(Exception):
@@ -23,12 +26,12 @@ class NotMeasured(Exception):
 class Store:
     """A folder of finished records, `<kind>/<key>.json`, and files that belong to them.
 
-    Records older than `since` (seconds since the epoch) count as missing: that is how a run is forced to measure anew.
-    A `readonly` store makes nothing: `once` raises NotMeasured where a record is missing.
+    With a `run`, records that another run made count as missing: that is how a run is forced to measure anew, without
+    asking any clock. A `readonly` store makes nothing: `once` raises NotMeasured where a record is missing.
     """
 
     folder: Path
-    since: float = 0.0
+    run: str = ""
     readonly: bool = False
 
     def path(self, kind: str, key: str, suffix: str = ".json") -> Path:
@@ -36,26 +39,16 @@ class Store:
         return self.folder / kind / f"{key}{suffix}"
 
     def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """The record, or None where there is none that is whole and new enough."""
-        path = self.path(kind, key)
+        """The record, or None where there is none that is whole, and of this run where one is asked for."""
         try:
-            if path.stat().st_mtime < self.since:
-                return None
-            record = json.loads(path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            record = json.loads(self.path(kind, key).read_bytes())
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
-        return record if isinstance(record, dict) else None
+        if not isinstance(record, dict) or (self.run and record.get(RUN) != self.run):
+            return None
+        return {name: value for name, value in record.items() if name != RUN}
 
     def put(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
         """Keep a record."""
-        write_whole(self.path(kind, key), json.dumps(record, separators=(",", ":")).encode())
-
-    def once(self, kind: str, key: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the record of that key; `make()` is called only if there is none yet."""
-        record = self.get(kind, key)
-        if record is None:
-            if self.readonly:
-                raise NotMeasured(f"{kind}/{key}")
-            record = dict(make())
-            self.put(kind, key, record)
-        return record
+        stamped = {**record, RUN: self.run} if self.run else record
+        write_whole(self.path(kind, key), json.dumps(stamped, separators=(",", ":")).encode())

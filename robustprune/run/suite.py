@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 from robustprune.results.records import CaseResult
+from robustprune.run.attacked import for_network
 from robustprune.run.bench import Bench, Listener, open_bench
 from robustprune.run.case import Finished, Measured, measure_case, price, result_of
 from robustprune.run.executors import Executor, choose
 from robustprune.run.measurement import Tick
+from robustprune.run.networks import check_strategies
+from robustprune.run.reach import SAMPLES, Reached
 from robustprune.run.store import NotMeasured, Store
-from robustprune.suite.cases import Case, Suite
+from robustprune.suite.cases import PARENT, Case, Suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +75,13 @@ def run_suite(
     Finished measurements are found in `store`, so a second run measures nothing. `first`: see `measure_cases`.
     """
     work = CaseWork(suite=suite, store=store, device=device)
-    finished = measure_cases(suite.cases, work, choose(work.bench.device.type, workers), listener, first=first)
-    return [one.result for one in finished]
+
+    def begin() -> None:
+        check_strategies(work.bench)
+        first()
+
+    finished = measure_cases(suite.cases, work, choose(work.bench.device.type, workers), listener, first=begin)
+    return [*_with_reach(finished, work.bench, listener)]
 
 
 def measure_cases(
@@ -114,3 +122,24 @@ def _priced(measured: Sequence[Measured], bench: Bench, listener: Listener) -> I
         here = bench.telling(partial(listener.stage, one.case.id))
         yield Finished(measured=one, result=result_of(one, price(one, here), here))
         listener.finished(one.case.id)
+
+
+def _with_reach(finished: Sequence[Finished], bench: Bench, listener: Listener) -> Iterator[CaseResult]:
+    """The results, a family's first parent with what each attack breaks on its own; a quick look goes without."""
+    families = set[str]()
+    for one in finished:
+        case, sample = one.measured.case, bench.sample
+        if case.kind != PARENT or case.model.family in families or bench.suite.quick:
+            yield one.result
+            continue
+        families.add(case.model.family)
+        wanted = Reached(
+            network=one.network,
+            sample=sample if len(sample) <= SAMPLES else sample.balanced(SAMPLES, seed=0),
+            attacks=for_network(tuple(bench.suite.attacks), has_parent=False),
+            device=str(bench.device),
+            seed=bench.suite.seed,
+            batch_size=bench.suite.attack_batch,
+        )
+        yield replace(one.result, reach=bench.telling(partial(listener.stage, case.id)).obtain(wanted))
+        listener.finished(case.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robustprune.data import Split
-from robustprune.finetune import Recipe, finetune
-from robustprune.models import load_weights, save_weights, weights_hash
-from robustprune.run.measurement import ASIDE, Measurement, Tick
+from robustprune.finetune import Epoch, Recipe, finetune
+from robustprune.models import as_network, load_weights, save_weights, weights_hash
+from robustprune.results.words import percent
+from robustprune.run.fits import one_line
+from robustprune.run.measurement import ASIDE, SAID, WEIGHTS, Measurement, Tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Loaded(Measurement[str]):
     kind: ClassVar[str] = "loaded"
     structure: str
     initial: str
-    """The hash of what the network holds before: what a file does not hold, such as a normalisation, stays."""
+    """What the network holds and answers before: what a file does not hold, such as a normalisation, stays."""
     file_hash: str
     net: nn.Module = field(metadata=ASIDE)
     file: Path = field(metadata=ASIDE)
@@ -49,7 +52,7 @@ class Trained(Measurement[str]):
     kind: ClassVar[str] = "trained"
     structure: str
     initial: str
-    """The hash of the weights that training begins with."""
+    """The hash of the weights that training begins with, and what the network answers with them."""
     recipe: Recipe
     seed: int
     data: Split
@@ -60,8 +63,8 @@ class Trained(Measurement[str]):
     def make(self, place: Path, tick: Tick) -> str:
         """Train a copy."""
         net = self.net.to(torch.device(self.device))
-        train(net, self.recipe, self.seed, self.data, partial(tick, f"train {self.name}"))
-        save_weights(net, place.with_suffix(".safetensors"))
+        train(net, self.recipe, self.seed, self.data, tick, f"train {self.name}")
+        save_weights(net, place.with_suffix(WEIGHTS))
         return weights_hash(net)
 
     def write(self, value: str) -> Mapping[str, Any]:
@@ -78,17 +81,38 @@ def train(
     recipe: Recipe | None,
     seed: int,
     data: Split,
-    tick: Callable[[int, int], None],
+    tick: Tick,
+    stage: str,
     teacher: nn.Module | None = None,
 ) -> None:
-    """Train `net` in place, where there is a recipe; it ends in eval mode."""
+    """Train `net` in place, where there is a recipe, and say how it goes; it ends in eval mode.
+
+    What ends no better than always saying the most frequent class is said: what is measured of it means nothing.
+    """
     if recipe is not None:
-        finetune(net, data, recipe, seed, teacher=teacher, tick=tick)
+        finetune(net, data, recipe, seed, teacher=teacher, tick=partial(_tell, tick, stage, _chance(data)))
     net.eval()
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build with seeded initial weights, without touching the global generator."""
-    with torch.random.fork_rng(devices=[]):
+def _tell(tick: Tick, stage: str, chance: float, epoch: Epoch) -> None:
+    tick(f"{stage}, loss {epoch.loss:.3g}, accuracy {percent(epoch.accuracy)}", epoch.done, epoch.total)
+    if epoch.done == epoch.total and epoch.accuracy <= chance:
+        seen = f"accuracy {percent(epoch.accuracy)} on what was shown, {percent(chance)} is chance"
+        tick(f"warning: {stage} ended at chance: {seen}; another recipe may be needed", 0, SAID)
+
+
+def _chance(data: Split) -> float:
+    """The share of the most frequent class, and twice the error with which a guess comes near it."""
+    most = float(data.y.bincount().max()) / len(data)
+    return min(1.0, most + 2 * math.sqrt(most * (1 - most) / len(data)))
+
+
+def seeded(build: Callable[[], nn.Module], seed: int, name: str, example: Tensor) -> nn.Module:
+    """Build a model of that name with seeded initial weights, without touching the global generator.
+
+    `example` is a batch of its input, see `as_network`.
+    """
+    with torch.random.fork_rng(devices=[]), one_line(f"model {name!r} cannot be built"):
         torch.manual_seed(seed)
-        return build()
+        net: object = build()
+    return as_network(net, f"model {name!r}", example)

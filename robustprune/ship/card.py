@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from robustprune.report.markdown import NONE, pipe
+from robustprune.report.markdown import NONE, inline, pipe
 from robustprune.results.claims import claims, named, share
 from robustprune.results.costs import changes
 from robustprune.results.overstated import by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.statistics import wilson
+from robustprune.results.trust import in_words
 from robustprune.results.words import between, percent, points_between
 from robustprune.review.shifts import shifts
 
@@ -23,12 +24,14 @@ def model_card(case: CaseResult, parent: CaseResult, files: Sequence[str] = ()) 
     lines = [
         "## Evaluation: layer pruning and adversarial robustness",
         "",
-        f"Pruned from `{parent.model}` by {case.strategy}: {len(case.removed)} of {len(case.blocks)} "
-        f"removable blocks gone{gone}{recipe}, seed {case.seed}.",
+        inline(
+            f"Pruned from `{parent.model}` by {case.strategy}: {len(case.removed)} of {len(case.blocks)} "
+            f"removable blocks gone{gone}{recipe}, seed {case.seed}."
+        ),
         "",
         pipe(HEAD, [*_accuracies(case, parent), *_costs(case, parent)], padded=False),
         "",
-        *(f"- {line}" for line in [*files, *_notes(case)]),
+        *(f"- {inline(line)}" for line in [*files, *_notes(case)]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -49,7 +52,7 @@ def _costs(case: CaseResult, parent: CaseResult) -> Iterator[tuple[str, str, str
     for found in changes(case.cost, parent.cost):
         change, number = NONE, found.measure.number.format
         if found.ratio is not None:
-            change = f"x {found.ratio:.2f}" if found.measure.timed else f"{100 * (found.ratio - 1):+.1f} %"
+            change = f"x {found.ratio:.2f}{found.doubt}" if found.measure.timed else f"{100 * (found.ratio - 1):+.1f} %"
         yield found.measure.title, number(found.now), number(found.before), change
 
 
@@ -70,7 +73,7 @@ def _notes(case: CaseResult) -> Iterator[str]:
     passed = sum(check.status == "pass" for check in case.checks)
     failed = [f"{check.number} {check.name} ({check.evidence})" for check in case.checks if check.status == "fail"]
     names = f": {'; '.join(failed)}" if failed else ""
-    yield f"Evidence: {case.trust}; {passed} validity checks passed, {len(failed)} failed{names}."
+    yield f"Evidence: {in_words(case)}; {passed} validity checks passed, {len(failed)} failed{names}."
     yield (
         f"Weights {case.weights_hash[:16]}; robustprune {made.get('robustprune')}, "
         f"torch {made.get('torch')}, "

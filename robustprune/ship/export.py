@@ -9,9 +9,11 @@ from that and the parent's factory.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,6 +103,27 @@ def metadata_table(described: Mapping[str, Any]) -> list[str]:
     ]
 
 
+@contextmanager
+def _one_line(net: nn.Module) -> Iterator[None]:
+    """Turn what the exporter says of a network that it cannot convert, many lines, into an InputError of one."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            yield
+    except InputError:
+        raise
+    except Exception as error:
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        lines = [line.strip() for line in str(first).splitlines() if line.strip()]
+        reason = f"{type(first).__name__}: {(lines or ['no reason given'])[0][:200]}"
+        raise InputError(
+            f"{type(net).__name__} cannot be exported as ONNX ({reason}): its code may branch on the data or the size "
+            "of the batch, or use what ONNX lacks; expected a network that torch.export can trace"
+        ) from error
+
+
 def _write_onnx(net: nn.Module, path: Path, example: Tensor) -> None:
     try:
         importlib.import_module("onnxscript")
@@ -109,7 +132,7 @@ def _write_onnx(net: nn.Module, path: Path, example: Tensor) -> None:
             "ONNX export needs onnx, onnxscript and onnxruntime: pip install 'robustprune[onnx]'"
         ) from error
     batch = torch.export.Dim("batch")
-    with evaluating(net), warnings.catch_warnings():
+    with _one_line(net), evaluating(net), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             net.cpu(),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from robustprune.errors import InputError
 from robustprune.policy.policy import Policy
+from robustprune.suite.refused import check_attacks, check_names, objects
+from robustprune.typed import Count, FolderName, Label, NotNegative, Positive, Seed, Sha256, Whole, check, mismatch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +25,7 @@ if TYPE_CHECKING:
 
 
 PARENT = "parent"
-
-
 CONTROL = "dense, fine-tuned"
-
-
 ARTEFACT = "finished artefact"
 
 
@@ -41,19 +39,22 @@ class Model:
     trained several times: tables fold them into one row, and claims about a strategy hold for the family.
     """
 
-    name: str
+    name: Label
     build: Callable[[], nn.Module]
     weights: str | Path | None = None
-    sha256: str | None = None
+    sha256: Sha256 | None = None
     recipe: Recipe | None = None
-    seed: int = 0
+    seed: Seed = 0
     family: str = ""
     """Its own name where none is given."""
 
     def __post_init__(self) -> None:
+        check(self, **objects())
         if self.weights is None and self.recipe is None:
             raise InputError(f"model {self.name!r}: give weights, or a recipe to train it with")
         object.__setattr__(self, "family", self.family or self.name)
+        if found := mismatch(self.family, Label):
+            raise InputError(f"model {self.name!r}: {found.below('family')}")
 
     def anew(self, number: int) -> Model:
         """The same network trained from scratch with another seed, one for each `number` from 1."""
@@ -73,20 +74,21 @@ class Strategy:
 
     criterion: Criterion
     remove: int | float
-    step: int | None = None
+    step: Count | None = None
     between: Recipe | None = None
-    keep_per_stage: int = 1
+    keep_per_stage: Whole = 1
     protect_first: bool = True
-    samples: int = 256
+    samples: Count = 256
 
     def __post_init__(self) -> None:
+        check(self, **objects())
+        if found := mismatch(self.criterion.name, Label):
+            raise InputError(f"a strategy's criterion, {type(self.criterion).__name__}: {found.below('name')}")
         share = isinstance(self.remove, float)
         if (share and not 0 < self.remove < 1) or (not share and self.remove < 1):
             raise InputError(
                 f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1"
             )
-        if self.step is not None and self.step < 1:
-            raise InputError(f"step={self.step!r}: expected None (one-shot) or at least 1 block at a time")
 
     @property
     def name(self) -> str:
@@ -104,8 +106,11 @@ class Case:
     model: Model
     strategy: Strategy | None = None
     recipe: Recipe | None = None
-    seed: int = 0
+    seed: Seed = 0
     parent: Model | None = None
+
+    def __post_init__(self) -> None:
+        check(self, **objects())
 
     @property
     def kind(self) -> str:
@@ -157,37 +162,32 @@ class Suite:
     and the random starts of the attacks.
     """
 
-    name: str
+    name: FolderName
     data: Callable[[], Data]
     cases: Sequence[Case]
     attacks: Sequence[Attack]
     policy: Policy = field(default_factory=Policy)
-    samples: int | None = None
-    seed: int = 0
-    minutes: float = 10.0
+    samples: Count | None = None
+    seed: Seed = 0
+    minutes: NotNegative = 10.0
     tier: Literal["quick", "standard", "full"] = "quick"
-    attack_batch: int = 128
-    batches: tuple[int, ...] = (1, 128)
-    timing_seconds: float = 1.0
-    timing_threads: int | None = None
+    attack_batch: Count = 128
+    batches: tuple[Count, ...] = (1, 128)
+    timing_seconds: Positive = 1.0
+    timing_threads: Count | None = None
     file: Path | None = None
     quick: bool = False
 
     def __post_init__(self) -> None:
         """Refuse two cases of one name, no attack, and pruned cases whose parent is not measured: it is added."""
-        if not self.attacks:
-            raise InputError(f"suite {self.name!r}: no attacks; expected at least one, such as PGD(eps=8/255)")
+        check(self, **objects())
+        check_attacks(self.name, self.attacks)
         cases = list(self.cases)
         for case in self.cases:
             parent = case.parent_case
             if parent is not None and parent not in cases:
                 cases.insert(0, parent)
-        names = [case.id for case in cases]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InputError(
-                f"suite {self.name!r}: two cases are named {twice[0]!r}; give models or recipes other names"
-            )
+        check_names(self.name, [case.id for case in cases])
         object.__setattr__(self, "cases", tuple(cases))
 
     def replicated(self, number: int) -> Suite:

@@ -11,6 +11,9 @@ from robustprune.errors import InputError
 from robustprune.names import import_file
 from robustprune.suite.cases import Suite
 
+LONGEST_PATH = 1000
+"""Characters; systems allow no more, or little."""
+
 
 def open_suite(where: str | Path, expression: str | None = None, quick: bool = False) -> Suite:
     """Load a suite; keep only the cases whose name holds `expression`, and their parents."""
@@ -32,7 +35,10 @@ def suite_files(folder: Path) -> list[Path]:
 
 
 def defines_suite(file: Path) -> bool:
-    """True for a file with a module-level `SUITE = ...`, or one that may have it but does not parse. No import."""
+    """True for a file with a module-level `SUITE = ...` that imports robustprune, itself or by a file beside it.
+
+    Somebody else's SUITE is left alone. Nothing is imported; a file that does not parse is taken by its text.
+    """
     try:
         text = file.read_text()
         if "SUITE" not in text:
@@ -40,16 +46,42 @@ def defines_suite(file: Path) -> bool:
         body = ast.parse(text).body
     except (OSError, UnicodeDecodeError):
         return False
-    except SyntaxError:
-        return "\nSUITE" in f"\n{text}"
+    except (SyntaxError, ValueError, RecursionError):
+        return "\nSUITE" in f"\n{text}" and "robustprune" in text
+    return _assigns_suite(body) and _imports_us(body, file.parent, {file})
+
+
+def _assigns_suite(body: list[ast.stmt]) -> bool:
     targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
     targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]
     return any(isinstance(target, ast.Name) and target.id == "SUITE" for target in targets)
 
 
+def _imports_us(body: list[ast.stmt], folder: Path, seen: set[Path]) -> bool:
+    """Whether code imports robustprune, or a file of its folder that does."""
+    names: list[str] = []
+    for node in (inner for statement in body for inner in ast.walk(statement)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module or ""]
+    tops = {name.partition(".")[0] for name in names}
+    beside = [file for top in sorted(tops) for file in (folder / f"{top}.py", folder / top / "__init__.py")]
+    for file in (file for file in beside if file.is_file() and file not in seen):
+        seen.add(file)
+        try:
+            if _imports_us(ast.parse(file.read_text()).body, folder, seen):
+                return True
+        except (OSError, UnicodeDecodeError, SyntaxError, ValueError):
+            continue
+    return "robustprune" in tops
+
+
 def load_suite(where: str | Path) -> Suite:
     """Load the `SUITE` of a Python file, given by path or by the name of a file in `suites/`."""
     path = Path(where)
+    if len(str(where)) > LONGEST_PATH or "\0" in str(where):
+        raise InputError(f"{str(where)[:60]!r}...: no suite can have such a name; expected a Python file")
     if not path.suffix and not path.exists():
         path = Path("suites") / f"{path}.py"
     if not path.is_file():

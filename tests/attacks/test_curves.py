@@ -5,7 +5,7 @@ import torch
 from attack_nets import SmallConv, images, labelled, linear_case, margins
 from torch import nn
 
-from robustprune.attacks import CW, FGSM, PGD, evaluate, robust_curve
+from robustprune.attacks import CW, FGSM, FMN, PGD, evaluate, robust_curve
 from robustprune.errors import InputError
 
 EPS = [0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08]
@@ -109,3 +109,47 @@ def test_progress_reaches_its_total(case):
         tick=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1] == (20, 20)
+
+
+class Blinkered(nn.Module):
+    """Three classes; the lead of class 1 grows with the first pixel, that of class 2 twice as fast with the second.
+
+    Class 1 is ahead of class 2 at every sample of `blinkered`, although the boundary of class 2 is the nearer one.
+    """
+
+    def forward(self, x):
+        one, two = x.flatten(1).T
+        return torch.stack((torch.zeros_like(one), one - 0.6, 4 * two - 1.2), 1)
+
+
+def blinkered(n):
+    """Boundaries of class 1 at .3 to .4 along the first pixel, of class 2 at .15 along the second."""
+    first = 0.2 + 0.1 * torch.arange(n) / n
+    return torch.stack((first, torch.full((n,), 0.15)), 1).view(n, 1, 1, 2)
+
+
+@pytest.mark.parametrize("n", [40, 200])
+def test_a_curve_of_one_run_says_how_far_it_lies_above_attacks_at_one_eps(n):
+    x, y = blinkered(n), torch.zeros(n, dtype=torch.int64)
+    attack, eps = FMN(eps=0, steps=40), [0.0, 0.1, 0.2, 0.35, 0.5]
+    curve = robust_curve(Blinkered(), x, y, attack, eps)
+    (point,) = [outcome for outcome in curve if "beside" in outcome.notes]
+    beside = point.notes["beside"]
+    assert point.eps == 0.35  # about half of them resist
+    assert beside["samples"] == min(n, 128)
+    assert beside["robust beside"] == 0  # class 2 is reached at 0.15
+    assert abs(beside["robust"] / beside["samples"] - sum(point.robust) / n) < 0.15
+    assert beside["gap"] == beside["robust"] / beside["samples"] > 0.3
+    plain = robust_curve(Blinkered(), x, y, attack, eps, check=False)
+    assert [outcome.status for outcome in plain] == [outcome.status for outcome in curve]
+    assert not any("beside" in outcome.notes for outcome in plain)
+    assert sum(outcome.backwards for outcome in curve) == 41 * n  # the check is no part of the attack's cost
+
+
+def test_where_three_classes_are_aimed_at_no_gap_is_left_and_pgds_curve_needs_no_check():
+    x, y = blinkered(20), torch.zeros(20, dtype=torch.int64)
+    eps = [0.1, 0.14, 0.16]
+    curve = robust_curve(Blinkered(), x, y, FMN(eps=0, targets=2, candidates=2), eps)
+    assert [outcome.notes["beside"]["gap"] for outcome in curve if "beside" in outcome.notes] == [0.0]
+    assert [sum(outcome.robust) for outcome in curve] == [20, 20, 0]
+    assert not any("beside" in outcome.notes for outcome in robust_curve(Blinkered(), x, y, PGD(eps=0), eps))

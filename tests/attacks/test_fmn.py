@@ -9,7 +9,7 @@ from paths import path
 from test_threat import nearest_by_bisection
 from torch import nn
 
-from robustprune.attacks import ATTACKS, CW, FMN, PGD, TargetedPGD, evaluate, robust_curve
+from robustprune.attacks import ATTACKS, CW, FMN, PGD, TargetedPGD, evaluate, robust_curve, tier
 from robustprune.attacks.contract.attack import FORWARD
 from robustprune.attacks.contract.stepped import Seen
 from robustprune.attacks.contract.threat import threat
@@ -242,9 +242,9 @@ def test_more_targets_never_find_less_and_cost_what_effort_says(case):
     one, three = (FMN(eps=0.01, steps=20, targets=targets) for targets in (1, 3))
     few, many = (evaluate(net, x, y, [attack]).outcomes[0] for attack in (one, three))
     assert (torch.tensor(many.distance) <= torch.tensor(few.distance) + 1e-6).all()
-    assert few.backwards == 60 * (21 + 9)
+    assert (few.backwards, many.backwards) == (60 * (21 + 9), 60 * (3 * 21 + 9))  # classes are ordered once a sample
     assert one.effort == pytest.approx(20 + FORWARD + (1 - FORWARD) * 9)
-    assert three.effort == 3 * one.effort
+    assert three.effort == pytest.approx(one.effort + 2 * 20)
     assert FMN(eps=0.01, steps=20).effort == 20
 
 
@@ -297,6 +297,7 @@ def test_names_and_records():
         ({"alpha": 0}, "expected a positive alpha"),
         ({"gamma": 1.0}, "gamma < 1"),
         ({"gamma": 0.0}, "gamma < 1"),
+        ({"signs": True, "norm": "L2"}, "expected norm 'Linf'"),
         ({"norm": "L3"}, "expected 'Linf' or 'L2' or 'L1'$"),
     ],
 )
@@ -304,3 +305,47 @@ def test_bad_settings_are_refused_in_one_line(settings, words):
     with pytest.raises(InputError, match=words) as caught:
         FMN(eps=0.1, **settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.01), ("L2", 0.1), ("L1", 0.4)])
+def test_towards_three_classes_the_curve_agrees_with_the_everyday_tier_and_says_so(case, norm, eps):
+    """At most one sample of 40 above it, and under L1 maybe below: there the steps of the tier are the weaker ones."""
+    net, x = case[0], case[1][:40]
+    y, at = labelled(net, x), [eps / 2, eps, 2 * eps]
+    curve = robust_curve(net, x, y, FMN(eps=0, norm=norm, steps=40, targets=3), at)
+    robust = torch.tensor([outcome.robust for outcome in curve])
+    tiers = [evaluate(net, x, y, tier("quick", norm, one)).outcomes for one in at]
+    points = torch.stack([torch.tensor([outcome.robust for outcome in outcomes]).all(0) for outcomes in tiers])
+    assert robust[0].sum() > 15
+    assert robust[2].sum() < 20
+    assert (robust & ~points).sum(1).max() <= 1
+    assert (points & ~robust).sum(1).max() <= (3 if norm == "L1" else 1)
+    (beside,) = [outcome.notes["beside"] for outcome in curve if "beside" in outcome.notes]
+    assert beside["samples"] == 40
+    assert beside["gap"] == (beside["robust"] - beside["robust beside"]) / 40 <= 1 / 40
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_along_signs_the_distance_is_the_closed_forms_too(classes):
+    net, x, y = linear_case(40, classes)
+    x, y, true = wide(net, x, y, "Linf")
+    signs = FMN(eps=0.0, alpha=0.1, signs=True, targets=1)
+    ratio = (distances(net, x, y, signs) / true)[true > 1e-4]
+    assert len(ratio) >= 8
+    assert ratio.min() >= 1 - 1e-3
+    assert ratio.max() <= 1.01
+    assert signs.name == "FMN-100 signs targets x1"
+    assert signs.settings["signs"]
+    assert "signs" not in FMN(eps=0.0).settings
+
+
+def test_signs_move_all_pixels_where_the_gradient_is_large_on_few():
+    """A linear lead with one slope of 1000, and 63 of 1: that pixel cannot go far, so the others have to."""
+    weight = torch.ones(2, 64)
+    weight[0], weight[1, 0] = 0, 1000
+    x, y = torch.full((1, 1, 8, 8), 0.5), torch.tensor([0])
+    x[0, 0, 0, 0] = 0.999  # 1 out of 1000 at most
+    net = linear_net(weight, torch.tensor([0.0, -float(weight[1] @ x.flatten()) - 1 - 63 * 0.2]))
+    published, signs = (distances(net, x, y, FMN(eps=0.0, **more)) for more in ({}, {"alpha": 0.1, "signs": True}))
+    assert float(signs) == pytest.approx(0.2, rel=0.01)
+    assert not float(published) < float(signs) * 0.99

@@ -7,7 +7,8 @@ import torch
 from attack_nets import SmallConv, images
 from torch import nn
 
-from robustprune.attacks.engine.fold import attack_copy, conv_bn_pairs, folded
+from robustprune.attacks.engine.fold import conv_bn_pairs, folded
+from robustprune.attacks.engine.lean import attack_copy
 
 
 def test_the_copy_is_the_same_function_with_less_in_it():
@@ -73,9 +74,9 @@ class Untracked(nn.Module):
 def test_what_cannot_be_folded_is_left_as_it_is(kind):
     net, x = kind().eval(), images(8)
     assert folded(net, x) is None
-    lean, done = attack_copy(net, x)
-    assert not done
-    assert torch.allclose(lean(x), net(x), atol=1e-5)
+    lean = attack_copy(net, x)
+    assert not lean.folded
+    assert torch.allclose(lean.net(x), net(x), atol=1e-5)
 
 
 def test_a_network_that_cannot_be_copied_is_attacked_itself():
@@ -87,4 +88,5 @@ def test_a_network_that_cannot_be_copied_is_attacked_itself():
             return x.flatten(1)
 
     net = Single()
-    assert attack_copy(net, images(2)) == (net, False)
+    lean = attack_copy(net, images(2))
+    assert (lean.net, lean.folded, lean.copied) == (net, False, False)

@@ -16,7 +16,7 @@ import torchattacks
 from torch.nn import functional
 
 from robustprune.attacks import FGSM, PGD, evaluate, robust_curve
-from robustprune.attacks.engine.fold import attack_copy
+from robustprune.attacks.engine.lean import attack_copy
 from robustprune.models.checkpoints import load_weights
 from robustprune.models.resnet import cifar10_resnet, resnet4b
 
@@ -91,7 +91,7 @@ def timed(work):
 
 def bare(net, x, forwards, backwards):
     """Seconds for that many passes of full batches through the copy the engine uses, and nothing else."""
-    lean, _ = attack_copy(net.requires_grad_(False), x[:16])
+    lean = attack_copy(net.requires_grad_(False), x[:16]).net
     x = x[:BATCH]
     y = torch.zeros(len(x), dtype=torch.long)
 

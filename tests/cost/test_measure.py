@@ -23,6 +23,8 @@ def test_a_candidate_beside_its_parent():
     assert set(cost.latency_ms) == set(cost.latency_ratio) == {"1", "32"}
     assert all(0 < low <= middle <= high for low, middle, high in cost.latency_ms.values())
     assert cost.latency_ratio["32"] < 0.6
+    assert all(low <= cost.latency_ratio[batch] <= high for batch, (low, high) in cost.latency_ratio_range.items())
+    assert set(cost.latency_ratio_range) == {"1", "32"} >= {*cost.latency_busy}
     assert cost.memory_bytes == peak_memory(chain(1), torch.zeros(32, 256))[0]
     assert cost.memory_method.endswith("batch 32")
     assert cost.device.startswith("cpu (")
@@ -30,7 +32,8 @@ def test_a_candidate_beside_its_parent():
 
 
 def test_a_parent_has_ratio_one():
-    assert measure(chain(1), torch.zeros(1, 256), batches=(2,), seconds=0.01).latency_ratio == {"2": 1.0}
+    cost = measure(chain(1), torch.zeros(1, 256), batches=(2,), seconds=0.01)
+    assert (cost.latency_ratio, cost.latency_ratio_range) == ({"2": 1.0}, {})
 
 
 def test_models_and_threads_come_back_unchanged():

@@ -29,6 +29,7 @@ def noise(n, classes=4, seed=0, shape=(1, 4, 4)):
         (torch.zeros(2, 1, 4, 4), torch.zeros(2), "labels are torch.float32"),
         (torch.zeros(2, 1, 4, 4), torch.zeros(3, dtype=torch.int64), r"\(3,\)"),
         (torch.zeros(2, 1, 4, 4), torch.tensor([0, -1]), "label -1"),
+        (torch.zeros(2, 1, 4, 4), torch.tensor([0, 2**40]), "label 1099511627776, expected class numbers"),
     ],
 )
 def test_what_is_no_image_or_label_is_refused(x, y, complaint):
@@ -134,6 +135,12 @@ def test_holdout_puts_copies_of_one_image_on_one_side():
     train, test = holdout(doubled, 0.5, seed=0)
     assert count_shared(test, train) == 0
     assert len(train) + len(test) == 80
+
+
+def test_holdout_refuses_copies_of_one_image():
+    copies = Split(torch.zeros(8, 1, 2, 2), torch.arange(8) % 2)
+    with pytest.raises(InputError, match="every test image is a copy"):
+        holdout(copies, 0.5, seed=0)
 
 
 def test_holdout_refuses_a_class_of_one():

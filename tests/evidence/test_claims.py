@@ -9,7 +9,10 @@ from torch import nn
 
 from robustprune.attacks import PGD, TorchAttack
 from robustprune.attacks.algorithms.tiers import tier
+from robustprune.data import Split
+from robustprune.errors import InputError
 from robustprune.evidence import claims, comparison
+from robustprune.evidence.training_data import read_hashes
 from robustprune.results.records import Outcomes
 
 NAN = math.nan
@@ -161,13 +164,31 @@ def test_class_floor():
 
 
 def test_data_hygiene():
-    ctx = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["d", "e"]})
+    ctx = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "training": ["d", "e"]})
     assert claims.data_hygiene(ctx).status == "pass"
-    ctx = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "fine-tuning": ["b", "e"]})
+    ctx = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"c"}, "training": ["b", "e"]})
     seen = claims.data_hygiene(ctx)
     assert (seen.number, seen.status, seen.blocking) == (27, "fail", True)
-    assert "fine-tuning: 1 of 2 shared" in seen.evidence
-    assert claims.data_hygiene(about([ran("rb")], sample_hashes=["a", "b"])).status == "skipped"
+    assert "training: 1 of 2 shared" in seen.evidence
+    for known in (None, {}, {"scoring": {"c"}}):
+        seen = claims.data_hygiene(about([ran("rb")], sample_hashes=["a", "b"], used_hashes=known))
+        assert seen.status == "skipped", known
+    assert "unknown what the network was trained on" in seen.evidence
+    scored = about([ran("rb")], sample_hashes=["a", "b"], used_hashes={"scoring": {"b"}})
+    assert claims.data_hygiene(scored).status == "fail"
+
+
+def test_the_hashes_of_training_data_are_read_from_a_file(tmp_path):
+    split = Split(torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64))
+    file = tmp_path / "training.txt"
+    file.write_text("\n".join(split.hashes()) + "\n\n")
+    assert read_hashes(file) == split.hashes()
+    for text, words in (("", "no hashes"), ("0123456789abcdef\ncat.png", "line 2")):
+        file.write_text(text)
+        with pytest.raises(InputError, match=words):
+            read_hashes(file)
+    with pytest.raises(InputError, match="no such file"):
+        read_hashes(tmp_path / "absent.txt")
 
 
 @pytest.mark.parametrize(

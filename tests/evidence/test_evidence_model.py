@@ -20,7 +20,7 @@ from small_nets import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from robustprune.attacks.algorithms.autoattack import APGD
+from robustprune.attacks.algorithms.autoattack import APGD, Square
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.evidence import gradients as gradient_checks
@@ -225,6 +225,39 @@ def test_vanishing_cross_entropy_is_excused_by_a_margin_loss(cnn, data):
     seen = gradient_checks.gradients_exist(context(net, data, attacks=ONE_LOSS))
     assert (seen.status, seen.blocking) == ("fail", True)
     assert "cross-entropy alone" in seen.evidence
+
+
+@pytest.mark.parametrize("masked", [quantised, FalseGradient.apply], ids=["none", "false"])
+def test_an_attack_by_queries_excuses_no_missing_gradients(masked, cnn, data):
+    """The quick and the standard tier say the same."""
+    few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
+    ctx = context(Around(cnn, masked), few, attacks=(PGD(eps=0.05, steps=3), Square(eps=0.05, queries=20)))
+    assert not ctx.outcomes[1].error
+    seen = gradient_checks.gradients_exist(ctx)
+    assert (seen.status, seen.blocking) == ("fail", True), seen.evidence
+
+
+@pytest.mark.parametrize("notices", [lambda x: torch.is_grad_enabled(), lambda x: x.requires_grad])
+def test_other_logits_where_gradients_are_recorded_block_5(notices, cnn, random_net, data):
+    class TwoFaced(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            return -self.net(x) if notices(x) else self.net(x)
+
+    for net in (cnn, random_net):
+        seen = checks.deterministic(bare_context(TwoFaced(net), data))
+        assert (seen.number, seen.status, seen.blocking) == (5, "fail", True)
+        assert "with and without recorded gradients" in seen.evidence
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.__name__)
+def test_a_network_that_normalises_in_place_is_looked_at_as_its_twin_is(check, cnn, data):
+    images = data.x.clone()
+    ours, twin = (
+        check(bare_context(Around(cnn, before=before), Digits(images, data.y, images, data.y)))
+        for before in (lambda x: x.sub_(0.1).div_(1.2), lambda x: (x - 0.1) / 1.2)
+    )
+    assert ours == twin
+    assert torch.equal(images, data.x)
 
 
 def test_a_few_missing_gradients_do_not_block_8(cnn, data):

@@ -192,7 +192,15 @@ def test_batch_statistics_fail_25(cnn, data):
             return self.net((x - x.mean()) / x.std(unbiased=False).clamp(min=0.05))
 
     seen = soundness.batch_invariance(bare_context(BatchStatistics(copy.deepcopy(cnn)), data))
-    assert (seen.number, seen.status) == (25, "fail"), seen.evidence
+    assert (seen.number, seen.status, seen.blocking) == (25, "fail", True), seen.evidence
+
+
+def test_logits_that_depend_on_the_batch_block_25_although_no_prediction_changes(cnn, data):
+    """Half of every logit in a batch of one: the largest stays the largest."""
+    net = Around(cnn, after=lambda z: z * (0.5 if len(z) == 1 else 1.0))
+    seen = soundness.batch_invariance(bare_context(net, data))
+    assert (seen.status, seen.blocking) == ("fail", True), seen.evidence
+    assert "predictions differ on 0 of" in seen.evidence
 
 
 @pytest.mark.parametrize(

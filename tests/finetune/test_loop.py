@@ -118,8 +118,9 @@ def test_every_sample_is_seen_once_an_epoch_in_batches_of_nearly_one_size():
             self.weight = nn.Parameter(torch.zeros(3))
 
         def forward(self, x):
-            seen.extend(x[:, 0, 0, 0].tolist())
-            sizes.append(len(x))
+            if self.training:
+                seen.extend(x[:, 0, 0, 0].tolist())
+                sizes.append(len(x))
             return x[:, 0, 0, :3] * self.weight
 
     data = blobs(33)
@@ -157,9 +158,10 @@ def test_the_batch_loss_weighs_teacher_and_labels():
     data, model, teacher = blobs(12), small(0).eval(), small(1).eval()
     draws = torch.Generator()
     with torch.no_grad():
-        mixed = batch_loss(model, data.x, data.y, recipe(distill=0.3, label_smoothing=0.1), teacher, draws)
+        mixed, logits = batch_loss(model, data.x, data.y, recipe(distill=0.3, label_smoothing=0.1), teacher, draws)
         labels = F.cross_entropy(model(data.x), data.y, label_smoothing=0.1)
         taught = distillation_loss(model(data.x), teacher(data.x), 2.0)
+        assert torch.equal(logits, model(data.x))
     assert float(mixed) == pytest.approx(float(0.7 * labels + 0.3 * taught), rel=1e-6)
 
 
@@ -169,7 +171,7 @@ def test_under_attack_the_teacher_still_looks_at_the_clean_image():
     teacher, student = small(1), small(0)
     teacher.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
     attack = attacked(model, data.x, data.y, settings.adversarial, torch.Generator().manual_seed(0))
-    loss = batch_loss(student.eval(), data.x, data.y, settings, teacher, torch.Generator().manual_seed(0))
+    loss, _ = batch_loss(student.eval(), data.x, data.y, settings, teacher, torch.Generator().manual_seed(0))
     assert torch.equal(shown[0], data.x)
     with torch.no_grad():
         taught = distillation_loss(model(attack), teacher.eval()(data.x), 2.0)
@@ -232,8 +234,18 @@ def test_nothing_to_train_is_refused():
 
 def test_progress_is_told_after_every_epoch():
     told = []
-    finetune(small(), blobs(), recipe(epochs=3), seed=0, tick=lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    finetune(small(), blobs(), recipe(epochs=3), seed=0, tick=told.append)
+    assert [(epoch.done, epoch.total) for epoch in told] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_loss_and_accuracy_of_an_epoch_are_those_of_what_was_shown():
+    """One epoch of one batch: both are of the network as it was before."""
+    model, data, told = small(), blobs(), []
+    with torch.no_grad():
+        logits = copy.deepcopy(model).train()(data.x)
+    finetune(model, data, recipe(epochs=1, batch_size=len(data)), seed=0, tick=told.append)
+    assert told[0].loss == pytest.approx(float(F.cross_entropy(logits, data.y)), rel=1e-4)
+    assert told[0].accuracy == pytest.approx(float((logits.argmax(1) == data.y).float().mean()), rel=1e-6)
 
 
 def test_no_epochs_change_nothing():
@@ -300,3 +312,25 @@ def test_recalibration_alone_mends_wrong_statistics():
     assert loss_of(model, data) > 10 * good
     finetune(model, data, recipe(epochs=0, recalibrate=True, batch_size=60), seed=0)
     assert loss_of(model, data) < 2 * good
+
+
+@pytest.mark.parametrize("use", ["view", "in place"])
+def test_a_network_that_flattens_by_view_or_normalises_in_place_learns_as_its_twin_does(use):
+    class Flat(nn.Module):
+        def __init__(self, twin):
+            super().__init__()
+            net = small(norm=False)
+            self.conv, self.head, self.twin = net[0], net[-1], twin
+
+        def forward(self, x):
+            if use == "in place":
+                x = (x - 0.5) / 0.5 if self.twin else x.sub_(0.5).div_(0.5)
+            x = torch.relu(self.conv(x))
+            return self.head(x.flatten(1) if self.twin or use == "in place" else x.view(len(x), -1))
+
+    ours, twin, data = Flat(False), Flat(True), blobs(32)
+    before, inner = data.x.clone(), Adversarial(eps=0.1, steps=2)
+    for net in (ours, twin):
+        finetune(net, data, recipe(epochs=1, adversarial=inner, distill=0.5), seed=0, teacher=copy.deepcopy(net))
+    assert torch.allclose(weights(ours), weights(twin), atol=1e-5)
+    assert torch.equal(data.x, before)

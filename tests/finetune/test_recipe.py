@@ -1,6 +1,7 @@
 """Recipes refuse what cannot work; schedules agree with torch's own."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -27,16 +28,20 @@ from robustprune.finetune.recipe import learning_rate
         ("temperature", 0.0),
         ("label_smoothing", 1.0),
         ("samples", 0),
+        ("samples", "60"),
+        ("epochs", True),
+        ("lr", "fast"),
+        ("name", "two\nlines"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(field, value):
-    with pytest.raises(InputError, match=f"recipe 'r': {field}={value!r}, expected "):
+    with pytest.raises(InputError, match=f"^Recipe.*: {re.escape(f'{field}={value!r}')}, expected "):
         Recipe(**{"name": "r", "epochs": 1, "lr": 0.1, field: value})
 
 
 @pytest.mark.parametrize("settings", [{"eps": 0.0}, {"eps": 8}, {"eps": 0.1, "steps": 0}, {"eps": 0.1, "alpha": -1}])
 def test_adversarial_settings_that_cannot_work_are_refused(settings):
-    with pytest.raises(InputError, match="adversarial training: "):
+    with pytest.raises(InputError, match="Adversarial: "):
         Adversarial(**settings)
 
 

@@ -128,6 +128,131 @@ class Gated(nn.Module):
         return torch.relu(x + self.conv(x)) if add else torch.relu(self.conv(x))
 
 
+class Tokens(nn.Module):
+    """Two residual steps on (N, H, W, C), whose path is turned round in between, and back at the end."""
+
+    def __init__(self, kind="plain", width=6):
+        super().__init__()
+        self.kind, self.mix, self.mlp = kind, nn.Linear(width, width), MlpWithSkip(width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        ways = {
+            "plain": lambda y: (y, lambda z: z),
+            "reshaped": lambda y: (y.reshape(len(y), -1, y.shape[-1]), lambda z: z.reshape(x.shape)),
+            "copied": lambda y: (y.transpose(1, 2).contiguous(), lambda z: z.transpose(2, 1).contiguous()),
+            "shifted": lambda y: (y.roll((1, 1), (1, 2)), lambda z: z.roll((-1, -1), (1, 2))),
+            "windows": lambda y: (windows(y), lambda z: unwindowed(z, x.shape)),
+            "cut": lambda y: (y[:, 1:], lambda z: torch.cat([x[:, :1], z], 1)),
+            "padded": lambda y: (functional.pad(y, (0, 0, 0, 1)), lambda z: z[:, :, :-1]),
+            "in place": lambda y: (y.flatten(1, 2), lambda z: z.unflatten(1, x.shape[1:3])),
+            "pair": lambda y: (y, lambda z: (z, None)),
+            "listed": lambda y: (y, lambda z: [None, z]),
+        }
+        y, back = ways[self.kind](x)
+        branch = torch.tanh(self.mix(self.norm(y)))
+        y = y.clone().add_(branch) if self.kind == "in place" else y + branch
+        return back(self.mlp(y))
+
+
+def windows(x):
+    n, h, w, c = x.shape
+    return x.view(n, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, c)
+
+
+def unwindowed(x, shape):
+    n, h, w, c = shape
+    return x.view(n, h // 2, w // 2, 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(shape)
+
+
+TOKENS = "plain,reshaped,copied,shifted,windows,cut,padded,in place,pair,listed"
+
+
+class TokenNet(nn.Module):
+    """A patch embedding, token blocks that may return more than their tensor, a head."""
+
+    def __init__(self, kinds=TOKENS, unit=Tokens):
+        super().__init__()
+        self.embed, self.head = nn.Conv2d(3, 6, 4, 4), nn.Linear(6, 5)
+        self.layers = nn.ModuleList(unit(kind) for kind in kinds.split(","))
+
+    def forward(self, x):
+        x = self.embed(x).permute(0, 2, 3, 1)
+        for layer in self.layers:
+            out = layer(x)
+            x = out if isinstance(out, torch.Tensor) else next(part for part in out if part is not None)
+        return self.head(x.mean((1, 2)))
+
+
+class ClassAttention(nn.Module):
+    """The class token, its second argument, takes something from the others."""
+
+    def __init__(self, width=6):
+        super().__init__()
+        self.norm, self.mix = nn.LayerNorm(width), nn.Linear(width, width)
+
+    def forward(self, x, cls):
+        return cls + self.mix(self.norm(torch.cat([cls, x], 1))).mean(1, keepdim=True)
+
+
+class ClassNet(nn.Module):
+    """A learned class token (expanded) with class attention, called by position and by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.cls = nn.Conv2d(3, 6, 4, 4), nn.Parameter(torch.ones(1, 1, 6))
+        self.first, self.second, self.head = ClassAttention(), ClassAttention(), nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        cls = self.first(x, self.cls.expand(len(x), -1, -1))
+        return self.head(self.second(x=x, cls=cls)[:, 0])
+
+
+class ChannelsFirstNorm(nn.LayerNorm):
+    """A view comes out."""
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.conv = ChannelsFirstNorm(4), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(self.norm(x))
+
+
+class ResponseNorm(nn.Module):
+    """ConvNeXt V2's: a residual unit inside the block's branch."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width, 1, 1))
+
+    def forward(self, x):
+        return x + self.gamma * (x * x.norm(dim=(2, 3), keepdim=True))
+
+
+class Nested(nn.Module):
+    """A residual unit beside its own addition, as a position encoding, and one inside its branch."""
+
+    def __init__(self):
+        super().__init__()
+        self.position, self.up, self.down = Residual(), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 4, 1)
+        self.response = ResponseNorm(8)
+
+    def forward(self, x):
+        x = self.position(x)
+        return x + self.down(self.response(self.up(x)))
+
+
+def nested():
+    return small_net(nn.Sequential(nn.Sequential(Nested(), Nested()), nn.Sequential(Residual(), Residual())))
+
+
 class SqueezeExcitation(nn.Module):
     def __init__(self):
         super().__init__()
@@ -250,6 +375,10 @@ ARCHITECTURES = {
         lambda net: ["2", "3", "4"],
     ),
     "extra arguments": (Mixer, 16, lambda net: ["layers.0", "layers.1", "layers.2"]),
+    "token blocks": (TokenNet, 16, lambda net: [f"layers.{index}" for index in range(10)]),
+    "class attention": (ClassNet, 16, lambda net: ["first", "second"]),
+    "views as input": (lambda: small_net(ChannelsFirstNorm(4), Normed(), Normed()), 16, lambda net: ["3", "4"]),
+    "units in units": (nested, 16, lambda net: ["2.0.0", "2.0.1", "2.1.0", "2.1.1"]),
     "called twice": (lambda: Shared(mixed=False), 16, lambda net: ["block"]),
 }
 """Name -> (factory, image size, its removable blocks; None for He's: all but the two projections)."""

@@ -110,7 +110,7 @@ def test_ways_to_write_a_skip_path(kind):
         torch.testing.assert_close(model(X), model[3](model[:2](X)))
 
 
-def test_smallest_unit_wins():
+def test_the_outermost_unit_is_the_block_and_the_smallest_on_request():
     inner = nn.Sequential(MlpWithSkip(16), nn.Linear(16, 16))
 
     class Outer(nn.Module):
@@ -121,7 +121,15 @@ def test_smallest_unit_wins():
         def forward(self, x):
             return x + self.inner(x)
 
-    assert names(small_net(Outer())) == ["2.inner.0"]
+    model = small_net(Outer())
+    assert names(model) == ["2"]
+    for word in ("smallest", "branch"):
+        assert [block.name for block in find_blocks(model, X, unit=word)] == ["2.inner.0"]
+    with pytest.raises(InputError, match=r"unit='largest'.*outermost, smallest, branch"):
+        find_blocks(model, X, unit="largest")
+    assert [block.name for block in resolve(model, ["2.inner.0"], X)] == ["2.inner.0"]
+    with pytest.raises(InputError, match=r"2\.inner\.0 lies in 2"):
+        resolve(model, ["2.inner.0", "2"], X)
 
 
 def test_wrapped_blocks_form_one_stage():

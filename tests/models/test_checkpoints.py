@@ -183,7 +183,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         save_weights(network(2), file)
     assert (file_hash(file), os.listdir(tmp_path)) == (before, ["w.safetensors"])
 
@@ -246,3 +246,79 @@ def test_pruned_weights_load_beside_the_parent(tmp_path):
     assert weights_hash(rebuilt) == weights_hash(pruned)
     with pytest.raises(InputError, match=r"missing \(layer1\.1\."):
         load_weights(parent, tmp_path / "pruned.safetensors")
+
+
+WRAPPED = {
+    "bare": network,
+    "normalised": lambda seed: Normalized(network(seed), [0.5], [0.5]),
+    "parallel": lambda seed: nn.DataParallel(network(seed)),
+    "both": lambda seed: nn.DataParallel(Normalized(network(seed), [0.5], [0.5])),
+}
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize("saved", WRAPPED)
+@pytest.mark.parametrize("made", WRAPPED)
+def test_what_stands_before_all_names_does_not_matter(tmp_path, saved, made, suffix):
+    file, source, target = tmp_path / f"w.{suffix}", WRAPPED[saved](1), WRAPPED[made](2)
+    torch.save(source.state_dict(), file) if suffix == "pt" else save_weights(source, file)
+    load_weights(target, file)
+    for mine, theirs in zip(target.state_dict().values(), source.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_names_that_fit_as_they_stand_are_taken_so(tmp_path):
+    def named(seed):
+        torch.manual_seed(seed)
+        return nn.ModuleDict({"module": nn.ModuleDict({"module": nn.Linear(2, 2)})})
+
+    save_weights(named(1), tmp_path / "w.safetensors")
+    loaded = load_weights(named(2), tmp_path / "w.safetensors")
+    assert torch.equal(loaded["module"]["module"].weight, named(1)["module"]["module"].weight)
+
+
+class Versioned(nn.Linear):
+    """Like torchvision's MNASNet: it reads its version off the state dict."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
+        if local_metadata.get("version") not in (1, 2):
+            raise ValueError("version should be set to 1 or 2")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_modules_find_their_version(tmp_path, suffix):
+    file, source = tmp_path / f"w.{suffix}", nn.Sequential(Versioned(2, 2))
+    torch.save(source.state_dict(), file) if suffix == "pt" else save_weights(source, file)
+    assert weights_hash(load_weights(nn.Sequential(Versioned(2, 2)), file)) == weights_hash(source)
+
+
+def quantised(kind, seed):
+    torch.manual_seed(seed)
+    layer = {"linear": nn.Linear(4, 3), "lstm": nn.LSTM(3, 4), "half": nn.Linear(4, 3)}[kind]
+    weights = torch.float16 if kind == "half" else torch.qint8
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(layer).eval(), {type(layer)}, dtype=weights)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["linear", "lstm", "half"])
+def test_packed_weights_are_hashed_and_not_saved(tmp_path, kind):
+    one, again, other = quantised(kind, 0), quantised(kind, 0), quantised(kind, 1)
+    assert weights_hash(one) == weights_hash(again) != weights_hash(other)
+    file = tmp_path / "w.safetensors"
+    for use in (save_weights, load_weights):
+        save_weights(nn.Linear(4, 3), file) if use is load_weights else None
+        with pytest.raises(InputError, match=r"Sequential: 0\..*packed") as caught:
+            use(one, file)
+        assert "\n" not in str(caught.value)
+
+
+def test_networks_without_weights(tmp_path):
+    nothing = hashlib.sha256().hexdigest()
+    hashes = {weights_hash(net) for net in (nn.ReLU(), nn.Flatten(), nn.Sequential(nn.ReLU()), nn.Flatten(2))}
+    assert len(hashes) == 4
+    assert nothing not in hashes
+    save_weights(nn.Flatten(), tmp_path / "w.safetensors")
+    assert load_weights(nn.Flatten(), tmp_path / "w.safetensors") is not None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields, replace
+import json
+from dataclasses import asdict, dataclass, fields, replace
 
 import made_up
 import pandas as pd
@@ -11,9 +12,10 @@ import pytest
 
 from robustprune.policy.policy import Policy, judge
 from robustprune.report.formats import display, to_csv, to_markdown
+from robustprune.report.notes import notes
 from robustprune.report.table import comparison
 from robustprune.results import costs
-from robustprune.results.costs import Cost, CostMeasure, changes, measures
+from robustprune.results.costs import Cost, CostMeasure, changes, cost_from, measures
 from robustprune.review.anatomy import Changes
 from robustprune.review.record import Facts, Review, to_json
 from robustprune.review.summary import to_markdown as summary
@@ -102,18 +104,60 @@ def test_the_ratio_of_what_is_timed_is_that_of_runs_in_turn():
     assert "latency, batch 128" not in found
 
 
+def test_the_quartiles_of_a_ratio_and_a_busy_machine_are_said_wherever_the_ratio_is():
+    timed = {"latency_ratio": {"1": 0.45}, "latency_ratio_range": {"1": (0.436, 0.471)}, "latency_busy": ("1",)}
+    slow = replace(PRUNED, cost=replace(made_up.cost(5), latency_ms={"1": (9.0, 9.48, 9.9)}, **timed))
+    frame = comparison([PARENT, slow])
+    for read in (frame, pd.read_csv(io.StringIO(to_csv(frame)))):
+        assert display(read)["latency, batch 1"].tolist() == [
+            "4 ms (1.00x)",
+            "9.48 ms (0.45x [0.44, 0.47], busy machine)",
+        ]
+    assert any("[its quartiles]" in note and "Busy machine" in note for note in frame.attrs["notes"])
+    review = reviewed(slow, PARENT)
+    change = "x 0.450 (-55.00 %) [0.44, 0.47], busy machine timed in turn"
+    assert row_of(summary(review), "latency, batch 1")[-1] == change
+    (said,) = [one for one in to_json(review)["costs"] if one["measure"] == "latency, batch 1"]
+    assert (said["range"], said["busy"]) == ([0.436, 0.471], True)
+    assert row_of(model_card(slow, PARENT), "latency, batch 1")[-1] == "x 0.45 [0.44, 0.47], busy machine"
+
+
+def test_a_cost_from_before_quartiles_were_kept_is_read_and_shown_as_it_was():
+    record = asdict(made_up.cost(5))
+    assert cost_from(json.loads(json.dumps(record))) == made_up.cost(5)
+    del record["latency_ratio_range"], record["latency_busy"]
+    old = replace(PRUNED, cost=cost_from(record))
+    assert old.cost == made_up.cost(5)
+    assert display(comparison([PARENT, old]))["latency, batch 1"].tolist()[1].endswith(" ms (0.60x)")
+
+
 def test_every_field_of_a_cost_is_in_the_list_or_says_how_it_was_measured():
     """A field that no entry reads would be a cost that nobody sees."""
-    told = {"memory_method", "threads", "device"}
+    told = {"memory_method", "threads", "device", "not_counted"}
     base = made_up.cost()
     changed = {
         "latency_ms": {"1": (2.0, 3.0, 4.0), "128": (2.0, 3.0, 4.0)},
         "latency_ratio": {"1": 9.0, "128": 9.0},
+        "latency_ratio_range": {"1": (8.0, 9.0)},
+        "latency_busy": ("128",),
     }
     for name in {field.name for field in fields(Cost)} - told:
         other = replace(base, **{name: changed.get(name, 7)})
-        read = [[(one.value(cost), one.over(cost, base)) for one in measures([base])] for cost in (base, other)]
+        read = [
+            [(one.value(cost), one.over(cost, base), one.range(cost), one.busy(cost)) for one in measures([base])]
+            for cost in (base, other)
+        ]
         assert read[0] != read[1], name
+
+
+def test_operators_that_were_not_counted_are_named_beneath_the_table_and_old_records_have_none():
+    cost = replace(made_up.cost(), not_counted=("aten._trilinear",))
+    said = [note for note in notes([PARENT, replace(PRUNED, cost=cost)]) if note.startswith("MACs")]
+    assert "Not counted, although it multiplies: aten._trilinear." in said[0]
+    record = json.loads(json.dumps(vars(cost)))
+    assert cost_from(record) == cost
+    del record["not_counted"]
+    assert cost_from(record).not_counted == ()
 
 
 def test_names_and_columns_are_told_apart():

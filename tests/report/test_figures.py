@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from itertools import pairwise
 
 import made_up
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from robustprune.errors import InputError
 from robustprune.report import figures
-from robustprune.report.figures.style import INK
+from robustprune.report.figures.style import INK, sign, star
 from robustprune.report.figures.tradeoff import _latency
 from robustprune.report.pictures import suite_pictures
 from robustprune.results.statistics import tango
@@ -73,6 +74,44 @@ def test_the_pareto_figure_shows_every_network_at_its_cost_and_accuracy():
     assert max(x for x, _ in drawn) == pytest.approx(40, abs=0.4)
 
 
+def families(*names):
+    """Several families, as suites of several parents have them."""
+    return made_up.whole_suite(n=30, seeds=(0,), models=names)
+
+
+def handles(figure):
+    return [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+
+
+def test_no_two_series_have_one_sign_and_a_strategy_has_one_colour():
+    lines = [line for line in handles(figures.pareto(families("a", "b", "c"))) if line.get_linestyle() == "None"]
+    assert len(lines) == 3 * 6
+    assert len({(line.get_color(), str(line.get_marker())) for line in lines}) == len(lines)
+    assert len({line.get_color() for line in lines if line.get_label().endswith("consensus")}) == 1
+
+
+def test_signs_repeat_neither_up_to_128_series_nor_their_markers_up_to_16():
+    assert len({sign(index) for index in range(128)}) == 128
+    assert len({sign(index)[1] for index in range(16)}) == 16
+    assert len({star(index) for index in range(20)}) == 20
+
+
+def test_every_parent_has_a_front_of_its_own():
+    figure = figures.pareto(families("a", "b"))
+    fronts = {line.get_label(): line for line in handles(figure) if "front" in line.get_label()}
+    assert [*fronts] == ["Pareto front, a", "Pareto front, b"]
+    assert len({line.get_linestyle() for line in fronts.values()}) == 2
+    for family in "ab":
+        points = {}
+        for case in families(family):
+            points[case.strategy, len(case.removed)] = (case.cost.macs / 1e6, 100 * sum(case.worst) / 30)
+        expected = figures.pareto_front([*points.values()])
+        xs, ys = fronts[f"Pareto front, {family}"].get_data()
+        assert [*zip(xs[:-1], ys[:-1], strict=True)] == [pytest.approx(point) for point in expected]
+        assert [xs[-1], ys[-1]] == pytest.approx([40, expected[-1][1]])  # on to the dearest network
+    assert [line.get_label() for line in handles(figures.pareto(CASES))][-1] == "Pareto front"
+
+
 def test_the_pareto_front_keeps_only_what_nothing_beats():
     points = [(3, 9), (1, 5), (2, 4), (2, 6), (4, 9), (1, 3)]
     front = figures.pareto_front(points)
@@ -86,6 +125,12 @@ def test_the_block_map_holds_the_share_of_seeds():
     consensus = [case for case in CASES if case.strategy == "consensus" and len(case.removed) == 3]
     expected = [np.mean([block in case.removed for case in consensus]) for block in made_up.BLOCKS]
     assert np.asarray(mesh.get_array())[0].tolist() == pytest.approx(expected)
+
+
+def test_similarities_are_written_short_enough_for_their_cells():
+    case = replace(CASES[-1], similarity=dict(zip(made_up.BLOCKS, (1.0, 0.996, 0.994, 0.5), strict=False)), removed=[])
+    texts = [text.get_text() for text in figures.layer_similarity([CASES[0], case]).axes[0].texts]
+    assert texts == ["1", "1", ".99", ".50"]
 
 
 def test_agreement_is_the_rank_correlation_averaged_over_cases():
@@ -131,6 +176,43 @@ def test_the_gallery_amplifies_the_perturbation_and_says_by_how_much():
     assert titles == ["#7: cat", "change x 16", "taken for car"]
     shown = np.asarray(figure.axes[3].images[0].get_array())
     assert shown == pytest.approx(np.ones((8, 8, 3)))
+
+
+def test_titles_of_the_gallery_do_not_overlap_however_long():
+    names = ["Siberian husky, a large dog of the north", "T-shirt/top", "automobile", "Donaudampfschifffahrt"]
+    some = [
+        replace(sample(), label=name, candidate_says=name, name=f"sample {10_000 + i}")
+        for i, name in enumerate(names * 2)
+    ]
+    figure = figures.gallery(some)
+    figures.to_svg(figure)
+    for row in range(3):
+        boxes = [axes.title.get_window_extent() for axes in figure.axes[6 * row : 6 * row + 6]]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height for box in boxes)
+
+
+def test_the_curve_stands_beside_the_worst_case_of_the_table_and_says_of_how_many():
+    case = made_up.case(
+        [True] * 8,
+        [
+            made_up.outcome("PGD", "rrrrrbbb"),
+            made_up.outcome("CW", "brrrrrrb"),
+            made_up.outcome("PGD", "bbbbbbbr", norm="L2", eps=0.5),
+        ],
+    )
+    (point,) = figures.worst_of(case)
+    assert (point.eps, point.k, point.n) == (8 / 255, 4, 8)
+    curve = [figures.Point(eps=eps / 255, k=4, n=4) for eps in (0, 8)]
+    (picture,) = [one for one in suite_pictures([case], {case.case: curve}) if "perturbation" in one.title]
+    assert "on 4 of the 8 samples" in picture.caption
+    assert "either side" in picture.caption
+    (told,) = [line for line in handles(picture.figure) if "worst case of the table" in line.get_label()]
+    assert [*told.get_xdata(), *told.get_ydata()] == [pytest.approx(8), 50]
+    whole = [replace(point, n=8) for point in curve]
+    (picture,) = [one for one in suite_pictures([case], {case.case: whole}) if "perturbation" in one.title]
+    assert "on the 8 samples" in picture.caption
+    assert "either side" not in picture.caption
 
 
 def test_files_are_the_same_byte_for_byte(tmp_path):

@@ -106,6 +106,7 @@ def test_an_inline_picture_has_a_name_no_size_and_the_pages_ink():
     assert 'aria-label="falls &#34;fast&#34; &lt;&amp;"' in head
     assert "viewBox" in head
     assert " width=" not in head
+    assert "min-width:443px" in head  # 5.8 in are 417.6 units, in which the ticks, the smallest, are 8.5
     assert "var(--ink)" in svg
     assert "<style" not in svg
 
@@ -221,6 +222,27 @@ def test_the_table_sorts_by_mouse_and_keyboard(opened):
     assert changes[-1] == ""
     assert [float(value) for value in changes[:-1]] == sorted(float(value) for value in changes[:-1])
     assert opened.noticed == []
+
+
+def test_what_a_number_is_worth_is_seen_beside_it(opened):
+    opened.set_viewport_size({"width": 1280, "height": 900})
+    titles = opened.locator("#comparison thead").first.locator("th").all_inner_texts()
+    place = [title.strip() for title in titles].index("evidence")
+    box = opened.locator("#comparison tbody tr").last.locator("td").nth(place).bounding_box()
+    assert box["x"] + box["width"] <= 1280
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_letters_of_pictures_can_be_read_at_any_width(opened, width):
+    opened.set_viewport_size({"width": width, "height": 900})
+    sizes = opened.evaluate(
+        "[...document.querySelectorAll('figure svg')].flatMap(s => {"
+        " const scale = s.getBoundingClientRect().width / s.viewBox.baseVal.width;"
+        " return [...s.querySelectorAll('text')].map(t => scale * parseFloat(getComputedStyle(t).fontSize)); })"
+    )
+    assert len(sizes) > 50
+    assert min(sizes) >= 9
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_numbers_of_a_section_sort_as_numbers(opened):

@@ -17,12 +17,13 @@ from robustprune.report.formats import display, to_csv, to_latex, to_markdown
 from robustprune.report.notes import notes
 from robustprune.report.standing import standing, tally
 from robustprune.report.table import comparison
+from robustprune.report.views import check_groups
 from robustprune.results.crossed import crossed
 from robustprune.results.overstated import Overstated
 from robustprune.results.records import Check
 from robustprune.results.significance import holm, mcnemar
 from robustprune.results.statistics import tango, wilson
-from robustprune.results.trust import ESSENTIAL, trust
+from robustprune.results.trust import ESSENTIAL, in_words, trust
 
 PGD, WORST = "PGD-20, Linf 8/255", "worst case"
 
@@ -217,8 +218,27 @@ def test_a_check_that_failed_under_two_threat_models_is_one_failed_case():
     twice = replace(CKA, checks=made_up.checks(c26="fail") * 2)
     once = replace(CKA, case="net/cka/1", seed=1, checks=made_up.checks(c26="fail") + made_up.checks(c26="pass"))
     parent = replace(PARENT, checks=made_up.checks(c26="pass") * 2)
-    said = [note for note in notes([parent, twice, once]) if note.startswith("Check 26")]
-    assert said == ["Check 26 (check 26) failed in 2 cases, such as net/cka: seen."]
+    said = [note for note in notes([parent, twice, once]) if "check 26" in note]
+    assert said == ["Not about the attack: check 26 (check 26) failed in 2 cases, such as net/cka: seen."]
+
+
+def test_what_is_not_about_the_attack_stands_beside_the_trust_also_of_old_records():
+    """Earlier versions wrote SUSPECT for a class floor that failed."""
+    passed = [Check(number=number, name="x", status="pass", evidence="") for number in ESSENTIAL]
+    floor = Check(number=26, name="class floor", status="fail", evidence="seen")
+    left = Check(number=10, name="no silent success", status="skipped", evidence="made from tier standard on")
+    old = [
+        replace(CKA, case=f"net/cka/{seed}", seed=seed, checks=checks, trust="SUSPECT")
+        for seed, checks in enumerate([[*passed, floor, floor, left], [*passed, left]])
+    ]
+    frame = comparison([PARENT, *old])
+    assert (frame["trust"][1], frame["skipped"][1]) == ("TRUSTED", 1)
+    assert display(frame)["evidence"][1] == "TRUSTED, 1 skipped; class floor failed (1 of 2)"
+    assert in_words(old[0]) == "TRUSTED, 1 skipped; class floor failed"
+    attack, other = check_groups(old)
+    assert [row["number"] for row in other["checks"]] == [26]
+    assert {row["number"] for row in attack["checks"]} == {*ESSENTIAL, 10}
+    assert all(row["holds"] for row in (*attack["checks"], *other["checks"]))
 
 
 def test_an_attack_that_one_case_lacks_leaves_a_gap_not_a_number():

@@ -62,6 +62,7 @@ class Desk:
     """The files of a reviewer, and a way to review them."""
 
     folder: Path
+    nets: str = NETS
 
     def review(self, candidate, weights="parent.safetensors", **settings):
         data = digits()
@@ -76,7 +77,7 @@ class Desk:
                 "policy": POLICY,
                 "batches": (1,),
                 "timing_seconds": 0.01,
-                "effort": Effort(transfer_steps=5, curve_samples=100, curve_steps=5),
+                "effort": Effort(transfer_steps=5, curve_samples=100, curve_steps=5, service_samples=0),
                 **settings,
             },
         )

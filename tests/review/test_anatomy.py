@@ -50,7 +50,7 @@ def test_another_depth_has_shorter_stages():
     assert found.blocks == (15, 9)
     assert [layer.name for layer in found.gone] == [f"layer{s}.{i}" for s in (1, 2, 3) for i in (3, 4)]
     lines = structure_lines(found)
-    assert lines[0] == "residual blocks: 15 -> 9"
+    assert lines[0] == "residual blocks: 15 -> 9, counting those that cannot be removed"
     assert lines[1].startswith("gone: layer1.3 to layer1.4 (2 BasicBlock, ")
 
 

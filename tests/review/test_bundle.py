@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from robustprune import results
 from robustprune.errors import InputError
+from robustprune.policy import judge
 from robustprune.review import bundle
-from robustprune.review.bundle import check_free, write_bundle, write_manifest
+from robustprune.review.bundle import check_free, reserved, write_bundle, write_manifest
+from robustprune.review.rejudged import rejudged
 from robustprune.review.verify import verify
 
 TEXTS = {
@@ -23,6 +26,7 @@ TEXTS = {
     "samples.json",
     "environment.json",
     "manifest.json",
+    "seal.json",
 }
 PEOPLE = {"table.md", "table.csv", "summary.md", "report.html"}
 
@@ -49,7 +53,7 @@ def edit(folder: Path, name: str, change) -> None:
     """Change a JSON file of a bundle."""
     content = json.loads((folder / name).read_text())
     change(content)
-    (folder / name).write_text(json.dumps(content))
+    (folder / name).write_text(json.dumps(content, indent=1) + "\n")
 
 
 def edit_cases(folder: Path, change) -> None:
@@ -65,7 +69,7 @@ def test_a_bundle_is_whole_and_holds(original, noisy):
     assert found.holds, found.problems
     assert found.verdict == "FAIL"
     assert found.findings == len(noisy.verdict.findings)
-    assert found.files == sum(1 for path in original.rglob("*") if path.is_file()) - 1
+    assert found.files == sum(1 for path in original.rglob("*") if path.is_file()) - 2
 
 
 def test_the_record_says_everything_a_reader_needs(original, noisy, desk):
@@ -167,6 +171,80 @@ def test_other_samples_are_seen(copy):
     edit(copy, "samples.json", lambda said: said["samples"].reverse())
     write_manifest(copy)
     assert verify(copy).problems == ("samples.json: not the samples of cases.json.gz",)
+
+
+@pytest.mark.parametrize("name", sorted(PEOPLE))
+def test_what_people_read_is_made_again_and_compared(name, copy):
+    text = (copy / name).read_text()
+    changed = text.replace("FAIL", "PASS") if "FAIL" in text else text.replace("0", "1", 1)
+    (copy / name).write_text(changed)
+    write_manifest(copy)
+    (problem,) = verify(copy).problems
+    assert problem.startswith(f"{name}: not what cases.json.gz gives")
+
+
+@pytest.mark.parametrize("key", ["costs", "checks", "attacks", "made", "curves"])
+def test_no_part_of_the_record_can_be_mended(key, copy):
+    said = json.loads((copy / "verdict.json").read_text())
+    said[key] = "2020" if key == "made" else said[key] | {"candidate": []} if isinstance(said[key], dict) else []
+    (copy / "verdict.json").write_text(json.dumps(said, indent=1) + "\n")
+    write_manifest(copy)
+    assert not verify(copy).holds
+
+
+def test_costs_that_were_changed_everywhere_break_the_seal(copy, noisy):
+    dearer = replace(noisy.candidate, cost=replace(noisy.candidate.cost, macs=1))
+    shutil.rmtree(copy)
+    verdict = judge(dearer, noisy.parent, noisy.policy)
+    write_bundle(replace(noisy, candidate=dearer, verdict=verdict), copy)
+    assert verify(copy).holds
+    assert verify(copy).note == "sealed by this user"
+    write_seal_of_another(copy)
+    assert verify(copy).note.startswith("sealed by another user")
+    (copy / "seal.json").unlink()
+    assert verify(copy).problems[0].startswith("seal.json: missing")
+
+
+def write_seal_of_another(folder: Path) -> None:
+    edit(folder, "seal.json", lambda said: said.update(key="0" * 16))
+
+
+def test_a_manifest_that_was_written_anew_breaks_the_seal(copy):
+    drawn = next((copy / "pictures").glob("*.svg"))
+    drawn.write_text(drawn.read_text().replace("</svg>", "<!-- --></svg>"))
+    write_manifest(copy)
+    (problem,) = verify(copy).problems
+    assert problem.startswith("seal.json: not the seal of this manifest.json")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "verdict.json", "cases.json.gz", "pictures/extra", "extra"])
+@pytest.mark.parametrize("kind", ["a link", "a folder", "something else than a file"])
+def test_only_plain_files_are_read(name, kind, copy, tmp_path):
+    path = copy / name
+    if path.exists():
+        path.rename(tmp_path / "moved")
+    if kind == "a link":
+        path.symlink_to(tmp_path / "moved")
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    assert any(problem.startswith(f"{name}: ") and kind in problem for problem in verify(copy).problems)
+
+
+def test_two_reviews_do_not_share_a_folder(tmp_path):
+    with reserved(tmp_path / "out"), pytest.raises(InputError, match="another review"), reserved(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exit_code_is_judged_again_from_the_outcomes(copy):
+    assert rejudged(copy) == 1
+    edit(copy, "verdict.json", lambda said: said.update(verdict="PASS", exit_code=0))
+    assert rejudged(copy) == 1
+    (copy / "cases.json.gz").write_bytes(b"")
+    with pytest.raises(InputError, match="not a results file"):
+        rejudged(copy)
 
 
 def test_added_and_missing_files_are_named(copy):

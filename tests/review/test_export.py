@@ -87,3 +87,16 @@ def test_a_model_card_states_the_measured_numbers(noisy):
     assert f"- Robust accuracy, {bound.threat}: {bound.text}." in card
     assert f"Evidence: {noisy.candidate.trust}" in card
     assert "digits 8 x 8 of scikit-learn" in card
+
+
+class Branching(torch.nn.Module):
+    def forward(self, x):
+        return x.flatten(1) if x.mean() > 0.9 else 1 - x.flatten(1)
+
+
+def test_a_network_that_cannot_be_exported_is_refused_in_one_line(tmp_path, capfd):
+    with pytest.raises(InputError, match="Branching cannot be exported as ONNX") as caught:
+        export_onnx(Branching(), tmp_path / "net.onnx", X)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []

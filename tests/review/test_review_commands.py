@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from review_desk import NETS
 
 from robustprune.cli import main
 from robustprune.cli.options import combined, fractions, numbers
+from robustprune.policy import Policy
 from robustprune.review.bundle import write_bundle, write_manifest
 from robustprune.rollout.stages import plan
 from robustprune.run.shelf import measure_suite, shelf
@@ -133,10 +135,12 @@ def test_verify_names_the_changed_file_and_exits_with_1(cli, noisy, tmp_path):
 
 def test_flags_override_the_policy_file(tmp_path):
     (tmp_path / "p.toml").write_text("[policy]\nmax_clean_drop = 0.03\nmin_saving = 0.5\n")
-    policy = combined(tmp_path / "p.toml", {"min_saving": 0.1, "max_class_drop": "none", "blocking": (2, 3)})
+    policy = combined(tmp_path / "p.toml", {"min_saving": 0.1, "max_class_drop": "none", "blocking": (2, 3)}, Policy())
     assert (policy.max_clean_drop, policy.min_saving, policy.max_class_drop) == (0.03, 0.1, None)
     assert policy.blocking == (2, 3)
-    assert combined(None, {}) is None
+    mine = Policy(max_robust_drop=0.3, max_class_drop=None, min_saving=0.2)
+    assert combined(None, {"max_clean_drop": 0.5}, mine) == replace(mine, max_clean_drop=0.5)
+    assert combined(None, {}, mine) == mine
 
 
 def test_numbers_and_fractions_are_read():

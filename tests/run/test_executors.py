@@ -1,12 +1,17 @@
 """Every executor does the same work: values in order, errors raised, the listener told."""
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
 from suite_files import Silent
 
+from robustprune.errors import InputError
 from robustprune.run.executors import Local, Processes, choose
+from robustprune.run.measurement import SAID
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,52 @@ def test_values_come_in_the_order_of_the_items_and_the_listener_hears_of_each(ex
 def test_an_error_is_raised_where_the_work_was_asked_for(executor):
     with pytest.raises(ValueError, match="item 1 is bad"):
         executor.each(Squares(bad=1), ITEMS, Silent())
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Work that is ended from outside, as the system does where memory runs out."""
+
+    def __call__(self, item, tick):
+        tick("a line to say", 0, SAID)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_ends_in_one_line_with_advice():
+    heard = Silent()
+    with pytest.raises(InputError, match="give fewer --workers, or the suite a smaller attack_batch"):
+        Processes(count=1).each(Killed(), ITEMS[:1], heard)
+    assert ("item 3", "a line to say") in heard.stages
+
+
+MAIN = """
+import os, signal, sys, time
+from dataclasses import dataclass
+from suite_files import Silent
+from test_executors import ITEMS
+from robustprune.run.executors import Processes
+
+class Sleeps:
+    def __call__(self, item, tick):
+        tick("asleep", 0, 1)
+        time.sleep(600)
+
+class Kills(Silent):
+    def stage(self, case, stage, done, total):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    Processes(count=2).each(Sleeps(), ITEMS, Kills())
+"""
+
+
+def test_where_the_main_process_is_killed_nothing_is_left_that_holds_its_output(tmp_path):
+    """Reading the output ends only when every process that could write to it is gone."""
+    (tmp_path / "main.py").write_text(MAIN)
+    here = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__)), *sys.path])
+    there = {**os.environ, "PYTHONPATH": here}
+    ran = subprocess.run([sys.executable, tmp_path / "main.py"], env=there, capture_output=True, timeout=60)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
 
 
 def test_one_worker_needs_no_process_and_an_accelerator_is_not_shared():

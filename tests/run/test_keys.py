@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from robustprune.criteria import Cka, FeatureCriterion, Procrustes
 from robustprune.models import CifarResNet, Normalize
 from robustprune.names import import_file
 from robustprune.run.code import file_digest
@@ -224,6 +225,17 @@ def test_a_method_that_was_put_into_a_class_is_seen(monkeypatch):
     before = digest(describe_network(net))
     monkeypatch.setattr(Normalize, "forward", lambda self, x: x)
     assert digest(describe_network(net)) != before
+
+
+def test_a_reversed_criterion_is_seen_wherever_in_its_class_it_was_reversed(monkeypatch):
+    """The score is made by a method of a base class; a method may come from another class of the same file."""
+    before = digest(Cka())
+    monkeypatch.setattr(FeatureCriterion, "__call__", lambda self, ctx: {block.name: 0.0 for block in ctx.blocks})
+    assert digest(Cka()) != before
+    monkeypatch.undo()
+    assert digest(Cka()) == before
+    monkeypatch.setattr(Cka, "distance", Procrustes.distance)
+    assert digest(Cka()) != before
 
 
 SAID = """

@@ -10,7 +10,9 @@ from suite_files import Silent
 
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
-from robustprune.models import CifarResNet, Normalized, save_weights
+from robustprune.models import CifarResNet, Normalized, find_blocks, save_weights
+from robustprune.prune import remove
+from robustprune.run.behaviour import answers, route
 from robustprune.run.store import Store
 from robustprune.run.suite import CaseWork, Job, run_suite
 from robustprune.suite.files import load_suite
@@ -151,6 +153,77 @@ def test_another_tensor_inside_an_attack(suite_in, tmp_path, workers):
         assert case.outcomes[0].robust == [a and b for a, b in zip(right(network()), attacked, strict=True)]
         seen.append(case.outcomes[0].robust)
     assert seen[0] != seen[1]
+
+
+HIDDEN = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, dim=False):
+        super().__init__()
+        self.first = nn.Identity()
+        self.first._dim = dim  # torch's own modules keep their bookkeeping in such attributes
+        self.inner = Normalized(CifarResNet(8, width=4, in_channels=1), (0.0,), (1.0,))
+        self.inner.requires_grad_(False)
+    def forward(self, x):
+        return self.inner(x * 0.2 if self.first._dim else x)
+    def load_state_dict(self, state, strict=True):
+        return self.inner.load_state_dict(state, strict)
+    def state_dict(self, *args, **kwargs):
+        return self.inner.state_dict(*args, **kwargs)
+"""
+
+
+def test_two_networks_of_one_class_and_the_same_weights_that_answer_otherwise_are_two(suite_in, tmp_path):
+    """What tells them apart is nowhere in their code, attributes and weights: only their answers do."""
+    sample = digits().test.balanced(SAMPLES, seed=0)
+    for build, factor in (("Net", 1.0), ("lambda: Net(dim=True)", 0.2)):
+        case = run(suite_in(setup=HIDDEN, build=build), tmp_path)
+        with torch.no_grad():
+            assert case.clean == (network()(sample.x * factor).argmax(1) == sample.y).tolist()
+
+
+def test_a_flag_that_the_factory_sets_elsewhere_is_seen_in_the_answers():
+    net, x = network().eval(), digits().test.x[:8]
+    same = copy.deepcopy(net)
+    assert answers(net, x) == answers(same, x)
+    for change in (lambda m, i, o: o * 1.5, lambda m, i, o: o + 1, lambda m, i, o: -o, lambda m, i, o: o.flip(1)):
+        other = copy.deepcopy(net)
+        other.register_forward_hook(change)
+        assert answers(other, x) != answers(net, x)
+    noisy = copy.deepcopy(net)
+    noisy.register_forward_hook(lambda module, inputs, output: output * (1 + 1e-7))
+    assert answers(noisy, x) == answers(net, x)
+    random = torch.nn.Sequential(net, torch.nn.Dropout(0.5).train())
+    random[1].forward = lambda x: torch.nn.functional.dropout(x, 0.5, training=True)
+    assert answers(random, x) == answers(random, x)
+
+
+def test_a_block_that_is_passed_over_makes_another_way():
+    net, x = network(), digits().test.x[:1]
+    blocks = find_blocks(net, x)
+    assert route(net, x) == route(copy.deepcopy(net), x) != route(remove(net, [blocks[0]]), x)
+
+
+HELPER = "def factor():\n    return {factor}\n"
+HELPED = """
+from helper_of_mine import factor
+def build():
+    net = Normalized(CifarResNet(8, width=4, in_channels=1), (0.0,), (1.0,))
+    net.register_forward_pre_hook(lambda module, inputs: (inputs[0] * factor(),))
+    return net
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_helper_beside_the_suite_file_is_found_and_an_edit_of_it_seen(suite_in, tmp_path, workers):
+    """In one process: both times it is loaded, and named, as it is."""
+    sample = digits().test.balanced(SAMPLES, seed=0)
+    for factor in (1.0, 0.25)[: 3 - workers]:
+        (tmp_path / "suites").mkdir(exist_ok=True)
+        (tmp_path / "suites" / "helper_of_mine.py").write_text(HELPER.format(factor=factor))
+        case = run(suite_in(setup=HELPED, build="build"), tmp_path, workers)
+        with torch.no_grad():
+            assert case.clean == (network()(sample.x * factor).argmax(1) == sample.y).tolist()
 
 
 def test_what_did_not_change_is_found(suite_in, tmp_path):

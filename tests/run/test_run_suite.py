@@ -1,5 +1,6 @@
 import pickle
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from robustprune.run.bench import open_bench
 from robustprune.run.case import attack_on
 from robustprune.run.networks import case_network, parent_network
 from robustprune.run.priced import Priced
-from robustprune.run.shelf import BASELINE, Shelf, approve
+from robustprune.run.shelf import BASELINE, Shelf, approve, shelf
 from robustprune.run.store import Store
 from robustprune.run.suite import CaseWork, Job, run_suite
 from robustprune.suite.cases import Model, Strategy
@@ -65,6 +66,19 @@ def test_workers_measure_the_suite_that_is_given_and_their_number_changes_no_out
     assert [len(case.clean) for case in many] == [24, 24]
     assert {outcome.eps for case in many for outcome in case.outcomes} == {0.03}
     assert {case for case, _ in listener.stages} == {case.id for case in changed.cases}
+
+
+def test_what_each_attack_breaks_alone_is_measured_once_of_one_parent_a_family(finished):
+    suite, store, (parent, *others) = finished
+    assert [one.attack for one in parent.reach] == ["FGSM", "PGD-3"]
+    assert all(case.reach == [] for case in others)
+    assert len(list((store.folder / "reach").glob("*.json"))) == 1
+    for one in parent.reach:
+        assert [eps == 0 for eps in one.smallest] == [not right for right in parent.clean]
+        assert {*one.smallest} <= {0.0, inf, *one.grid}
+    fgsm, pgd = (one.optimality for one in parent.reach)
+    assert 0 < fgsm < pgd <= 1
+    assert all(not case.reach for case in run_suite(replace(suite, quick=True), store, Silent(), workers=1))
 
 
 def test_a_changed_setting_is_measured_anew(finished):
@@ -142,6 +156,7 @@ def test_nothing_is_transferred_onto_the_network_that_it_comes_from(finished, tm
     assert [outcome.attack for outcome in parent.outcomes] == ["PGD-2"]
     assert [outcome.attack for outcome in child.outcomes] == ["PGD-2", "transfer PGD-2"]
     assert not any("transfer" in reason for reason in judge(child, parent).reasons)
+    assert [one.attack for one in parent.reach] == ["PGD-2"]
 
 
 def test_the_parent_decides_on_the_key_only_where_something_is_transferred(finished):
@@ -204,6 +219,31 @@ def test_the_table_and_the_baseline_are_made_from_results(finished, tmp_path):
     assert {file.name for file in done.files} == {"cases.json.gz", "table.md", "table.csv", "detectable.md"}
     assert all(file.stat().st_size > 0 for file in done.files)
     assert load_accepted(place.approved / BASELINE) == done.accepted
+
+
+def test_a_damaged_latest_result_leaves_what_was_approved_as_it_was(finished, tmp_path):
+    suite, _, results = finished
+    place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
+    save(results, place.latest / BASELINE)
+    approve(suite, place, who="Ada", when="2026-11-26", why="a test")
+    before = {file.name: file.read_bytes() for file in place.approved.iterdir()}
+    for damaged in (replace(results[1], trust="HACKED"), replace(results[1], labels=[0]), results[0]):
+        save([results[0], damaged, *results[2:]], place.latest / BASELINE)
+        with pytest.raises(InputError, match="cases"):
+            approve(suite, place, who="Eve", when="2026-11-27", why="another test")
+        assert {file.name: file.read_bytes() for file in place.approved.iterdir()} == before
+
+
+def test_where_nothing_can_be_written_beside_the_suite_the_store_lies_in_the_users_cache(tmp_path, monkeypatch):
+    suite = load_suite(write_tiny(tmp_path))
+    assert shelf(suite).store.folder == tmp_path / ".robustprune" / "store"
+    (tmp_path / ".robustprune").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = shelf(suite)
+    assert found.approved == tmp_path / "results" / "tiny"
+    assert found.store.folder.is_relative_to(tmp_path / "cache")
+    assert found.latest.is_relative_to(tmp_path / "cache")
+    assert shelf(suite) == found
 
 
 def test_what_fails_the_policy_is_approved_only_with_a_reason(finished, tmp_path):

@@ -12,6 +12,7 @@ from robustprune.attacks.algorithms.apgd_balls import BALLS
 from robustprune.attacks.algorithms.apgd_steps import AdaptiveSteps
 from robustprune.attacks.algorithms.dlr import dlr_loss
 from robustprune.attacks.contract.attack import Objective, at_least_one
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.losses import cross_entropy
 from robustprune.attacks.contract.state import State
 from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
@@ -59,6 +60,11 @@ class APGD(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Steps of a run, runs, and gradients a step."""
         return {"steps": self.steps, "restarts": self.restarts, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """The points looked at in every run; the last one is asked about alone."""
+        return self.passes_of(self.restarts, self.steps)
 
     @property
     def effort(self) -> float:

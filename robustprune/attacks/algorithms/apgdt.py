@@ -11,6 +11,7 @@ from robustprune.attacks.algorithms.apgd_steps import AdaptiveSteps
 from robustprune.attacks.algorithms.dlr import targeted_dlr_loss
 from robustprune.attacks.algorithms.targets import Aims, TargetedAttack
 from robustprune.attacks.contract.attack import Objective, at_least_one
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.state import State
 from robustprune.attacks.contract.stepped import Stepper
 from robustprune.errors import InputError
@@ -55,6 +56,11 @@ class APGDT(TargetedAttack):
         """Steps of a run, runs towards a class, target classes, and gradients a step."""
         runs = {"restarts": self.restarts, "targets": self.targeted_classes}
         return {"steps": self.steps, **runs, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """The points looked at in every run; before, the logits that say which classes are likely."""
+        return self.passes_of(self.targeted_classes * self.restarts, self.steps) + Passes(forwards=1)
 
     @property
     def effort(self) -> float:

@@ -44,6 +44,8 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "mi-fgsm": _named("10 steps along a running sum of gradients (Dong et al. 1710.06081).", MIFGSM(eps=LINF)),
     "cw": _named("Smallest L2 perturbation over a sweep of c (Carlini, Wagner 1608.04644).", CW(eps=L2)),
     "fmn": _named("Smallest perturbation by 100 steps in a ball that adapts (2102.12827).", FMN(eps=LINF)),
+    "fmn-targets": _named("FMN towards each of the three nearest classes.", FMN(eps=LINF, targets=3)),
+    "fmn-signs": _named("FMN along the signs of the gradient, under Linf.", FMN(eps=LINF, alpha=0.1, signs=True)),
     "transfer": _named("Perturbations made by PGD on the parent.", Transfer(eps=LINF)),
     "apgd": _named("100 steps of adaptive size on the cross-entropy (2003.01690).", APGD(eps=LINF)),
     "apgd-t": _named("APGD towards nine other classes, 100 steps each (2003.01690).", APGDT(eps=LINF)),

@@ -20,9 +20,10 @@ import torchattacks
 from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import Objective
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.losses import margin
 from robustprune.attacks.contract.state import State
-from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
+from robustprune.attacks.contract.stepped import REFUSED, Seen, SteppedAttack, Stepper
 from robustprune.attacks.contract.threat import Norm, rows
 from robustprune.errors import InputError
 
@@ -78,6 +79,11 @@ class CW(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Steps for each value of c, and how many values there are."""
         return {"steps": self.steps, "values of c": len(self.c), **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """For each value of c all steps and the point after the last, twice where the smallest success is refused."""
+        return self.passes_of(REFUSED * len(self.c), self.steps + 1)
 
     @property
     def effort(self) -> float:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from robustprune.attacks.algorithms.targets import Aims, TargetedAttack
 from robustprune.attacks.contract.attack import Objective
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.losses import towards
 from robustprune.attacks.contract.state import State
 from robustprune.attacks.contract.stepped import Seen, Stepper
@@ -70,6 +71,11 @@ class FABT(TargetedAttack):
     def budget(self) -> dict[str, int]:
         """Steps for each target class, target classes, and gradients a step."""
         return {"steps": self.steps, "targets": self.targeted_classes, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """Two passes a step, where each leads beyond the boundary and back; before, the logits."""
+        return self.passes_of(self.targeted_classes, 2 * self.steps) + Passes(forwards=1)
 
     @property
     def effort(self) -> float:

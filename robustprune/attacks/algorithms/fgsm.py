@@ -12,6 +12,7 @@ import torchattacks
 from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import Objective
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.losses import cross_entropy
 from robustprune.attacks.contract.state import State
 from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
@@ -36,6 +37,11 @@ class FGSM(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """One step."""
         return {"steps": 1, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """The gradient, and the point that it leads to."""
+        return self.passes_of(1, 1)
 
     @property
     def effort(self) -> float:

@@ -17,6 +17,7 @@ from torch import nn
 
 from robustprune.attacks.algorithms.hopskipjump_steps import JumpsL2, JumpsLinf
 from robustprune.attacks.contract.attack import FORWARD, Knowledge, Objective, at_least_one
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
 
@@ -69,6 +70,11 @@ class HopSkipJump(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Queries of a run, and runs."""
         return {"queries": self.queries, "restarts": self.restarts, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """Every query; the last is asked once."""
+        return Passes(forwards=self.restarts * ((self.queries - 1) * self.eot + 1))
 
     @property
     def effort(self) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robustprune.attacks.contract.attack import Knowledge, Objective
 from robustprune.attacks.contract.drawn import DrawnAttack
+from robustprune.attacks.contract.found import Passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,11 @@ class Noise(DrawnAttack):
     def budget(self) -> dict[str, int]:
         """Draws."""
         return {"draws": self.draws}
+
+    @property
+    def allowed(self) -> Passes:
+        """A pass forward for each draw."""
+        return Passes(forwards=self.draws)
 
     @property
     def effort(self) -> float:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import Objective
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.losses import cross_entropy, margin, probability
 from robustprune.attacks.contract.randomness import generators
 from robustprune.attacks.contract.state import State
@@ -85,6 +86,11 @@ class PGD(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Steps of a run, and runs."""
         return {"steps": self.steps, "restarts": self.restarts, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """All starts, those included that a near miss is given; the point after the last step is asked about once."""
+        return self.passes_of(self.restarts + (self.retries if self.random_start else 0), self.steps)
 
     @property
     def effort(self) -> float:

@@ -15,6 +15,7 @@ from torch import nn
 
 from robustprune.attacks.algorithms.square_steps import SquareL2, SquareLinf
 from robustprune.attacks.contract.attack import FORWARD, Knowledge, Objective, at_least_one
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.stepped import SteppedAttack, Stepper
 from robustprune.errors import InputError
 
@@ -64,6 +65,11 @@ class Square(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Queries of a run after its start, runs, and passes a query."""
         return {"queries": self.queries, "restarts": self.restarts, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """The start, and every query after it."""
+        return Passes(forwards=self.restarts * (self.queries * self.eot + 1))
 
     @property
     def effort(self) -> float:

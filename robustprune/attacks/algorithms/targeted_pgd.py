@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robustprune.attacks.algorithms.pgd import BallSteps, cosine
 from robustprune.attacks.algorithms.targets import Aims, likeliest
 from robustprune.attacks.contract.attack import FORWARD, Objective, at_least_one
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.losses import towards
 from robustprune.attacks.contract.state import State
@@ -62,6 +63,11 @@ class TargetedPGD(SteppedAttack):
     def budget(self) -> dict[str, int]:
         """Steps of a run, runs, and the gradients taken before."""
         return {"steps": self.steps, "targets": self.targets, "candidates": self.candidates, **self.averaged}
+
+    @property
+    def allowed(self) -> Passes:
+        """A run for each target; before, the gradients of all candidates from one pass forward."""
+        return self.passes_of(self.targets, self.steps) + Passes(self.eot, self.candidates * self.eot)
 
     @property
     def effort(self) -> float:

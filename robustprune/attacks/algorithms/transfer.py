@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.contract.attack import Knowledge
+from robustprune.attacks.contract.found import Passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,12 @@ class Transfer(PGD):
     def knowledge(self) -> Knowledge:
         """The parents' gradients; of the network itself only whether an image is misclassified."""
         return "the parent's gradients"
+
+    @property
+    def allowed(self) -> Passes:
+        """PGD's on one parent, and as many queries of the attacked network; with several parents, of each."""
+        guide = super().allowed
+        return guide + Passes(forwards=guide.backwards)
 
     @property
     def alone(self) -> bool:

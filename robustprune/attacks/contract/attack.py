@@ -14,8 +14,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.threat import THREATS, Norm, Threat, threat
 from robustprune.errors import InputError
+from robustprune.typed import Line, check
 
 Knowledge = Literal["white box", "the parent's gradients", "logits by query", "labels by query", "none"]
 """What an attack sees of the network: its gradients; another network's; its logits, or its labels alone, by asking."""
@@ -44,7 +46,7 @@ class Attack(ABC):
 
     eps: float
     norm: Norm = "Linf"
-    name: str = ""
+    name: Line = ""
     """What tables call this attack, eps left out; built from the settings (`title`) where not given."""
 
     norms: ClassVar[Collection[Norm]] = THREATS
@@ -52,8 +54,9 @@ class Attack(ABC):
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
-        if not 0 <= self.eps < float("inf"):
-            raise InputError(f"{kind}(eps={self.eps}): expected 0 <= eps in [0,1] pixel units")
+        check(self)
+        if not 0 <= self.eps < float("inf") or (self.norm == "Linf" and self.eps > 1):
+            raise InputError(f"{kind}(eps={self.eps}): expected 0 <= eps in [0,1] pixel units, such as 8/255")
         if self.norm not in self.norms:
             hint = f"; for {self.norm} use PGD(norm={self.norm!r})" if self.norm in THREATS else ""
             raise InputError(f"{kind}(norm={self.norm!r}): expected {' or '.join(map(repr, self.norms))}{hint}")
@@ -102,6 +105,22 @@ class Attack(ABC):
     @abstractmethod
     def budget(self) -> dict[str, int]:
         """What it may spend on a sample, by unit: steps, restarts, queries, draws."""
+
+    @property
+    def allowed(self) -> Passes | None:
+        """The most passes through a network that it may spend on a sample; None where that is not known.
+
+        Forwards are queries, the one about the last iterate included, backwards are gradient passes. Both are part of
+        the threat: who may ask more often is another attacker. What the engine adds of its own is not the attack's: a
+        first look in bfloat16, and the judge's pass for a success that the original network does not confirm.
+        """
+        return None
+
+    @property
+    def allowance(self) -> dict[str, int]:
+        """What it is allowed, as `Outcomes` record it; nothing where that is not known."""
+        found = self.allowed
+        return {"allowed_forwards": found.forwards, "allowed_backwards": found.backwards} if found else {}
 
     @property
     def minimises(self) -> bool:

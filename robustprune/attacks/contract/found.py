@@ -80,6 +80,18 @@ class Found:
         if later.near is not None and later.lead is not None:
             self.came_near(rows, later.lead, later.near)
 
+    def forgiven(self, what: str) -> dict[str, str]:
+        """Forget that the attack could not be carried out; return a note under the name `what` if that was so.
+
+        >>> found = Found.nothing(torch.zeros(1, 1, 2, 2))
+        >>> found.fail(torch.tensor([0]), RuntimeError("no kernel"))
+        >>> found.forgiven("first pass"), found.failed.tolist(), found.error
+        ({'first pass': 'RuntimeError: no kernel'}, [False], None)
+        """
+        note = {what: self.error} if self.error else {}
+        self.failed, self.error = torch.zeros_like(self.failed), None
+        return note
+
     def fail(self, rows: Tensor, reason: BaseException) -> None:
         """Mark `rows` as not attacked; never robust. The first reason is kept.
 
@@ -98,6 +110,9 @@ class Passes:
 
     forwards: int = 0
     backwards: int = 0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.forwards + other.forwards, self.backwards + other.backwards)
 
     def since(self, earlier: Passes) -> Passes:
         """Return the difference to an earlier reading.

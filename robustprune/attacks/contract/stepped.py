@@ -9,7 +9,11 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from robustprune.attacks.contract.attack import SILENT, Attack, at_least_one
+from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.state import State
+
+REFUSED = 2
+"""How often an attack that minimises makes a run, at most: again where the original refused its smallest success."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,10 @@ class SteppedAttack(Attack):
     def averaged(self) -> dict[str, int]:
         """What averaging adds to the budget: the passes at an iterate; nothing where it is one."""
         return {"eot": self.eot} if self.eot > 1 else {}
+
+    def passes_of(self, runs: int, gradients: int, asked: int = 1) -> Passes:
+        """Return the passes of `runs` runs, each of `gradients` points with gradient and `asked` without."""
+        return Passes(forwards=runs * (gradients * self.eot + asked), backwards=runs * gradients * self.eot)
 
     @property
     def stop_early(self) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from robustprune.attacks.contract.found import Passes
 from robustprune.errors import InputError
+from robustprune.models.lending import shown
 
 MAJORITY = 0.5
 """The share of passes beyond which a random network is wrong."""
@@ -25,7 +26,8 @@ MAJORITY = 0.5
 class Counted(nn.Module):
     """A network that counts the samples that pass through it, forward and backward, into `passes`.
 
-    `classes` is how many logits it gave last, 0 before. It owns one empty parameter on the right device, since
+    The network gets a private copy of the images, in the type of its weights, and never an empty batch. `classes` is
+    how many logits it gave last, 0 before. It owns one empty parameter on the right device, since
     torchattacks looks for the device on the first parameter and knows none for a network that has no parameters.
     """
 
@@ -38,8 +40,10 @@ class Counted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (m, classes) of `x` (m, C, H, W) as float32."""
+        if not len(x):
+            return x.flatten(1).sum(1, keepdim=True).expand(0, max(self.classes, 1))
         self.passes.forwards += len(x)
-        logits: Tensor = self.net(x)
+        logits: Tensor = self.net(shown(self.net, x))
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
             shape = tuple(getattr(logits, "shape", ())) or type(logits).__name__
             raise InputError(f"model: expected logits of shape ({len(x)}, classes), found {shape}")
@@ -73,6 +77,8 @@ class Target:
     parents: tuple[nn.Module, ...] = ()
     tick: Callable[[int], None] = lambda decided: None
     notes: dict[str, Any] = field(default_factory=dict)
+    copies: bool = True
+    """Whether a deep copy of the network was seen to be the same function, so that workers may have their own."""
     fresh: int = 1
     """How many passes of the judge a verdict takes; above 1 the network is taken to be random."""
     stop: threading.Event = field(default_factory=threading.Event)

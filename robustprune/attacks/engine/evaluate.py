@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Evaluation, Passes
 from robustprune.attacks.contract.target import Counted, Target
-from robustprune.attacks.engine.fold import SAMPLES, attack_copy
 from robustprune.attacks.engine.guard import attacking, check_samples
+from robustprune.attacks.engine.lean import SAMPLES, attack_copy
 from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
 from robustprune.attacks.engine.random_parts import FRESH, is_random, seed_generators
 from robustprune.attacks.engine.session import Session
 from robustprune.attacks.engine.settings import Keywords, Settings
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
+from robustprune.models.lending import Memory
 from robustprune.results.records import Outcomes
 
 
@@ -48,8 +49,8 @@ def evaluate(
     of 21 fresh passes (random_parts.py). The same seed still gives the same outcomes, but only in the same order and
     batch size, since the network draws for a batch as a whole.
 
-    Raises InputError for images outside [0,1], NaN, wrong shapes, no logits, or two attacks of one name and
-    budget.
+    The network gets copies of the images, in the type of its weights. Raises InputError for images outside [0,1], NaN,
+    wrong shapes, no logits, a network that fails on every image, or two attacks of one name and budget.
 
     >>> from robustprune.attacks.algorithms.pgd import PGD
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))
@@ -95,6 +96,7 @@ def target_for(
     model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
     passes, use = Passes(), use_of_bfloat16(settings.precision, place)
     with ExitStack() as stack:
+        before = Memory.of(model)
         for network in (model, *parents):
             stack.enter_context(attacking(network))
         seed_generators(settings.seed, place)
@@ -102,11 +104,18 @@ def target_for(
         fresh = settings.fresh or (FRESH if is_random(model, few) else 1)
         if fresh > 1 and use == "where it pays":
             use = "never"  # else the clock would decide which draws a random network makes
-        lean, folded = attack_copy(model, few)
+        lean = attack_copy(model, few, random=fresh > 1)
+        notes: dict[str, Any] = {
+            "batchnorm_folded": lean.folded,
+            "precision": "bfloat16, then float32" if use == "always" else "float32",
+            "fresh passes": fresh,
+        }
+        notes |= {"left out": list(lean.fallen)} if lean.fallen else {}
+        notes |= {"changes itself": before.changed} if before.changed else {}
         yield Target(
-            model=Counted(lean, passes, place).eval(),
+            model=Counted(lean.net, passes, place).eval(),
             judge=Counted(model, passes, place),
-            low=Counted(InBfloat16(lean, place), passes, place).eval() if use != "never" else None,
+            low=Counted(InBfloat16(lean.net, place), passes, place).eval() if use != "never" else None,
             on_trial=use == "where it pays",
             device=place,
             batch_size=settings.batch_size,
@@ -114,9 +123,6 @@ def target_for(
             keep=settings.keep or fresh > 1,
             fresh=fresh,
             parents=parents,
-            notes={
-                "batchnorm_folded": folded,
-                "precision": "bfloat16, then float32" if use == "always" else "float32",
-                "fresh passes": fresh,
-            },
+            copies=lean.copied,
+            notes=notes,
         )

@@ -8,22 +8,21 @@ samples.
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from robustprune.models.lending import shown
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
-SAMPLES = 16
-"""How many real samples the copy's logits are compared on."""
+TOLERANCE = 1e-4
+"""Difference of logits that is rounding, as a share of the largest."""
 
 
-def folded(model: nn.Module, x: Tensor, tolerance: float = 1e-4) -> nn.Module | None:
+def folded(model: nn.Module, x: Tensor, tolerance: float = TOLERANCE) -> nn.Module | None:
     """Return a folded deep copy of `model` (eval mode); None where nothing can be folded or the logits differ.
 
     `x` (m, C, H, W) are real samples. The copy is accepted when it differs from the original by at most
@@ -68,7 +67,7 @@ def conv_bn_pairs(model: nn.Module, x: Tensor) -> list[tuple[nn.Module, nn.Modul
     handles = [m.register_forward_hook(after) for m in parts]
     try:
         with torch.no_grad():
-            model(x)
+            model(shown(model, x))
     finally:
         for handle in handles:
             handle.remove()
@@ -85,38 +84,7 @@ def replace_modules(model: nn.Module, swap: dict[nn.Module, nn.Module]) -> None:
 
 
 def agrees(model: nn.Module, other: nn.Module, x: Tensor, tolerance: float) -> bool:
-    """Whether both give the same logits on `x`, up to `tolerance` times the largest."""
+    """Whether both give the same logits on `x`, up to `tolerance` times the largest; NaN counts as 0."""
     with torch.no_grad():
-        want, got = model(x), other(x)
+        want, got = (net(shown(net, x)).nan_to_num(0, 0, 0) for net in (model, other))
     return bool((want - got).abs().max() <= tolerance * want.abs().max().clamp(min=1e-6))
-
-
-def attack_copy(model: nn.Module, x: Tensor) -> tuple[nn.Module, bool]:
-    """Return the network that gradients are taken from, and whether BatchNorm was folded.
-
-    A deep copy without parameter gradients, in channels_last where that helps; where a network cannot be
-    copied or folded, the original (already frozen by the caller).
-
-    >>> attack_copy(nn.Flatten(), torch.rand(1, 1, 2, 2))[1]
-    False
-    """
-    lean: nn.Module | None
-    try:
-        lean = folded(model, x)
-    except Exception:
-        lean = None
-    done = lean is not None
-    try:
-        plain = lean if lean is not None else copy.deepcopy(model).requires_grad_(False)
-    except Exception:
-        return model, False
-    with quiet():
-        return (plain.to(memory_format=torch.channels_last) if x.ndim == 4 else plain), done
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep torch's remarks about memory formats to ourselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -12,7 +12,9 @@ from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.engine.first_success import FirstSuccess
-from robustprune.attacks.engine.fold import SAMPLES, attack_copy
+from robustprune.attacks.engine.guard import forked_generators
+from robustprune.attacks.engine.lean import SAMPLES, attack_copy
+from robustprune.attacks.engine.random_parts import is_random
 from robustprune.attacks.engine.window import Guide
 from robustprune.errors import InputError
 
@@ -22,7 +24,10 @@ def with_guides(attack: SteppedAttack, target: Target, x: Tensor) -> Target:
     if not target.parents:
         raise InputError(f"{attack.name}: needs the network to transfer from; call evaluate(..., parent=network)")
     sample = x[:SAMPLES].to(target.device)
-    return replace(target, parents=tuple(attack_copy(parent, sample)[0] for parent in target.parents))
+    with forked_generators(target.device):
+        random = [is_random(parent, sample) for parent in target.parents]
+    pairs = zip(target.parents, random, strict=True)
+    return replace(target, parents=tuple(attack_copy(parent, sample, draws).net for parent, draws in pairs))
 
 
 def attack_from_abroad(attack: SteppedAttack, target: Target, samples: Samples, seed: int) -> Found:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
+from robustprune.models.lending import restored
 from robustprune.models.modes import frozen
 
 
@@ -23,13 +24,14 @@ from robustprune.models.modes import frozen
 def attacking(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode with frozen parameters, fork every random generator, switch gradients on.
 
-    On the way out every module's own training flag, every parameter's `requires_grad` and `.grad`, the
+    On the way out every module's own training flag, every buffer, every parameter's `requires_grad` and `.grad`, the
     states of the generators of torch, numpy and random, and the gradient mode are as before. Autocast is
     off inside, and on CUDA convolutions are deterministic and in true float32, since the verdict is a
     float32 one.
     """
     device = device_of(model)
     with ExitStack() as stack:
+        stack.enter_context(restored(model))
         stack.enter_context(frozen(model))
         stack.enter_context(forked_generators(device))
         stack.enter_context(torch.inference_mode(False))

@@ -58,9 +58,10 @@ def in_parallel(target: Target, keys: Tensor, work: Work) -> Found:
 def workers(target: Target, samples: int) -> int:
     """Return how many batches to run side by side: 1 on a GPU, at most one a thread on a CPU.
 
-    A random network is attacked by one alone: it draws from generators that all threads share.
+    A random network is attacked by one alone: it draws from generators that all threads share. So is one whose copies
+    are another function.
     """
-    if target.device.type != "cpu" or target.random:
+    if target.device.type != "cpu" or target.random or not target.copies:
         return 1
     size = sum(p.numel() * p.element_size() for p in target.model.parameters())
     most = min(torch.get_num_threads(), target.batch_size // SMALLEST_BATCH, samples // FEWEST)

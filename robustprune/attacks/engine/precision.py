@@ -82,8 +82,18 @@ def pays(found: Found, steps: int, ratio: float) -> bool:
     return first + float(found.steps[~caught].sum()) < GAIN * plain
 
 
-def time_ratio(low: nn.Module, full: nn.Module, x: Tensor) -> float:
-    """Return the time of a forward and backward pass of `x` (m, C, H, W) in `low` over that in `full`, in turn."""
+def time_ratio(low: nn.Module, full: nn.Module, x: Tensor) -> float | None:
+    """Return the time of a forward and backward pass of `x` (m, C, H, W) in `low` over that in `full`, in turn.
+
+    None where the network does not run so.
+    """
+    try:
+        return _time_ratio(low, full, x)
+    except Exception:
+        return None
+
+
+def _time_ratio(low: nn.Module, full: nn.Module, x: Tensor) -> float:
     times: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(2 * (TIMINGS + 1)):
         net = low if turn % 2 else full

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.batches import in_batches
+from robustprune.models.lending import shown
 
 FRESH = 21
 """Passes of a verdict on a random network; odd, so that there is a majority."""
@@ -43,8 +44,8 @@ def is_random(model: nn.Module, x: Tensor) -> bool:
     """
     few = x[:SAMPLES]
     try:
-        first = model(few)
-        return any(spread([first, model(few)]) > RANDOM_GAP for _ in range(PASSES - 1))
+        first = model(shown(model, few)).clone()
+        return any(spread([first, model(shown(model, few))]) > RANDOM_GAP for _ in range(PASSES - 1))
     except Exception:
         return False
 

@@ -82,6 +82,7 @@ class Session:
             knowledge=attack.knowledge,
             objective=attack.objective,
             budget=attack.budget,
+            **attack.allowance,
             status=status,
             distance=scatter(found.distance, row, len(self.x), float("nan")),
             steps=scatter(found.steps, row, len(self.x), 0),
@@ -145,7 +146,10 @@ class Session:
 
 @torch.no_grad()
 def clean_pass(target: Target, x: Tensor, y: Tensor) -> tuple[Tensor, Found]:
-    """Return which samples (n, bool) the original gets right, and which could not even be asked about."""
+    """Return which samples (n, bool) the original gets right, and which could not even be asked about.
+
+    Raises InputError where that is all of them: a network that never runs has no accuracy.
+    """
     lost = Found.nothing(x)
     right = torch.zeros(len(x), dtype=torch.bool)
 
@@ -154,6 +158,9 @@ def clean_pass(target: Target, x: Tensor, y: Tensor) -> tuple[Tensor, Found]:
         check_classes(y, target.judge.classes)
 
     in_batches(target, len(x), lost, batch, passing=(InputError,))
+    if lost.failed.all():
+        shape = tuple(x.shape[1:])
+        raise InputError(f"model: its forward pass fails on all {len(x)} samples of shape {shape}: {lost.error}")
     return right, lost
 
 

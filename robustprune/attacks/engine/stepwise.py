@@ -59,16 +59,20 @@ def on_trial(attack: SteppedAttack, target: Target, x: Tensor, dealt: Callable[[
     sample = dealt(plain, first)
     found.merge(first, sample)
     ratio = time_ratio(target.low, target.model, x[first[: plain.batch_size]].to(target.device))
-    use = pays(sample, attack.stepper(target.model).steps, ratio)
+    use = ratio is not None and pays(sample, attack.stepper(target.model).steps, ratio)
     lent = replace(target, batch_size=plain.batch_size) if use else plain
     found.merge(rest, dealt(lent, rest))
     target.batch_size = lent.batch_size
-    found.notes = {**sample.notes, **({"precision": "bfloat16, then float32, after a trial"} if use else {})}
+    used = {"precision": "bfloat16, then float32, after a trial"} if use else {}
+    found.notes = {**sample.notes, **used, **found.notes}
     return found
 
 
 def attack_stepwise(attack: SteppedAttack, target: Target, samples: Samples, seed: int) -> Found:
-    """Attack the samples: where a low-precision copy is at hand, first with that, the survivors in float32."""
+    """Attack the samples: where a low-precision copy is at hand, first with that, the survivors in float32.
+
+    What the low-precision copy could not do is no fault of the number: it is noted, and done in float32.
+    """
     if attack.minimises:
         return SmallestSuccess(attack, target, samples, seed, Guide(target.model)).run()
     if target.low is None:
@@ -76,6 +80,7 @@ def attack_stepwise(attack: SteppedAttack, target: Target, samples: Samples, see
     early = replace(target, tick=lambda decided: None)
     found = FirstSuccess(attack, early, samples, seed, Guide(target.low, hasty=True)).run()
     target.batch_size = early.batch_size
+    found.notes |= found.forgiven("first pass in bfloat16 left out")
     left = (~found.success).nonzero().flatten()
     target.tick(len(samples) - len(left))
     if len(left):

@@ -3,7 +3,7 @@
 from robustprune.report.figures.gallery import Sample, gallery
 from robustprune.report.figures.layers import agreement, layer_similarity, removed_blocks
 from robustprune.report.figures.style import save, to_svg
-from robustprune.report.figures.tradeoff import Point, class_change, curves_of, over_eps, pareto, pareto_front
+from robustprune.report.figures.tradeoff import Point, class_change, curves_of, over_eps, pareto, pareto_front, worst_of
 
 __all__ = [
     "Point",
@@ -19,4 +19,5 @@ __all__ = [
     "removed_blocks",
     "save",
     "to_svg",
+    "worst_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.floating]
 
-ROWS = ("original", "perturbation", "adversarial")
+LETTERS, WIDE = 8, 0.62
+"""Size of a title's letters in points, and the width of one as a share of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +45,25 @@ def gallery(samples: Sequence[Sample], most: int = 6) -> Figure:
     shown = samples[:most]
     columns = max(len(shown), 3)
     with looks():
-        figure = new_figure(WIDTH * 3.6 / columns + 0.2)
+        figure = new_figure(WIDTH * 3.6 / columns + 0.5)
         grid = figure.subplots(3, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
         for column, sample in enumerate(shown):
             for axes, (title, image) in zip(grid[:, column], _pictures(sample), strict=True):
                 axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                axes.set_title(title, fontsize=8, color=INK, pad=3)
+                axes.set_title(wrapped(title, columns), fontsize=LETTERS, color=INK, pad=3)
     return figure
+
+
+def wrapped(title: str, columns: int) -> str:
+    r"""Break a title into lines that fit one of so many columns; what does not fit on three lines is cut.
+
+    >>> wrapped("sample 12: automobile", 6).splitlines()
+    ['sample 12:', 'automobile']
+    """
+    letters = int(72 * WIDTH / columns / (WIDE * LETTERS)) - 1
+    return textwrap.fill(title, letters, max_lines=3, placeholder="...")
 
 
 def _pictures(sample: Sample) -> list[tuple[str, Image]]:

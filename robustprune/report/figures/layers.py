@@ -54,7 +54,7 @@ def layer_similarity(cases: Sequence[CaseResult]) -> Figure:
     for row, (one, line) in enumerate(zip(groups, kept, strict=True)):
         for column, (block, value) in enumerate(zip(blocks, line, strict=True)):
             if value == value or block in one.first.removed:
-                text = f"{value:.2f}".replace("0.", ".") if value == value else "x"
+                text = f"{value:.2f}".replace("0.", ".").removesuffix(".00") if value == value else "x"
                 strong = value == value and 1 - value > 0.6 * strongest
                 _write(axes, row, column, text, "white" if strong else INK, _fit(blocks))
     return figure
@@ -113,7 +113,7 @@ def _block_map(
 
 def _fit(blocks: Sequence[str]) -> float:
     """Return the font size at which a number of two digits fits into a cell."""
-    return min(7.0, 130 / max(len(blocks), 1))
+    return min(7.0, 165 / max(len(blocks), 1))
 
 
 def _write_values(axes: Axes, values: Sequence[Sequence[float]]) -> None:
@@ -142,5 +142,5 @@ def _mean_similarity(one: Group, block: str) -> float:
 
 
 def _label(one: Group, groups: Sequence[Group]) -> str:
-    several = len({other.first.model for other in groups}) > 1
-    return f"{one.first.model}, {one.label}" if several else one.label
+    several = len({other.first.family for other in groups}) > 1
+    return f"{one.first.family}, {one.label}" if several else one.label

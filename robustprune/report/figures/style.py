@@ -2,7 +2,7 @@
 
 Backgrounds are transparent and all colours are middle tones, so a picture can be read on white and on
 black; the HTML page replaces `INK` by the page's own text colour. The palette is Okabe and Ito's (2008),
-its pale tones left out, and every series also differs in its marker, so colour is never the only sign.
+its pale tones left out, and every series also differs in its marker, so colour is not the only sign.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+Look = tuple[str, str | tuple[int, int, int]]
+"""Colour and marker: a letter, or corners, kind and angle."""
+
 INK = "#767c86"
 """Text, axes and reference lines."""
 
 PALETTE = ("#0f7fc4", "#d55e00", "#009e73", "#c4669b", "#b58900", "#7d6fd1", "#4a9fb5", "#a0522d")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "d", "h", "+", "x", "1", "2")
 FINE = 300
 """Dots an inch for the layout: on a coarse grid letters are narrower than they will be drawn, and labels are cut."""
 LINE, MARK = 84, 8
@@ -92,9 +95,23 @@ def colour(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
-def marker(index: int) -> str:
-    """Return the marker of the series of that index."""
-    return MARKERS[index % len(MARKERS)]
+def sign(index: int) -> Look:
+    """Return how the series of that index is drawn: its marker is its own up to 16 series, with its colour up to 128.
+
+    >>> sign(1), sign(9)
+    (('#d55e00', 's'), ('#d55e00', '>'))
+    """
+    return colour(index), MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]
+
+
+def star(index: int) -> Look:
+    """Return how the parent of that index is drawn: stars in ink, that of the first with five points.
+
+    >>> star(0)[1], star(1)[1], star(2)[1]
+    ((5, 1, 0), (4, 1, 0), (6, 1, 0))
+    """
+    points = (5, 4)[index] if index < 2 else index + 4
+    return INK, (points, 1, 0)
 
 
 def fade(hue: str = PALETTE[0]) -> Colormap:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from robustprune.errors import InputError
-from robustprune.report.figures.style import INK, colour, legend, marker, new_axes
+from robustprune.report.figures.style import INK, PALETTE, Look, colour, legend, new_axes, sign, star
 from robustprune.report.groups import Group, accuracy, group
 from robustprune.results.claims import WORST, by_class, named, right
 from robustprune.results.records import FRACTIONS, CaseResult
@@ -17,6 +17,10 @@ from robustprune.results.statistics import paired, wilson
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+"""How the Pareto fronts of several parents are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +38,10 @@ def pareto(
     measure: str = WORST,
     batch: str | None = None,
 ) -> Figure:
-    """Draw accuracy against cost, a point a network (mean over runs, 95 % interval), and the Pareto front.
+    """Draw accuracy against cost, a point a network (mean over runs, 95 % interval), and a Pareto front a parent.
 
     `batch` chooses the batch size of the latency; None takes the first that was measured. Networks of equal
-    cost stand side by side; the front is drawn at their true cost.
+    cost stand side by side; the fronts are drawn at their true cost.
     """
     groups = [one for one in group(cases) if accuracy(one, measure) is not None]
     if against == "latency":
@@ -52,15 +56,27 @@ def pareto(
         beside = [other for other_x, other in places if other_x == x]
         shift = 0.018 * width * (beside.index(one) - (len(beside) - 1) / 2)
         _draw_point(axes, x + shift, one, measure, looks_of[_series(one, groups)])
-    for series, (shade, sign) in looks_of.items():
-        axes.plot([], [], linestyle="none", markersize=6, label=series, color=shade, marker=sign)
-    points = [(x, 100 * fmean(fmean(right(case, measure) or [0]) for case in one.cases)) for x, one in places]
-    front = pareto_front(points)
-    if len(front) > 1:
-        xs, ys = zip(*front, strict=True)
-        axes.step(xs, ys, where="post", color=INK, linewidth=1.1, linestyle="--", zorder=1, label="Pareto front")
+    for series, (shade, mark) in looks_of.items():
+        axes.plot([], [], linestyle="none", markersize=6, label=series, color=shade, marker=mark)
+    _draw_fronts(axes, places, measure)
     legend(axes)
     return figure
+
+
+def _draw_fronts(axes: Axes, places: Sequence[tuple[float, Group]], measure: str) -> None:
+    """Draw the front of every parent and what was made of it, on to the right: at more cost nothing is better."""
+    roots = [*dict.fromkeys(_root(one) for _, one in places)]
+    end = max((x for x, _ in places), default=0.0)
+    for index, root in enumerate(roots):
+        own = [(x, one) for x, one in places if _root(one) == root]
+        front = pareto_front(
+            [(x, 100 * fmean(fmean(right(case, measure) or [0]) for case in one.cases)) for x, one in own]
+        )
+        if len(own) > 1:
+            xs, ys = zip(*front, (end, front[-1][1]), strict=True)
+            style: dict[str, Any] = {"linestyle": DASHES[index % len(DASHES)], "linewidth": 1.1, "zorder": 1}
+            name = f"Pareto front, {root}" if len(roots) > 1 else "Pareto front"
+            axes.step(xs, ys, where="post", color=INK, label=name, **style)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -76,8 +92,13 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def over_eps(curves: Mapping[str, Sequence[Point]], norm: str = "Linf") -> Figure:
-    """Draw robust accuracy over the size of the perturbation, a curve a network, with 95 % bands (Wilson)."""
+def over_eps(
+    curves: Mapping[str, Sequence[Point]], norm: str = "Linf", table: Mapping[str, Sequence[Point]] | None = None
+) -> Figure:
+    """Draw robust accuracy over the size of the perturbation, a curve a network, with 95 % bands (Wilson).
+
+    `table` holds what the table says of the same networks, which may be of more attacks and samples: bars across.
+    """
     if not curves or not any(curves.values()):
         raise InputError("over_eps: no points; expected at least one curve")
     parts = FRACTIONS.get(norm)
@@ -88,9 +109,15 @@ def over_eps(curves: Mapping[str, Sequence[Point]], norm: str = "Linf") -> Figur
         xs = [scale * point.eps for point in ordered]
         ends = [wilson(point.k, point.n) for point in ordered]
         ys = [100 * point.k / point.n for point in ordered]
-        axes.plot(xs, ys, marker=marker(index), markersize=5, color=colour(index), linewidth=1.6, label=name)
+        shade, mark = sign(index)
+        axes.plot(xs, ys, marker=mark, markersize=5, color=shade, linewidth=1.6, label=name)
         low, high = [100 * end[0] for end in ends], [100 * end[1] for end in ends]
-        axes.fill_between(xs, low, high, color=colour(index), alpha=0.16, linewidth=0)
+        axes.fill_between(xs, low, high, color=shade, alpha=0.16, linewidth=0)
+        told = (table or {}).get(name, ())
+        if told:
+            xs, ys = [scale * point.eps for point in told], [100 * point.k / point.n for point in told]
+            look: dict[str, Any] = {"marker": "_", "markersize": 15, "markeredgewidth": 2.4, "linestyle": "none"}
+            axes.plot(xs, ys, color=shade, label=f"{name}, worst case of the table", **look)
     axes.set_ylim(0, 100)
     axes.set_xlim(left=0)
     legend(axes)
@@ -110,6 +137,17 @@ def curves_of(cases: Sequence[CaseResult], norm: str = "Linf") -> dict[str, list
         if len(longest) > 1:
             found[case.case] = [Point(eps=0.0, k=sum(case.clean), n=len(case.clean)), *longest]
     return found
+
+
+def worst_of(case: CaseResult, norm: str = "Linf") -> list[Point]:
+    """Return what withstands all attacks that a case met under `norm`, at each of their eps; eps rising."""
+    found: dict[float, list[Sequence[bool]]] = {}
+    for outcome in case.outcomes:
+        if outcome.norm == norm:
+            found.setdefault(outcome.eps, []).append(outcome.robust)
+    return [
+        Point(eps=eps, k=sum(map(all, zip(*rows, strict=True))), n=len(rows[0])) for eps, rows in sorted(found.items())
+    ]
 
 
 def class_change(candidate: CaseResult, parent: CaseResult, measure: str = WORST) -> Figure:
@@ -136,26 +174,36 @@ def class_change(candidate: CaseResult, parent: CaseResult, measure: str = WORST
 
 
 def _series(one: Group, groups: Sequence[Group]) -> str:
-    """Name the series of a point: its strategy, and its model where there are several."""
-    several = len({other.first.model for other in groups}) > 1
-    return f"{one.first.model}, {one.first.strategy}" if several else one.first.strategy
+    """Name the series of a point: its strategy, and its family where there are several."""
+    several = len({other.first.family for other in groups}) > 1
+    return f"{one.first.family}, {one.first.strategy}" if several else one.first.strategy
 
 
-def _looks_of(groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
-    """Give every series a colour and a marker; parents are drawn as stars in ink."""
-    series = {_series(one, groups): one.parents is None for one in groups}
-    others = [name for name, is_parent in series.items() if not is_parent]
-    found = dict.fromkeys(series, (INK, "*"))
-    return found | {name: (colour(index), marker(index)) for index, name in enumerate(others)}
+def _root(one: Group) -> str:
+    """Name the family of the parent that a group was made of, or is."""
+    return (one.parents or one.cases)[0].family
 
 
-def _draw_point(axes: Axes, x: float, one: Group, measure: str, look: tuple[str, str]) -> None:
+def _looks_of(groups: Sequence[Group]) -> dict[str, Look]:
+    """Give every series a sign of its own; a strategy has one colour in all families, parents are stars in ink."""
+    roots = [*dict.fromkeys(_root(one) for one in groups)]
+    strategies = [*dict.fromkeys(one.first.strategy for one in groups if one.parents is not None)]
+    room = -(-len(strategies) // len(PALETTE)) * len(PALETTE)
+    found: dict[str, Look] = {}
+    for one in groups:
+        family = roots.index(_root(one))
+        place = family if one.parents is None else room * family + strategies.index(one.first.strategy)
+        found[_series(one, groups)] = star(place) if one.parents is None else sign(place)
+    return found
+
+
+def _draw_point(axes: Axes, x: float, one: Group, measure: str, look: Look) -> None:
     """Draw one network with its interval."""
     share = accuracy(one, measure)
     if share is not None:
-        shade, sign = look
+        shade, mark = look
         axes.vlines(x, 100 * share.low, 100 * share.high, color=shade, linewidth=1, alpha=0.6)
-        axes.plot(x, 100 * share.mean, markersize=11 if sign == "*" else 6, color=shade, marker=sign)
+        axes.plot(x, 100 * share.mean, markersize=11 if one.parents is None else 6, color=shade, marker=mark)
 
 
 def _cost(one: Group, against: str, batch: str | None) -> float:

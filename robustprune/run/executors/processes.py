@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 
+from robustprune.errors import InputError
 from robustprune.names import PREFIX, import_file, module_name
 from robustprune.run.bench import Listener
 from robustprune.run.executors.local import Job, Value, Work
+from robustprune.run.measurement import SAID
+
+KILLED = (
+    "a worker process was ended from outside, most likely for want of memory: give fewer --workers, or the suite a "
+    "smaller attack_batch; what was finished is kept, and the same command goes on from there"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +47,21 @@ class Processes:
         if not items:
             return []
         context = multiprocessing.get_context("spawn")
-        with context.Manager() as manager:
-            news = manager.Queue()
-            pool = ProcessPoolExecutor(
-                min(self.count, len(items)), mp_context=context, initializer=_open, initargs=(_packed(work), news)
-            )
-            try:
-                futures = {pool.submit(_do, _packed(item)): item.id for item in items}
-                _drain(futures, news, listener)
-            except BaseException:
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            pool.shutdown()
+        news = context.SimpleQueue()
+        pool = ProcessPoolExecutor(
+            min(self.count, len(items)), mp_context=context, initializer=_open, initargs=(_packed(work), news)
+        )
+        try:
+            futures = {pool.submit(_do, _packed(item)): item.id for item in items}
+            _drain(futures, news, listener)
+        except BaseException as error:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                raise InputError(KILLED) from error
+            raise
+        pool.shutdown()
         return [_unpacked(future.result()) for future in futures]
 
 
@@ -76,7 +85,7 @@ def _unpacked(packed: bytes) -> Any:
     return cloudpickle.loads(thing)
 
 
-def _drain(waiting: dict[Future[bytes], str], news: Any, listener: Listener) -> None:
+def _drain(waiting: dict[Future[bytes], str], news: SimpleQueue[Any], listener: Listener) -> None:
     """Pass on what the workers say until all of them are done; the first error is raised."""
     pending = set(waiting)
     while pending:
@@ -88,19 +97,16 @@ def _drain(waiting: dict[Future[bytes], str], news: Any, listener: Listener) -> 
             listener.finished(waiting[future])
 
 
-def _messages(news: Any) -> Iterator[Any]:
-    while True:
-        try:
-            yield news.get_nowait()
-        except queue.Empty:
-            return
+def _messages(news: SimpleQueue[Any]) -> Iterator[Any]:
+    while not news.empty():
+        yield news.get()
 
 
 _state: dict[str, Any] = {}
 """What a worker process keeps between items: the work, packed until the first item needs it."""
 
 
-def _open(work: bytes, news: Any) -> None:
+def _open(work: bytes, news: SimpleQueue[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _state.update(packed=work, news=_Forward(news))
@@ -129,11 +135,11 @@ def _do(item: bytes) -> bytes:
 class _Forward:
     """Sends what an item says to the main process, at most a few times a second."""
 
-    news: Any
+    news: SimpleQueue[Any]
     sent: dict[str, float] = field(default_factory=dict)
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self.sent.get(stage, 0.0) > 0.2:
+        if total == SAID or now - self.sent.get(stage, 0.0) > 0.2:
             self.sent[stage] = now
             self.news.put((case, stage, done, total))

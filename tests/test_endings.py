@@ -1,0 +1,115 @@
+"""How verbs end: whatever happens, one line and a code that says what it was; 0 only for what was earned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partial
+
+import click
+import pytest
+
+from robustprune.cli.child import Ended, in_child
+from robustprune.cli.ending import Ending, ending_of
+from robustprune.errors import InputError
+from robustprune.names import import_file
+
+THEIRS = """
+import os, sys
+
+def ends(how):
+    if how == "forever":
+        return ends(how)
+    raise {"exit": SystemExit(0), "stop": KeyboardInterrupt(), "base": BaseException("odd"), "key": KeyError("k")}[how]
+"""
+
+
+def fails(error):
+    def work():
+        raise error
+
+    return work
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """A file of a user, imported as suites and factories are."""
+    file = tmp_path / "theirs.py"
+    file.write_text(THEIRS)
+    return import_file(file).ends
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (InputError("a\nb"), 2, "a b"),
+        (OSError(28, "No space left on device", "/full/x"), 2, "/full/x: No space left on device"),
+        (NotADirectoryError(20, "Not a directory", "file/below"), 2, "file/below: Not a directory"),
+        (KeyboardInterrupt(), 130, "stopped"),
+        (InputError("half a pair \udc80, \x1b[1m"), 2, "half a pair \\udc80, \\x1b[1m"),
+        (SystemExit(0), 2, "raised SystemExit"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(error, code, text, capsys):
+    assert ending_of(fails(error)).code == code
+    said = capsys.readouterr().err
+    assert said.startswith("robustprune: ")
+    assert text in said
+    assert said.count("\n") == 1
+
+
+def test_an_error_of_this_program_is_70_and_its_traceback_lies_in_a_file(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert ending_of(partial(sorted, 1)).code == 70
+    (log,) = tmp_path.iterdir()
+    assert str(log) in capsys.readouterr().err
+    assert "'int' object is not iterable" in log.read_text()
+
+
+@pytest.mark.parametrize(("how", "name"), [("exit", "SystemExit"), ("base", "BaseException"), ("key", "KeyError")])
+def test_what_code_of_a_user_raises_is_said_of_it(how, name, theirs, capsys):
+    def verb():
+        return theirs(how)
+
+    assert ending_of(verb).code == 2
+    assert name in capsys.readouterr().err
+
+
+def test_a_recursion_without_end_is_theirs(theirs, capsys):
+    assert ending_of(lambda: theirs("forever")).code == 2
+    assert "theirs.py, line 6 raised RecursionError" in capsys.readouterr().err
+
+
+def test_the_help_of_a_verb_still_ends_with_0():
+    with pytest.raises(click.exceptions.Exit):
+        ending_of(partial(click.Context(click.Command("any")).exit, 0))
+    assert ending_of(lambda: Ending(code=3)).code == 3
+
+
+def says():
+    return {"value": [1, 2]}
+
+
+def quits(code):
+    sys.exit(code)
+
+
+def drops():
+    os._exit(0)
+
+
+def is_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_child_says_what_came_of_its_work():
+    assert in_child("fork", says) == {"value": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("work", "how"), [((quits, 0), "exit code 0"), ((drops,), "exit code 0"), ((is_killed,), "signal SIGKILL")]
+)
+def test_a_child_that_ends_without_a_word_has_failed(work, how):
+    with pytest.raises(Ended, match=how):
+        in_child("fork", *work)
