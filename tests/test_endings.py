@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from functools import partial
 
 import click
@@ -12,7 +14,9 @@ import pytest
 
 from robustprune.cli.child import Ended, in_child
 from robustprune.cli.ending import Ending, ending_of
+from robustprune.cli.program import earned
 from robustprune.errors import InputError
+from robustprune.files import write_whole
 from robustprune.names import import_file
 
 THEIRS = """
@@ -113,3 +117,38 @@ def test_a_child_says_what_came_of_its_work():
 def test_a_child_that_ends_without_a_word_has_failed(work, how):
     with pytest.raises(Ended, match=how):
         in_child("fork", *work)
+
+
+@pytest.fixture(params=[-3600.0, 0.0, 3600.0])
+def server(request, monkeypatch):
+    """A file server whose clock is ahead or behind: what is put in place there gets its time."""
+    put = os.replace
+
+    def replace(a, b):
+        put(a, b)
+        now = time.time() + request.param
+        os.utime(b, (now, now))
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+@pytest.mark.usefixtures("server")
+def test_what_was_written_is_known_to_be_new_by_the_clock_of_its_folder(tmp_path):
+    file, began = tmp_path / "table.md", time.monotonic()
+    write_whole(file, b"1")
+    said = {"kind": "", "paths": [str(file)]}
+    assert earned(0, said, began) == Ending(code=0)
+    there = file.stat().st_mtime - 60
+    os.utime(file, (there, there))
+    with pytest.raises(InputError, match="was not written"):
+        earned(0, said, began)
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_a_script_may_call_the_program_without_asking_whether_it_is_the_main_module(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text("from robustprune.cli import main\nmain()\n")
+    words = [sys.executable, script, "check", tmp_path / "none.py"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "none.py" in done.stderr

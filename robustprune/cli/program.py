@@ -23,6 +23,7 @@ from robustprune.cli.child import Ended, in_child
 from robustprune.cli.ending import DONE, INTERNAL, STOPPED, WRONG_USE, Ending, Interrupted, end_output, ending_of, say
 from robustprune.cli.suites import main
 from robustprune.errors import InputError
+from robustprune.files import write_whole
 
 __all__ = ["main"]
 
@@ -30,6 +31,9 @@ TRUSTING = ("verify", "compare", "list")
 """Verbs that run no code but this program's."""
 
 HELP = ("-h", "--help", "--version")
+
+SLACK = 2.0
+"""Seconds that the clock of a file system may be coarse by."""
 
 TWICE = 1.0
 """Seconds within which a second interrupt is the same one: a terminal sends it to both processes."""
@@ -61,7 +65,7 @@ def called(words: Sequence[str]) -> int:
 
 def _guarded(words: Sequence[str]) -> int:
     """Run a command line in a child; return the exit code that what it has written earns."""
-    began = time.time()
+    began = time.monotonic()
     try:
         said = in_child("spawn", in_there, list(words))
         code = said.get("code")
@@ -72,7 +76,7 @@ def _guarded(words: Sequence[str]) -> int:
         return WRONG_USE
     except KeyboardInterrupt:
         return STOPPED
-    found = ending_of(lambda: _earned(code, said, began))
+    found = ending_of(lambda: earned(code, said, began))
     return found.code
 
 
@@ -100,7 +104,17 @@ def in_there(words: Sequence[str]) -> Mapping[str, Any]:
     return dataclasses.asdict(ended)
 
 
-def _earned(code: int, said: Mapping[str, Any], began: float) -> Ending:
+def _age(path: Path) -> float:
+    """Return the seconds since a file or folder was written, on the clock of the place where it lies."""
+    mark = path.parent / f".now-{os.getpid()}"
+    write_whole(mark, b"")
+    try:
+        return mark.stat().st_mtime - path.lstat().st_mtime
+    finally:
+        mark.unlink()
+
+
+def earned(code: int, said: Mapping[str, Any], began: float) -> Ending:
     """Return how a verb ended by what it has written, read again. InputError where that is not there."""
     kind, paths = said.get("kind", ""), [Path(str(path)) for path in said.get("paths", ())]
     if kind == "bundle":
@@ -110,7 +124,7 @@ def _earned(code: int, said: Mapping[str, Any], began: float) -> Ending:
     if code != DONE:
         return Ending(code=code)
     for path in paths:
-        if not path.exists() or path.lstat().st_mtime < began - 2 or not os.access(path, os.R_OK):
+        if not path.exists() or _age(path) > time.monotonic() - began + SLACK or not os.access(path, os.R_OK):
             raise InputError(f"{path}: was not written although the work was said to be done; nothing was decided")
     if kind == "results":
         from robustprune.results import load

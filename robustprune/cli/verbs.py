@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import multiprocessing
 import os
 import shlex
 import sys
@@ -31,7 +32,13 @@ class Verbs(click.Group):
     ended: Ending | None = None
 
     def __call__(self, *args: Any, **extra: Any) -> Any:
-        """Be the program where nothing is given."""
+        """Be the program where nothing is given.
+
+        A child begins by reading its parent's script again, and that may call this without asking if it is the main
+        module; then there is nothing to do.
+        """
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            return None
         if args or extra or self.program is None:
             return self.main(*args, **extra)
         sys.exit(self.program(sys.argv[1:]))

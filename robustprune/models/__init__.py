@@ -9,7 +9,7 @@ line in catalogue.py for its name. One of your own needs no name: pass the facto
 from robustprune.models.blocks import Block, find_blocks
 from robustprune.models.catalogue import MODELS
 from robustprune.models.checkpoints import file_hash, load_weights, read_metadata, save_weights, weights_hash
-from robustprune.models.made import as_network, logits_alone
+from robustprune.models.made import as_network, logits_alone, returning_logits
 from robustprune.models.modes import evaluating, frozen
 from robustprune.models.normalize import Normalize, Normalized
 from robustprune.models.resnet import CifarResNet, cifar10_resnet, resnet4b
@@ -34,6 +34,7 @@ __all__ = [
     "logits_alone",
     "read_metadata",
     "resnet4b",
+    "returning_logits",
     "save_weights",
     "survey",
     "weights_hash",

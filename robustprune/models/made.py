@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robustprune.errors import InputError
+from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
 from robustprune.models.probe import at_home
 
@@ -38,9 +40,26 @@ def as_network(thing: object, who: str, example: Tensor | None = None) -> nn.Mod
     if len(devices) > 1 or "meta" in devices:
         expected = "numbers on the CPU or on one accelerator"
         raise InputError(f"{who}: its weights lie on {' and '.join(devices)}; expected {expected}")
-    if example is not None and len(example) and not isinstance(_tried(net, example), Tensor | None):
+    if example is not None and _returns_more(net, example):
         net.register_forward_hook(_alone)
     return net
+
+
+@contextmanager
+def returning_logits(net: nn.Module, example: Tensor) -> Iterator[nn.Module]:
+    """The network returns logits alone in here (`logits_alone`); `example` is a batch of its input.
+
+    >>> pair = nn.LSTM(2, 3)
+    >>> with returning_logits(pair, torch.rand(4, 2)):
+    ...     pair(torch.rand(4, 2)).shape
+    torch.Size([4, 3])
+    """
+    hook = net.register_forward_hook(_alone) if _returns_more(net, example) else None
+    try:
+        yield net
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 def logits_alone(output: Any) -> Tensor:
@@ -72,6 +91,10 @@ def _alone(module: nn.Module, args: Any, output: Any) -> Tensor:
     return logits_alone(output)
 
 
+def _returns_more(net: nn.Module, example: Tensor) -> bool:
+    return bool(len(example)) and not isinstance(_tried(net, example), Tensor | None)
+
+
 def _tried(net: nn.Module, example: Tensor) -> Any:
     """What a copy of the network returns for one sample; None where it fails, which whoever uses it will say."""
     cuda = [example.device] if example.device.type == "cuda" else []
@@ -79,6 +102,6 @@ def _tried(net: nn.Module, example: Tensor) -> Any:
         with torch.random.fork_rng(devices=cuda), torch.no_grad():
             twin = copy.deepcopy(net)
             with evaluating(twin):
-                return twin(at_home(twin, example[:1]))
+                return twin(shown(twin, at_home(twin, example[:1])))
     except Exception:
         return None

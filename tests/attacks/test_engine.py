@@ -395,12 +395,12 @@ def test_eps_zero_breaks_nothing():
     assert statuses(evaluate(net, x, y, attacks)) == ["r" * 20] * 5
 
 
-def test_a_tuple_of_logits_is_refused():
+def test_a_tuple_in_which_nothing_is_logits_is_refused():
     class Two(nn.Module):
         def forward(self, x):
             return x, x
 
-    with pytest.raises(InputError, match="expected logits of shape"):
+    with pytest.raises(InputError, match="which are its logits"):
         evaluate(Two(), images(2), torch.tensor([0, 0]), [])
 
 

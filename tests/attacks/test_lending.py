@@ -75,6 +75,23 @@ def test_images_are_cast_to_the_type_of_the_weights(dtype, case):
 
 
 @pytest.mark.parametrize(
+    "use",
+    [
+        lambda net, x: (net(x), x),
+        lambda net, x: {"logits": net(x), "hidden": net(x) + 1},
+        lambda net, x: [net.double()(x.double())],
+    ],
+)
+def test_logits_are_taken_from_what_else_a_network_returns(use, case):
+    x, y = case
+    net = Wrapped(use)
+    assert letters(net, x, y, (FGSM(eps=EPS), CW(eps=0.3, steps=5))) == letters(
+        SmallConv(), x, y, (FGSM(eps=EPS), CW(eps=0.3, steps=5))
+    )
+    assert not isinstance(net(x), torch.Tensor)
+
+
+@pytest.mark.parametrize(
     ("use", "shape"),
     [
         (lambda net, x: net(x), (4, 3, 8, 8)),

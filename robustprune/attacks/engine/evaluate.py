@@ -22,6 +22,7 @@ from robustprune.attacks.engine.settings import Keywords, Settings
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
 from robustprune.models.lending import Memory
+from robustprune.models.made import returning_logits
 from robustprune.results.records import Outcomes
 
 
@@ -38,7 +39,8 @@ def evaluate(
 ) -> Evaluation:
     """Attack `model` on images `x` (n, C, H, W) in [0,1] of true classes `y` (n,); return per-sample outcomes.
 
-    `model` returns logits (n, classes); it is used in eval mode and comes back exactly as it was. The
+    `model` returns logits (n, classes), alone or where `logits_alone` finds them; it is used in eval mode and comes
+    back exactly as it was. The
     outcomes stand in the order of `attacks`. The same seed gives the same outcomes; order and batch size of
     the samples play no part, since randomness is drawn from each sample's content. `parent`: network(s) for
     transfer attacks. `tick(done, total)` counts samples times attacks. `on_outcome` gets each attack's
@@ -96,11 +98,11 @@ def target_for(
     model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
     passes, use = Passes(), use_of_bfloat16(settings.precision, place)
     with ExitStack() as stack:
-        before = Memory.of(model)
+        before, few = Memory.of(model), x[:SAMPLES].to(place)
         for network in (model, *parents):
             stack.enter_context(attacking(network))
+            stack.enter_context(returning_logits(network, few))
         seed_generators(settings.seed, place)
-        few = x[:SAMPLES].to(place)
         fresh = settings.fresh or (FRESH if is_random(model, few) else 1)
         if fresh > 1 and use == "where it pays":
             use = "never"  # else the clock would decide which draws a random network makes
