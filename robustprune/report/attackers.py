@@ -67,9 +67,10 @@ def explained(measured: Sequence[CaseResult]) -> str:
         "Local optimality (AttackBench, arXiv 2404.19460): how much of what all attacks of a norm win together, the "
         "area above robust accuracy over eps, an attack wins on its own: 1 is as strong as all at every eps. Each "
         "was made alone on the same samples, with nothing known from the others, at eps from a quarter of the threat's "
-        f"to at least four times it ({sizes}). Broken alone: of these samples, those right, at the threat's eps; only "
-        "by it: no other attack of the norm breaks them there. Decided: samples of the suite's own run that fell to "
-        "this attack and to none before it in the chain. Passes: forward and backward, on its own, all eps."
+        f"to at least four times it, or to all that it can be ({sizes}). Broken alone: of these samples, "
+        "those right, at the threat's eps; only by it: no other attack of the norm breaks them there. Decided: samples "
+        "of the suite's own run that fell to this attack and to none before it in the chain. "
+        "Passes: forward and backward, on its own, all eps."
     )
 
 

@@ -24,8 +24,7 @@ Read = TypeVar("Read")
 Trust = Literal["TRUSTED", "SUSPECT", "INVALID"]
 
 CLEAN_ERROR, ROBUST, BROKEN, BROKEN_EARLIER, FAILED = "e", "r", "b", "p", "f"
-"""One letter a sample: wrong before any attack; resisted; broken by this attack; already broken by a cheaper
-attack of the same threat model; could not be attacked (an error, never counted as robust)."""
+"""A sample's letter: wrong anyway; resisted; broken; broken by a cheaper attack; not attacked, so not robust."""
 
 Letters = Annotated[str, Rule(lambda text: not set(text) - set("erbpf"), "letters of e, r, b, p and f, one a sample")]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,9 @@ SMALLER, LARGER = (1 / 4, 1 / 2), (2, 4)
 
 LARGEST = 16
 """While some sample resists all attacks, eps is doubled up to this multiple of the suite's largest."""
+
+WHOLE = {"Linf": 1.0}
+"""The eps that leaves nothing of the box out, where no attack takes a larger one."""
 
 Curve = Callable[[Attack, Sequence[float], Sequence[int]], list[Outcomes]]
 """Makes an attack at several eps on some of the samples."""
@@ -56,7 +60,8 @@ class Reached(Measurement[list[Reach]]):
     def under(self, norm: str, tick: Tick) -> list[Reach]:
         """Make the attacks of one norm."""
         mine = [attack for attack in self.attacks if attack.norm == norm]
-        grid = around(attack.eps for attack in mine)
+        top = WHOLE.get(norm, inf)
+        grid = around((attack.eps for attack in mine), top)
         searches = [Search(attack, self.curve, [None] * len(self.sample)) for attack in alike(mine)]
         end = LARGEST * max(attack.eps for attack in mine)
         while grid and grid[-1] <= end:
@@ -64,7 +69,7 @@ class Reached(Measurement[list[Reach]]):
                 tick(f"{norm} attacks alone", number, len(searches))
                 search.descend(grid)
             resisting = any(set(column) == {None} for column in zip(*(one.breaks for one in searches), strict=True))
-            grid = [2 * grid[-1]] if resisting else []
+            grid = [min(2 * grid[-1], top)] if resisting and grid[-1] < top else []
         return with_optimality([search.reach for search in searches])
 
     def curve(self, attack: Attack, grid: Sequence[float], rows: Sequence[int]) -> list[Outcomes]:
@@ -141,17 +146,19 @@ class Search:
         )
 
 
-def around(budgets: Iterable[float]) -> list[float]:
+def around(budgets: Iterable[float], top: float) -> list[float]:
     """Return the eps to try, rising: those given, and multiples of the smallest and the largest; none for eps 0 alone.
 
-    >>> around([0.5]), around([0.5, 1.0])
-    ([0.125, 0.25, 0.5, 1.0, 2.0], [0.125, 0.25, 0.5, 1.0, 2.0, 4.0])
+    None is above `top`.
+
+    >>> around([0.5], 4), around([0.5, 1.0], 4), around([0.5], 1)
+    ([0.125, 0.25, 0.5, 1.0, 2.0], [0.125, 0.25, 0.5, 1.0, 2.0, 4.0], [0.125, 0.25, 0.5, 1.0])
     """
     given = sorted({eps for eps in budgets if eps > 0})
     if not given:
         return []
     below, above = [given[0] * part for part in SMALLER], [given[-1] * times for times in LARGER]
-    return sorted({*below, *given, *above})
+    return sorted({min(eps, top) for eps in (*below, *given, *above)})
 
 
 def alike(attacks: Iterable[Attack]) -> list[Attack]:

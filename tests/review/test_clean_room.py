@@ -13,7 +13,7 @@ from sly_models import CALLS, Normalised
 
 from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.data import digits
-from robustprune.models import save_weights
+from robustprune.models import load_weights, save_weights, weights_hash
 from robustprune.review import service
 from robustprune.review.clean_room import apart, clean_room, room_check, rounding
 from robustprune.review.extras import Effort, with_room
@@ -49,7 +49,10 @@ def bench():
 
 def measured(given: Given, bench):
     """What a review has of a network: itself, and what an attack did to it."""
-    network = Network(structure="", weights="", factory=given.shape, file=given.weights, example=given.example)
+    weights = weights_hash(load_weights(given.shape(), given.weights))
+    network = Network(
+        structure="", behaviour="", weights=weights, factory=given.shape, file=given.weights, example=given.example
+    )
     done = evaluate(network.model, bench.sample.x, bench.sample.y, bench.suite.attacks)
     return SimpleNamespace(network=network, result=SimpleNamespace(outcomes=done.outcomes))
 

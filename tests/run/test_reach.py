@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -67,6 +68,21 @@ def test_eps_grows_while_a_sample_resists_all_attacks_but_not_for_ever():
     assert (weak.breaks, strong.breaks) == ([None], [0.32])
     (never,) = reached(net, x[3:4], y[3:4], FGSM(eps=0.01))
     assert (never.grid[-1], never.breaks) == (0.16, [None])
+
+
+@pytest.mark.parametrize(
+    ("eps", "grid"),
+    [
+        (0.3, [0.075, 0.15, 0.3, 0.6, 1.0]),
+        (0.1, [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0]),
+        (1.0, [0.25, 0.5, 1.0]),
+    ],
+)
+def test_under_linf_eps_ends_where_the_ball_is_the_whole_box(eps, grid):
+    net, x, y = plane(boundary=5.0)
+    (one,) = reached(net, x[:1] * 0.1, y[:1], FGSM(eps=eps))
+    assert one.grid == pytest.approx(grid)
+    assert one.breaks == [None]
 
 
 def test_without_a_budget_nothing_is_made():
