@@ -65,6 +65,7 @@ _ALL = (
     _entry(28, "complete", "every attack decided every sample", blocking=True),
     _entry(29, "provenance", "hashes of weights and samples, versions, device and precision are recorded"),
     _entry(30, "artefact parity", "the file that ships predicts as the network that was reviewed", blocking=True),
+    _entry(31, "the same in service", "a fresh process that loads it as a service answers the same", blocking=True),
 )
 
 CATALOGUE = {entry.number: entry for entry in _ALL}

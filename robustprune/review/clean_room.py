@@ -26,13 +26,15 @@ from torch import Tensor
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.settings import Settings
+from robustprune.results.checks import CATALOGUE
 from robustprune.results.records import Check
 from robustprune.review import service
 from robustprune.review.given import Loading
 from robustprune.review.shown import Shown
 from robustprune.run.network import Network
 
-NUMBER, NAME = 31, "the same in service"
+NUMBER = 31
+NAME = CATALOGUE[NUMBER].name
 
 BATCH = 32
 """Images that the service is shown together."""

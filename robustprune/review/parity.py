@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError, MissingData
+from robustprune.results.checks import CATALOGUE
 from robustprune.results.records import Check
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 AGREE = 0.999
 """Smallest share of samples on which what ships must predict as the candidate does (our threshold)."""
 
-NUMBER, NAME = 30, "artefact parity"
+NUMBER = 30
+NAME = CATALOGUE[NUMBER].name
 
 
 @dataclass(frozen=True, kw_only=True)
