@@ -27,7 +27,7 @@ class Store:
     """A folder of finished records, `<kind>/<key>.json`, and files that belong to them.
 
     With a `run`, records that another run made count as missing: that is how a run is forced to measure anew, without
-    asking any clock. A `readonly` store makes nothing: `once` raises NotMeasured where a record is missing.
+    asking any clock. Whoever asks a `readonly` store for a record that it does not have gets NotMeasured.
     """
 
     folder: Path

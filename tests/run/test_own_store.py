@@ -41,7 +41,8 @@ def test_what_was_put_is_found_as_it_was(mine):
 def test_what_somebody_else_wrote_counts_as_missing(mine, change):
     forged(mine, change)
     assert mine.get("attacked", "one") is None
-    assert mine.once("attacked", "one", lambda: {"clean": [False]}) == {"clean": [False]}
+    mine.put("attacked", "one", {"clean": [False]})
+    assert mine.get("attacked", "one") == {"clean": [False]}
 
 
 def test_a_record_holds_only_under_its_own_name_and_for_its_own_user(mine):
@@ -52,8 +53,10 @@ def test_a_record_holds_only_under_its_own_name_and_for_its_own_user(mine):
 
 def test_it_is_told_what_was_found_and_what_was_measured(mine):
     again = OwnStore(folder=mine.folder, secret=mine.secret)
-    again.once("attacked", "one", dict)
-    again.once("cost", "one", dict)
+    assert again.get("attacked", "one")
+    assert again.get("cost", "one") is None
+    again.put("cost", "one", {})
+    assert again.get("cost", "one") == {}
     assert origins(again) == {"attacked": {"found": 1}, "cost": {"measured": 1}}
 
 
