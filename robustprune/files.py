@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 
 from robustprune.errors import InputError
@@ -47,6 +52,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read it. OSError for a folder, a link or a pipe, which would never end."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    flags = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
+    return os.fdopen(os.open(path, sum((getattr(os, name, 0) for name in flags), os.O_RDONLY)), "rb")
+
+
+def set_aside(path: Path) -> None:
+    """Rename what stands at a place, to a hidden name beside it; a link is removed. Nothing where that cannot be."""
+    with contextlib.suppress(OSError):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
 
 
 def writable(folder: Path) -> bool:

@@ -49,7 +49,8 @@ from robustprune.review.files import (
     VERDICT,
 )
 from robustprune.review.record import Review, to_json
-from robustprune.run.own import named, secret, signed
+from robustprune.run.own import named, secret
+from robustprune.run.store import signed
 
 
 def check_free(folder: Path) -> None:

@@ -24,8 +24,7 @@ from robustprune.run.bench import Bench, Listener
 from robustprune.run.case import Finished
 from robustprune.run.executors import Local
 from robustprune.run.fits import check_fits
-from robustprune.run.own import origins
-from robustprune.run.store import Store
+from robustprune.run.store import Store, origins
 from robustprune.run.suite import CaseWork, measure_cases
 
 

@@ -23,7 +23,8 @@ from robustprune.review.bundle import as_json, sha256
 from robustprune.review.files import CASES, MANIFEST, SAMPLES, SCHEMA, SEAL, TRANSFER, VERDICT
 from robustprune.review.rederived import rebuilt, unlike
 from robustprune.review.rejudged import policy_of
-from robustprune.run.own import named, secret, signed
+from robustprune.run.own import named, secret
+from robustprune.run.store import signed
 
 TOLERANCE = 1e-9
 """Numbers computed again may differ by the rounding of another library version."""

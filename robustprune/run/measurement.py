@@ -7,18 +7,21 @@ declared with `field(metadata=ASIDE)` and stays out of the key.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from robustprune.errors import InputError
+from robustprune.files import open_regular
 from robustprune.run.code import module_digest
 from robustprune.run.keys import digest
-from robustprune.run.store import NotMeasured, Store
+from robustprune.run.lock import alone
+from robustprune.run.store import LOCK, RECORD, Damaged, NotMeasured, Store
 
 Value = TypeVar("Value")
 
@@ -28,9 +31,11 @@ Tick = Callable[[str, int, int], None]
 SAID = 0
 """What there is to do where a stage is a line that has to be said, and no progress."""
 
+DAMAGED = 1
+"""What is done where such a line is about a damaged file of the store: many of those are told as one."""
+
 WEIGHTS = ".safetensors"
 """Suffix of the weights that belong to a record."""
-
 
 ASIDE = {"key": False}
 """Metadata of a field that the value does not depend on: how a thing is made, not what comes out."""
@@ -64,33 +69,51 @@ class Measurement(ABC, Generic[Value]):
 def obtain(wanted: Measurement[Value], store: Store, tick: Tick) -> Value:
     """Return the value of a measurement: found in the store, else made and kept there.
 
-    What is damaged there (a record that does not fit, a file of weights that is gone or holds something else) is made
-    anew, and that is said. Raises NotMeasured where the store is read-only and does not have it.
+    It is made by one process at a time; whoever asks meanwhile waits, and finds it. What is damaged in the store (a
+    record that is not what was kept, weights that are gone or others) is made anew, and that is said. Raises
+    NotMeasured where the store is read-only and does not have it.
     """
-    place = store.path(wanted.kind, wanted.key, "")
-    record = store.get(wanted.kind, wanted.key)
-    if record is not None:
-        try:
-            return _found(wanted, record, place)
-        except (InputError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            if not store.readonly:
-                said = " ".join(str(error).split())
-                tick(f"{place} is damaged ({type(error).__name__}: {said}); measured anew", 0, SAID)
+    with contextlib.suppress(Damaged, NotMeasured):
+        return _found(wanted, store)
     if store.readonly:
         raise NotMeasured(f"{wanted.kind}/{wanted.key}")
-    made = dict(wanted.write(wanted.make(place, tick)))
-    record = {"value": made, "file": _hash(place)}
-    store.put(wanted.kind, wanted.key, record)
-    return _found(wanted, record, place)
+    place = store.path(wanted.kind, wanted.key, "")
+    with alone(store.path(wanted.kind, wanted.key, LOCK), partial(tick, "waiting for another run", 0, 1)):
+        try:
+            return _found(wanted, store)
+        except NotMeasured:
+            pass
+        except Damaged as damage:
+            tick(f"{damage}; measured anew", DAMAGED, SAID)
+        store.make_room(wanted.kind, wanted.key, RECORD, WEIGHTS)
+        made = dict(wanted.write(wanted.make(place, tick)))
+        store.put(wanted.kind, wanted.key, {"value": made, "file": _hash(place)})
+        return wanted.read(made, place)
 
 
-def _found(wanted: Measurement[Value], record: Mapping[str, Any], place: Path) -> Value:
-    if record["file"] != _hash(place):
-        raise InputError("its weights are not those that were kept")
-    return wanted.read(record["value"], place)
+def _found(wanted: Measurement[Value], store: Store) -> Value:
+    """The value in the store. Raises NotMeasured where there is none, Damaged where it is not what was kept."""
+    record = store.get(wanted.kind, wanted.key)
+    if record is None:
+        raise NotMeasured(f"{wanted.kind}/{wanted.key}")
+    place = store.path(wanted.kind, wanted.key, "")
+    try:
+        whole = record["file"] == _hash(place)
+        value = wanted.read(record["value"], place) if whole else None
+    except OSError as error:
+        raise Damaged(f"{place.with_suffix(WEIGHTS)} is damaged ({error.strerror or error})") from None
+    except (InputError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Damaged(f"{place.with_suffix(RECORD)} is damaged ({reason})") from None
+    if not whole:
+        raise Damaged(f"{place.with_suffix(WEIGHTS)} is damaged (not the weights that were kept)")
+    return cast(Value, value)
 
 
 def _hash(place: Path) -> str | None:
-    """The hash of the weights that belong to a record; None where there are none."""
-    file = place.with_suffix(WEIGHTS)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    """The hash of the weights that belong to a record; None where there are none. OSError where they cannot be read."""
+    try:
+        with open_regular(place.with_suffix(WEIGHTS)) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None

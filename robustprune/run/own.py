@@ -1,81 +1,28 @@
-"""A store that believes only what this user's own runs have put there. No torch.
+"""The secret with which a user's runs sign what they put into a store: nothing else there is believed. No torch.
 
 A folder of measurements may come with a repository, and whoever wrote it could have written any number. So each record
 is signed with a secret that lies in the user's state folder, readable by nobody else; a record without that signature
-counts as missing and is measured anew. A run on another machine, or in a fresh container, finds nothing.
+is measured anew, and that is said. A run on another machine, or in a fresh container, finds nothing.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import hmac
-import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from robustprune.run.store import Store
 
-SIGNATURE = "signature"
 LENGTH = 64
 """Hexadecimal digits of a secret."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnStore(Store):
-    """A store whose records are signed with `secret`; `origin` says of each record asked for if it was found."""
-
-    secret: str = field(repr=False)
-    origin: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-
-    def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """Return the record, or None where there is none that this user's own runs have signed."""
-        record = super().get(kind, key)
-        if record is None:
-            return None
-        said = str(record.pop(SIGNATURE, ""))
-        if not hmac.compare_digest(said.encode(errors="replace"), self._signature(kind, key, record).encode()):
-            return None
-        self.origin.setdefault(f"{kind}/{key}", "found")
-        return record
-
-    def put(self, kind: str, key: str, record: Mapping[str, Any]) -> None:
-        """Keep a record, signed."""
-        plain = json.loads(json.dumps(dict(record)))
-        self.origin[f"{kind}/{key}"] = "measured"
-        super().put(kind, key, {**plain, SIGNATURE: self._signature(kind, key, plain)})
-
-    def _signature(self, kind: str, key: str, record: Mapping[str, Any]) -> str:
-        text = json.dumps([kind, key, record], sort_keys=True, separators=(",", ":"))
-        return signed(text.encode(), self.secret)
-
-
-def origins(store: Store) -> dict[str, dict[str, int]]:
-    """Return by kind how many records were measured, and how many found, since a store was opened.
-
-    >>> origins(OwnStore(folder=Path(), secret="", origin={"cost/a": "found", "cost/b": "measured"}))
-    {'cost': {'found': 1, 'measured': 1}}
-    """
-    found: dict[str, dict[str, int]] = {}
-    for name, origin in sorted((store.origin if isinstance(store, OwnStore) else {}).items()):
-        counts = found.setdefault(name.partition("/")[0], {})
-        counts[origin] = counts.get(origin, 0) + 1
-    return found
-
-
-def own_store(folder: Path) -> OwnStore:
+def own_store(folder: Path) -> Store:
     """Open a folder as a store of this user."""
-    return OwnStore(folder=folder, secret=secret())
-
-
-def signed(content: bytes, key: str) -> str:
-    """Return what only a holder of the key can write under a content."""
-    return hmac.new(key.encode(), content, hashlib.sha256).hexdigest()
+    return Store(folder=folder, secret=secret())
 
 
 def named(key: str) -> str:

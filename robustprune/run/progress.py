@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from robustprune.run.measurement import SAID
+from robustprune.run.measurement import DAMAGED, SAID
 
 LOSS = "loss"
 """What is said of an epoch has it."""
@@ -36,6 +36,7 @@ class Display:
         self.running: dict[str, TaskID] = {}
         self.done: set[str] = set()
         self.told: dict[str, float] = {}
+        self.damaged: list[str] = []
         self.cases = cases
         self.began = time.monotonic()
 
@@ -45,9 +46,20 @@ class Display:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.bars.stop()
+        if len(self.damaged) > 1:
+            named = ", ".join(line.partition(" is damaged")[0] for line in self.damaged[1:4])
+            whole = f"{len(self.damaged)} files of the store are damaged, or not this user's, and were measured anew"
+            self._say(f"{whole}; beside the first {named}" + ", ..." * (len(self.damaged) > 4))
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:
-        """Show how far a case is; in a log when it begins, and epoch by epoch, one line a second at most."""
+        """Show how far a case is; in a log when it begins, and epoch by epoch, one line a second at most.
+
+        Of damaged files the first is told at once, the others are counted and told at the end.
+        """
+        if total == SAID and done == DAMAGED:
+            self.damaged.append(stage)
+            if len(self.damaged) > 1:
+                return
         if total == SAID:
             self._say(f"{case}: {stage}")
             return

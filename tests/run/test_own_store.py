@@ -6,22 +6,15 @@ import json
 
 import pytest
 
-from robustprune.run.own import OwnStore, origins, secret
-from robustprune.run.store import Store
+from robustprune.run.own import secret
+from robustprune.run.store import Damaged, Store, origins
 
 
 @pytest.fixture
 def mine(tmp_path):
-    store = OwnStore(folder=tmp_path / "store", secret="0" * 64)
+    store = Store(folder=tmp_path / "store", secret="0" * 64)
     store.put("attacked", "one", {"clean": [True, False], 3: (0.1, 1e-17)})
     return store
-
-
-def forged(store: Store, change) -> None:
-    path = store.path("attacked", "one")
-    record = json.loads(path.read_text())
-    change(record)
-    path.write_text(json.dumps(record))
 
 
 def test_what_was_put_is_found_as_it_was(mine):
@@ -31,28 +24,38 @@ def test_what_was_put_is_found_as_it_was(mine):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda record: record["clean"].append(True),
-        lambda record: record.pop("signature"),
-        lambda record: record.update(signature="0" * 64),
-        lambda record: record.update(signature=None),
-        lambda record: record.update(signature="\udc80"),
+        lambda file: file["record"]["clean"].append(True),
+        lambda file: file.pop("signature"),
+        lambda file: file.update(signature="0" * 64),
+        lambda file: file.update(signature=None),
+        lambda file: file.update(signature="\udc80"),
+        lambda file: file.update(schema=2),
     ],
 )
-def test_what_somebody_else_wrote_counts_as_missing(mine, change):
-    forged(mine, change)
-    assert mine.get("attacked", "one") is None
+def test_what_somebody_else_wrote_is_not_believed(mine, change):
+    path = mine.path("attacked", "one")
+    file = json.loads(path.read_text())
+    change(file)
+    path.write_text(json.dumps(file, separators=(",", ":")))
+    with pytest.raises(Damaged, match=r"attacked/one\.json is damaged"):
+        mine.get("attacked", "one")
     mine.put("attacked", "one", {"clean": [False]})
     assert mine.get("attacked", "one") == {"clean": [False]}
 
 
 def test_a_record_holds_only_under_its_own_name_and_for_its_own_user(mine):
+    with pytest.raises(Damaged):
+        Store(folder=mine.folder, secret="1" * 64).get("attacked", "one")
+    with pytest.raises(Damaged):
+        Store(folder=mine.folder).get("attacked", "one")
     mine.path("attacked", "one").rename(mine.path("attacked", "two"))
-    assert mine.get("attacked", "two") is None
-    assert OwnStore(folder=mine.folder, secret="1" * 64).get("attacked", "two") is None
+    with pytest.raises(Damaged):
+        mine.get("attacked", "two")
+    assert mine.get("attacked", "one") is None
 
 
 def test_it_is_told_what_was_found_and_what_was_measured(mine):
-    again = OwnStore(folder=mine.folder, secret=mine.secret)
+    again = Store(folder=mine.folder, secret=mine.secret)
     assert again.get("attacked", "one")
     assert again.get("cost", "one") is None
     again.put("cost", "one", {})

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -10,7 +12,9 @@ import pytest
 
 from robustprune.errors import InputError
 from robustprune.files import write_all, write_whole
-from robustprune.run.measurement import SAID, Measurement, obtain
+from robustprune.run.lock import alone
+from robustprune.run.measurement import DAMAGED, SAID, Measurement, obtain
+from robustprune.run.progress import Display
 from robustprune.run.store import NotMeasured, Store
 
 
@@ -38,6 +42,13 @@ class Seven(Measurement[int]):
         return int(record["seven"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Two(Seven):
+    """Another one."""
+
+    key: ClassVar[str] = "two"
+
+
 def ask(wanted, store, told=None):
     return obtain(wanted, store, lambda *what: None if told is None else told.append(what))
 
@@ -52,44 +63,170 @@ def test_made_once_and_found_afterwards(tmp_path: Path, weights):
 def test_an_error_leaves_no_record(tmp_path: Path):
     with pytest.raises(ZeroDivisionError):
         ask(Seven(value=0, weights=None), Store(folder=tmp_path))
-    assert not list(tmp_path.rglob("*"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def cut(path):
     path.write_bytes(path.read_bytes()[:-3])
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[2] ^= 1
-    path.write_bytes(content)
+def folder(path):
+    path.unlink()
+    path.mkdir()
+    (path / "inside").write_text("kept")
+
+
+def link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def holding(content):
+    return lambda path: path.write_bytes(content)
+
+
+def other(path):
+    """The same file of another measurement, which is whole."""
+    path.write_bytes(path.with_stem("two").read_bytes())
+
+
+def resigned(path):
+    """A record that this user signed, of a version that keeps other things in it."""
+    Store(folder=path.parents[1]).put("kind", "one", {"schema": 99, "values": [7]})
+
+
+CONTENTS = [
+    b"",
+    b"[]",
+    b"[7]",
+    b"7",
+    b'"7"',
+    b"null",
+    b"NaN",
+    b"{}",
+    b'{"value":',
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b"\0" * 99,
+]
+DAMAGES = [cut, folder, link, pipe, other, *map(holding, CONTENTS)]
 
 
 @pytest.mark.parametrize(
-    ("file", "damage", "said"),
+    ("file", "damage"),
     [
-        ("one.json", cut, 0),  # half a record is none
-        ("one.json", lambda path: path.write_text("[]"), 0),
-        ("one.json", lambda path: path.write_text("{}"), 1),
-        ("one.json", lambda path: path.write_text(path.read_text().replace("seven", "eight")), 1),
-        ("one.safetensors", cut, 1),
-        ("one.safetensors", flip, 1),
-        ("one.safetensors", Path.unlink, 1),
-        ("one.safetensors", lambda path: path.write_bytes(b"other weights"), 1),
+        *((file, damage) for file in ("one.json", "one.safetensors") for damage in DAMAGES),
+        ("one.json", resigned),
+        ("one.safetensors", Path.unlink),
     ],
 )
-def test_what_is_damaged_in_the_store_is_made_anew_and_that_is_said(tmp_path: Path, file, damage, said):
+def test_what_is_damaged_in_the_store_is_named_and_made_anew(tmp_path: Path, file, damage):
     wanted, store, told = Seven(), Store(folder=tmp_path), []
     ask(wanted, store)
+    ask(Two(weights=b"weights of another"), store)
     damage(tmp_path / "kind" / file)
     with pytest.raises(NotMeasured):
         ask(wanted, replace(store, readonly=True))
     assert ask(wanted, store, told) == 7
     assert len(wanted.made) == 2
     assert (tmp_path / "kind" / "one.safetensors").read_bytes() == b"weights"
-    whole = [line for line, _, total in told if total == SAID]
-    assert all("damaged" in line and "kind/one" in line for line in whole)
-    assert len(whole) == said
+    assert [what for _, *what in told] == [[DAMAGED, SAID]]
+    assert f"kind/{file} is damaged" in told[0][0]
+    assert ask(wanted, replace(store, readonly=True)) == 7
+    if damage is folder:
+        assert [path.read_text() for path in tmp_path.rglob("inside")] == ["kept"]
+
+
+@pytest.mark.parametrize("file", ["one.json", "one.safetensors"])
+def test_no_flipped_byte_goes_unseen(tmp_path: Path, file):
+    wanted, store = Seven(), Store(folder=tmp_path)
+    ask(wanted, store)
+    path = tmp_path / "kind" / file
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        assert ask(wanted, store) == 7
+        assert len(wanted.made) == place + 2
+        assert path.read_bytes() == whole
+
+
+def test_a_record_that_is_not_there_is_nothing_to_speak_of(tmp_path: Path):
+    told = []
+    ask(Seven(), Store(folder=tmp_path), told)
+    assert told == []
+
+
+def test_a_file_in_place_of_a_kind_is_put_aside(tmp_path: Path):
+    (tmp_path / "kind").write_text("in the way")
+    assert [ask(Seven(), Store(folder=tmp_path)) for _ in range(2)] == [7, 7]
+    assert [path.read_text() for path in tmp_path.glob(".kind.*")] == ["in the way"]
+
+
+def test_many_damaged_files_are_told_in_two_lines(capsys):
+    with Display("suite", 1) as display:
+        for number in range(9):
+            display.stage("case", f"store/{number}.json is damaged (so)", DAMAGED, SAID)
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "case: store/0.json is damaged (so)"
+    assert "9 files of the store" in last
+    assert "store/1.json, store/2.json, store/3.json, ..." in last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(Seven):
+    """One that takes its time and leaves a line each time that it is made."""
+
+    log: Path = Path()
+
+    def make(self, place, tick):
+        with self.log.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        return super().make(place, tick)
+
+
+def test_two_who_ask_at_once_make_it_once_and_the_second_is_told(tmp_path: Path):
+    wanted, told = Slow(log=tmp_path / "log"), []
+    asking = [threading.Thread(target=ask, args=(wanted, Store(folder=tmp_path / "store"), told)) for _ in range(3)]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    assert wanted.log.read_text() == "made\n"
+    assert told == [("waiting for another run", 0, 1)] * 2
+    assert not [*tmp_path.rglob("*.lock")]
+
+
+def test_a_lock_of_a_process_that_was_killed_stops_nobody(tmp_path: Path):
+    code = "import os, sys; from pathlib import Path; from robustprune.run.lock import alone\n"
+    code += "with alone(Path(sys.argv[1]), print): os.kill(os.getpid(), 9)"
+    path = tmp_path / "kind" / "one.lock"
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert path.exists()
+    told = []
+    assert ask(Seven(), Store(folder=tmp_path), told) == 7
+    assert told == []
+    assert not path.exists()
+
+
+def test_where_nothing_can_be_locked_the_work_is_done(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with alone(tmp_path / "file" / "below.lock", pytest.fail), alone(tmp_path / "x.lock", pytest.fail):
+        pass
+
+
+def test_who_asks_again_inside_does_not_wait_for_itself(tmp_path: Path):
+    path = tmp_path / "x.lock"
+    with alone(path, pytest.fail):
+        with alone(path, pytest.fail):
+            pass
+        assert path.exists()
+    assert not path.exists()
 
 
 def test_readonly_makes_nothing(tmp_path: Path):
