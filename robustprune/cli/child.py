@@ -7,12 +7,10 @@ itself, as plain JSON: nothing that is unpacked here can run code.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +18,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from robustprune.errors import InputError
+from robustprune.run.lifeline import end_with_parent
 
-DIE_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux' prctl."""
-
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds that a child has to end after it was asked to."""
 
 Work = Callable[..., Mapping[str, Any]]
@@ -34,23 +30,37 @@ class Ended(InputError):
     """A child ended without saying that its work is done."""
 
 
+class Terminated(BaseException):
+    """This process was asked to end, by the signal `number`; `said` is what its child said before it ended."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+        self.said: dict[str, Any] | None = None
+
+
 def in_child(method: str, work: Work, *args: Any) -> dict[str, Any]:
     """Return what `work(*args)`, called in a process of its own, says as plain JSON data.
 
     `method` is how the process begins (multiprocessing). Raises Ended where it ends before its work does. It is ended
-    with this process, and hears of an interrupt of this one; a request to end is passed on, and followed. Where it
-    was interrupted, so is this process.
+    with this process, and hears of an interrupt of this one. Where it was interrupted, so is this process; a request
+    to end is passed on, and raises Terminated when the child is gone.
     """
     context: Any = multiprocessing.get_context(method)
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(writer, work, *args), name="robustprune")
     with passed_on(process) as pressed:
-        process.start()
-        writer.close()
-        wait([reader, process.sentinel])
-        said = _received(reader)
-        process.join(None if said is None else PATIENCE)
-        if process.is_alive():
+        try:
+            process.start()
+            writer.close()
+            wait([reader, process.sentinel])
+            said = _received(reader)
+            process.join(None if said is None else PATIENCE)
+        except Terminated as asked:
+            _stop(process)
+            asked.said = _received(reader)
+            raise
+        finally:
             _stop(process)
     if said is None and pressed:
         raise KeyboardInterrupt
@@ -61,8 +71,9 @@ def in_child(method: str, work: Work, *args: Any) -> dict[str, Any]:
 
 @contextmanager
 def passed_on(process: Any) -> Iterator[list[int]]:
-    """Pass an interrupt on to a child, and note it; at a request to end, end the child and then this process."""
+    """Pass an interrupt on to a child, and note it; raise Terminated at the first request to end."""
     pressed: list[int] = []
+    asked: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
         pressed.append(number)
@@ -70,9 +81,9 @@ def passed_on(process: Any) -> Iterator[list[int]]:
             os.kill(process.pid, signal.SIGINT)
 
     def end(number: int, frame: object) -> None:
-        _stop(process)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        asked.append(number)
+        if len(asked) == 1:
+            raise Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield pressed
@@ -86,20 +97,6 @@ def passed_on(process: Any) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def end_with_parent() -> None:
-    """End this process as soon as its parent is gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    threading.Thread(target=_watch, daemon=True).start()
-
-
-def _watch() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(writer: Connection, work: Work, *args: Any) -> None:
@@ -118,7 +115,8 @@ def _received(reader: Connection) -> dict[str, Any] | None:
 
 
 def _stop(process: Any) -> None:
-    if process.pid is None:
+    """End a child that is still there: it is asked to, and then made to."""
+    if process.pid is None or not process.is_alive():
         return
     process.terminate()
     process.join(PATIENCE)

@@ -28,6 +28,8 @@ from robustprune.errors import InputError
 DONE, FAIL, WRONG_USE, UNDECIDED, INTERNAL, STOPPED = 0, 1, 2, 3, 70, 130
 """Exit codes."""
 
+HALTED = "stopped; what was finished is kept, the same command goes on from there"
+
 PACKAGE = Path(__file__).parents[1]
 FRAME = re.compile(r'File "(.+?)", line (\d+)')
 LONGEST = 400
@@ -68,7 +70,7 @@ def ending_of(work: Callable[[], object]) -> Ending:
 def judged(error: BaseException) -> tuple[int, str]:
     """Return the exit code for an error, and the line that is said of it."""
     if isinstance(error, KeyboardInterrupt | click.Abort) and (isinstance(error, Interrupted) or not _in_child()):
-        return STOPPED, "stopped; what was finished is kept, the same command goes on from there"
+        return STOPPED, HALTED
     if isinstance(error, InputError):
         return WRONG_USE, str(error)
     if isinstance(error, OSError) and (foreign(error) is None or error.filename):

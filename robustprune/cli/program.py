@@ -19,8 +19,19 @@ from typing import Any
 
 import click
 
-from robustprune.cli.child import Ended, in_child
-from robustprune.cli.ending import DONE, INTERNAL, STOPPED, WRONG_USE, Ending, Interrupted, end_output, ending_of, say
+from robustprune.cli.child import Ended, Terminated, in_child
+from robustprune.cli.ending import (
+    DONE,
+    HALTED,
+    INTERNAL,
+    STOPPED,
+    WRONG_USE,
+    Ending,
+    Interrupted,
+    end_output,
+    ending_of,
+    say,
+)
 from robustprune.cli.suites import main
 from robustprune.errors import InputError
 from robustprune.files import write_whole
@@ -37,6 +48,9 @@ SLACK = 2.0
 
 TWICE = 1.0
 """Seconds within which a second interrupt is the same one: a terminal sends it to both processes."""
+
+SIGNALLED = 128
+"""What is added to the number of a signal to make an exit code."""
 
 
 def program(words: Sequence[str]) -> int:
@@ -76,6 +90,10 @@ def _guarded(words: Sequence[str]) -> int:
         return WRONG_USE
     except KeyboardInterrupt:
         return STOPPED
+    except Terminated as asked:
+        if not asked.said:
+            say(HALTED)
+        return SIGNALLED + asked.number
     found = ending_of(lambda: earned(code, said, began))
     return found.code
 
@@ -91,7 +109,9 @@ def in_there(words: Sequence[str]) -> Mapping[str, Any]:
         if not again:
             raise Interrupted
 
-    signal.signal(signal.SIGINT, interrupt)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import signal
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustprune.cli.child import in_child
+from robustprune.cli.child import Terminated, in_child
 from robustprune.cli.ending import told
 from robustprune.errors import InputError, MissingData
 
@@ -87,7 +88,12 @@ def _asked(work: Callable[..., Mapping[str, Any]], *args: Any) -> dict[str, Any]
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     if method == "forkserver":
         multiprocessing.get_context(method).set_forkserver_preload(READY)
-    said = in_child(method, _there, work, str(Path.cwd()), dict(os.environ), *args)
+    try:
+        said = in_child(method, _there, work, str(Path.cwd()), dict(os.environ), *args)
+    except Terminated as asked:
+        signal.signal(asked.number, signal.SIG_DFL)
+        os.kill(os.getpid(), asked.number)
+        raise
     wrong, text = said.get("wrong"), str(said.get("text", ""))
     if wrong == "missing":
         raise MissingData(text)

@@ -1,5 +1,4 @@
 import pickle
-import shutil
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -259,28 +258,3 @@ def test_what_fails_the_policy_is_approved_only_with_a_reason(finished, tmp_path
     (kept,) = (one for one in done.accepted if one.case == lost.case)
     assert (kept.verdict, kept.who, kept.when, kept.why) == ("FAIL", "Ada", "2026-11-26", "to see it fail")
     assert "clean accuracy" in kept.reasons[0]
-
-
-def test_a_store_of_which_every_file_is_damaged_gives_the_same_results(finished, tmp_path):
-    suite, store, results = finished
-    copied = replace(store, folder=tmp_path / "store")
-    shutil.copytree(store.folder, copied.folder)
-    files = sorted(path for path in copied.folder.rglob("*.*") if path.is_file())
-    for number, path in enumerate(files):
-        content = path.read_bytes()
-        flipped = content[:-9] + bytes([content[-9] ^ 4]) + content[-8:]
-        path.write_bytes([flipped, content[:-1], b"", b"[]", files[number - 1].read_bytes()][number % 5])
-    listener = Silent()
-    again = run_suite(suite, copied, listener, workers=1)
-    assert [(to_record(case)) for case in untimed(again)] == [to_record(case) for case in untimed(results)]
-    told = {stage.partition(" is damaged")[0] for _, stage in listener.stages if "is damaged" in stage}
-    assert {path.with_suffix("").name for path in files} == {Path(path).with_suffix("").name for path in told}
-
-
-def untimed(results):
-    """Results without what a clock says."""
-    costs = [replace(case.cost, latency={}) for case in results]
-    return [
-        replace(case, cost=cost, outcomes=[replace(outcome, seconds=0.0) for outcome in case.outcomes])
-        for case, cost in zip(results, costs, strict=True)
-    ]

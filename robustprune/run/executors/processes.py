@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -28,6 +26,7 @@ from robustprune.errors import InputError
 from robustprune.names import PREFIX, import_file, module_name
 from robustprune.run.bench import Listener
 from robustprune.run.executors.local import Job, Value, Work
+from robustprune.run.lifeline import begin
 from robustprune.run.measurement import SAID
 
 KILLED = (
@@ -49,15 +48,18 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         news = context.SimpleQueue()
         pool = ProcessPoolExecutor(
-            min(self.count, len(items)), mp_context=context, initializer=_open, initargs=(_packed(work), news)
+            min(self.count, len(items)),
+            mp_context=context,
+            initializer=begin,
+            initargs=(f"{__name__}:_open", _packed(work), news),
         )
         try:
             futures = {pool.submit(_do, _packed(item)): item.id for item in items}
-            _drain(futures, news, listener)
+            _drain(pool, futures, news, listener)
         except BaseException as error:
             for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
+                process.kill()
+            pool.shutdown(cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
                 raise InputError(KILLED) from error
             raise
@@ -85,16 +87,25 @@ def _unpacked(packed: bytes) -> Any:
     return cloudpickle.loads(thing)
 
 
-def _drain(waiting: dict[Future[bytes], str], news: SimpleQueue[Any], listener: Listener) -> None:
+def _drain(
+    pool: ProcessPoolExecutor, waiting: dict[Future[bytes], str], news: SimpleQueue[Any], listener: Listener
+) -> None:
     """Pass on what the workers say until all of them are done; the first error is raised."""
     pending = set(waiting)
     while pending:
         done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
         for message in _messages(news):
             listener.stage(*message)
+        _check(pool)
         for future in done:
             future.result()
             listener.finished(waiting[future])
+
+
+def _check(pool: ProcessPoolExecutor) -> None:
+    """Raise BrokenProcessPool where a worker has ended: the pool itself may not see it before another is done."""
+    if any(process.exitcode is not None for process in list((pool._processes or {}).values())):
+        raise BrokenProcessPool("a worker has ended")
 
 
 def _messages(news: SimpleQueue[Any]) -> Iterator[Any]:
@@ -107,17 +118,7 @@ _state: dict[str, Any] = {}
 
 
 def _open(work: bytes, news: SimpleQueue[Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _state.update(packed=work, news=_Forward(news))
-
-
-def _end_with_parent() -> None:
-    """Stop where the main process was killed: nobody is left to work for."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _do(item: bytes) -> bytes:

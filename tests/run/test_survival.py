@@ -1,0 +1,183 @@
+"""Killed, damaged, run twice at once: the next run ends with the same results, and nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mini_suite import write_mini
+from suite_files import Silent
+
+from robustprune.results import load
+from robustprune.results.records import to_record
+from robustprune.run.store import Store
+from robustprune.run.suite import run_suite
+from robustprune.suite.files import load_suite
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+KILLS = int(os.environ.get("ROBUSTPRUNE_KILLS", "0"))
+"""So many kills of the suite ROBUSTPRUNE_KILLED_SUITE are made, by hand: each costs a start."""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A small suite, measured in this process."""
+    folder = tmp_path_factory.mktemp("mini")
+    suite, store = load_suite(write_mini(folder)), Store(folder=folder / "store")
+    return suite, store, run_suite(suite, store, Silent(), workers=1)
+
+
+def untimed(cases):
+    """Results as plain data, without what a clock says, and where they were made."""
+    records = [to_record(case) for case in cases]
+    for record in records:
+        record["cost"] = {name: value for name, value in record["cost"].items() if not name.startswith("latency")}
+        record["outcomes"] = [{**outcome, "seconds": 0} for outcome in record["outcomes"]]
+        del record["environment"]
+    return records
+
+
+def test_a_store_of_which_every_file_is_damaged_gives_the_same_results(measured, tmp_path):
+    whole, store, results = measured
+    suite, copied, listener = whole.only(whole.cases[:2]), replace(store, folder=tmp_path), Silent()
+    names = {f"{kind}/{file}" for kind in store.folder.iterdir() for file in kind.iterdir()}
+    touched = replace(store, origin={}, readonly=True)
+    run_suite(suite, touched, Silent(), workers=1)
+    shutil.copytree(store.folder, tmp_path, dirs_exist_ok=True)
+    files = sorted(path for path in tmp_path.glob("*/*"))
+    contents = [path.read_bytes() for path in files]
+    for number, (path, content) in enumerate(zip(files, contents, strict=True)):
+        flipped = content[:-9] + bytes([content[-9] ^ 4]) + content[-8:]
+        path.write_bytes([flipped, content[:-1], b"", b"[]", contents[number - 1]][number % 5])
+    again = run_suite(suite, copied, listener, workers=1)
+    assert untimed(again) == untimed(results[:2])
+    told = {stage.partition(" is damaged")[0] for _, stage in listener.stages if "is damaged" in stage}
+    assert {str(Path(path).with_suffix("").relative_to(tmp_path)) for path in told} == {*touched.origin}
+    assert len(names) == len(files)
+
+
+def started(suite: Path, workers: int = 2, **variables: str) -> subprocess.Popen[str]:
+    """The program, at work on a suite."""
+    words = [sys.executable, "-c", "from robustprune.cli import main; main()"]
+    words += ["run", str(suite), "--workers", str(workers)]
+    there = {**os.environ, **variables}
+    return subprocess.Popen(words, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def family(mark: str) -> dict[int, str]:
+    """The processes that have a mark in their environment, and what they were started with."""
+    found = {}
+    for place in Path("/proc").iterdir():
+        try:
+            if place.name.isdigit() and f"MARK={mark}".encode() in (place / "environ").read_bytes().split(b"\0"):
+                found[int(place.name)] = (place / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+    return {process: command for process, command in found.items() if command}
+
+
+def ended(suite: Path, run: subprocess.Popen[str] | None = None):
+    """The results of a run that is let to its end."""
+    run = run or started(suite)
+    _, said = run.communicate()
+    assert run.returncode == 0, said
+    return load(suite.parent.parent / ".robustprune" / "latest" / suite.stem / "cases.json.gz")
+
+
+def records(suite: Path) -> dict[Path, int]:
+    """The records in the store beside a suite, and which file each is."""
+    return {path: path.stat().st_ino for path in (suite.parent.parent / ".robustprune" / "store").glob("*/*.json")}
+
+
+def until(so, seconds=300.0):
+    """Wait for something; fail where it does not come."""
+    end = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def killed(suite: Path, number: int, process: str, wait) -> str:
+    """Run a suite and kill it after `wait`; return what it said. Nothing may be left of it after some seconds."""
+    run = started(suite, MARK=(mark := f"{os.getpid()}-{time.monotonic_ns()}"))
+    wait(run)
+    at_work = family(mark)
+    workers = [one for one, command in at_work.items() if "spawn_main" in command]
+    target = max(workers) if process == "worker" and len(workers) > 1 else run.pid
+    os.kill(target, number)
+    out, said = run.communicate()
+    if run.returncode == 0:
+        return said
+    until(lambda: not family(mark), 5.0)
+    expected = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number] if target == run.pid else 2
+    assert run.returncode == expected, said
+    assert "Traceback" not in said
+    return said
+
+
+@linux
+@pytest.mark.slow
+def test_killed_three_times_it_ends_as_if_nothing_had_been(measured, tmp_path):
+    _, _, results = measured
+    suite = write_mini(tmp_path)
+
+    def one_more(run):
+        before = len(records(suite))
+        until(lambda: len(records(suite)) > before or run.poll() is not None)
+
+    killed(suite, signal.SIGKILL, "main", one_more)
+    assert "robustprune: stopped; what was finished is kept" in killed(suite, signal.SIGTERM, "main", one_more)
+    assert "give fewer --workers" in killed(suite, signal.SIGKILL, "worker", one_more)
+    assert untimed(ended(suite)) == untimed(results)
+    assert not [*tmp_path.rglob("*.lock")]
+
+
+@linux
+@pytest.mark.slow
+def test_two_runs_at_once_make_everything_once(measured, tmp_path):
+    _, _, results = measured
+    suite = write_mini(tmp_path)
+    runs, seen = [started(suite), started(suite)], dict[Path, int]()
+    while any(run.poll() is None for run in runs):
+        now = records(suite)
+        assert now == now | seen, "a record was made twice"
+        seen |= now
+        time.sleep(0.02)
+    for run in runs:
+        assert untimed(ended(suite, run)) == untimed(results)
+
+
+@linux
+@pytest.mark.skipif(not KILLS, reason="by hand: ROBUSTPRUNE_KILLS=30 ROBUSTPRUNE_KILLED_SUITE=suites/digits.py")
+def test_killed_at_random_moments_it_ends_with_the_same_table(tmp_path):
+    """A reference run gives the time that a run takes; each kill falls somewhere in it. Prints what came of each."""
+    file = Path(os.environ.get("ROBUSTPRUNE_KILLED_SUITE") or write_mini(tmp_path))
+    places = [tmp_path / name / "suites" / file.name for name in ("whole", "killed")]
+    for place in places:
+        shutil.copytree(file.parent, place.parent, dirs_exist_ok=True)
+    whole, suite = places
+    began = time.monotonic()
+    reference = untimed(ended(whole))
+    lasted, drawn = time.monotonic() - began, random.Random(0)
+    for number in range(KILLS):
+        shutil.rmtree(suite.parent.parent / ".robustprune", ignore_errors=True)
+        what, process = [
+            (signal.SIGKILL, "main"),
+            (signal.SIGTERM, "main"),
+            (signal.SIGINT, "main"),
+            (signal.SIGKILL, "worker"),
+        ][number % 4]
+        moment = drawn.uniform(0, lasted)
+        killed(suite, what, process, lambda run, moment=moment: time.sleep(moment))
+        assert untimed(ended(suite)) == reference
+        print(
+            f"{number + 1}: {what.name} of {process} after {moment:.0f} of {lasted:.0f} s: the same table", flush=True
+        )
