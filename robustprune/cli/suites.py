@@ -11,6 +11,7 @@ import click
 from robustprune.cli.blocks import blocks
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
 from robustprune.cli.reviews import export, review, stage, verify
+from robustprune.cli.stores import clean, merge
 from robustprune.cli.tables import show, wide_option
 from robustprune.cli.verbs import data_option, device_option, example, main, results_option
 from robustprune.errors import InputError
@@ -26,21 +27,27 @@ __all__ = ["main"]
 @device_option
 @click.option("--workers", type=click.IntRange(1), help="Processes [one a core; 1 on an accelerator].")
 @click.option("--force", is_flag=True, help="Measure everything anew.")
+@click.option("--shard", metavar="N/COUNT", help="Only this part of the cases, kept apart; `merge` joins the parts.")
 @wide_option
 @results_option
 @data_option
-def run(suite: str, expression: str | None, quick: bool, wide: bool, results: Path | None, **how: Any) -> Ending:
+def run(suite: str, shard: str | None, wide: bool, results: Path | None, **how: Any) -> Ending:
     """Measure what is missing of SUITE, with progress, then print the comparison table.
 
     A terminal is shown what fits its width; a file or a pipe gets everything.
     """
+    from robustprune.run.shards import parsed
     from robustprune.run.shelf import BASELINE, TABLE, measure_suite, write_tables
     from robustprune.run.shelf import shelf as shelf_of
     from robustprune.suite.files import open_suite
 
+    expression, quick = how.pop("expression"), how.pop("quick")
+    if shard is not None and (expression or quick):
+        raise InputError("--shard: a part of the whole suite; give it without -k and --quick")
+    part = None if shard is None else parsed(shard)
     opened = open_suite(suite, expression, quick)
-    place = shelf_of(opened, results)
-    cases = measure_suite(opened, place, **how)
+    place = shelf_of(opened, results, part)
+    cases = measure_suite(opened, place, shard=part, **how)
     files = write_tables(cases, place.latest)
     show(cases, (place.latest / TABLE).read_text(), wide)
     click.echo(f"Written: {', '.join(str(path) for path in files)}", err=True)
@@ -209,11 +216,14 @@ def list_names(kind: str) -> None:
 @data_option
 def doctor(results: Path | None) -> None:
     """Say what is installed, which data is found where, and what each suite would need."""
+    from robustprune.run.cleaning import told
     from robustprune.run.inspection import diagnose
+    from robustprune.run.shelf import STORE, local_folder
 
     for line in diagnose(Path("suites")):
         click.echo(line)
+    click.echo(f"{'store':<14}{told(local_folder(results or Path('results')) / STORE)}")
 
 
-for verb in (blocks, review, verify, stage, export):
+for verb in (blocks, merge, clean, review, verify, stage, export):
     main.add_command(verb)

@@ -22,16 +22,20 @@ from robustprune.report.baseline import power_table
 from robustprune.report.written import tables
 from robustprune.results.records import Accepted, CaseResult
 from robustprune.run.own import own_store
+from robustprune.run.shards import CASES, Shard, keep, share
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
 
-BASELINE = "cases.json.gz"
+BASELINE = CASES
 
 
 TABLE = "table.md"
 
 
 QUICK = " (quick)"
+
+
+STORE = "store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ class Shelf:
     store: Store
 
 
-def shelf(suite: Suite, folder: Path | None = None) -> Shelf:
+def shelf(suite: Suite, folder: Path | None = None, shard: Shard | None = None) -> Shelf:
     """Choose the folders: those given, else `results/` beside the `suites/` folder that the suite file is in.
 
     Where nothing can be written there, store and latest results lie in the user's cache.
@@ -51,16 +55,27 @@ def shelf(suite: Suite, folder: Path | None = None) -> Shelf:
     home = suite.file.parent if suite.file else Path.cwd()
     home = home.parent if home.name == "suites" else home
     folder = folder or home / "results"
-    local = folder.parent / ".robustprune"
-    local = local if writable(local) else elsewhere(folder)
-    latest = local / "latest" / (suite.name + QUICK * suite.quick)
-    return Shelf(approved=folder / suite.name, latest=latest, store=own_store(local / "store"))
+    local = local_folder(folder)
+    latest = local / "latest" / (suite.name + QUICK * suite.quick + (f" ({shard})" if shard else ""))
+    return Shelf(approved=folder / suite.name, latest=latest, store=own_store(local / STORE))
+
+
+def local_folder(results: Path) -> Path:
+    """Choose the folder for what need not be kept, beside a folder of results; where it can be written."""
+    local = results.parent / ".robustprune"
+    return local if writable(local) else elsewhere(results)
 
 
 def measure_suite(
-    suite: Suite, place: Shelf, *, device: str = "cpu", workers: int | None = None, force: bool = False
+    suite: Suite,
+    place: Shelf,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    force: bool = False,
+    shard: Shard | None = None,
 ) -> list[CaseResult]:
-    """Run what is missing, showing progress on stderr, and keep the results as the latest.
+    """Run what is missing, showing progress on stderr, and keep the results as the latest; or one shard of them.
 
     Where something is missing the suite is inspected first: what cannot work stops before anything is trained.
     """
@@ -69,10 +84,14 @@ def measure_suite(
     from robustprune.run.suite import run_suite
 
     store = replace(place.store, run=uuid.uuid4().hex) if force else place.store
-    with Display(suite.name, len(suite.cases)) as display:
+    wanted = suite.cases if shard is None else share(suite.cases, shard)
+    with Display(suite.name, len(wanted)) as display:
         look = partial(inspected, suite, device)
-        cases = run_suite(suite, store, display, device=device, workers=workers, first=look)
-    results.save(cases, place.latest / BASELINE)
+        cases = run_suite(suite, store, display, device=device, workers=workers, first=look, cases=wanted)
+    if shard is None:
+        results.save(cases, place.latest / BASELINE)
+    else:
+        keep(cases, suite, shard, place.latest)
     return cases
 
 

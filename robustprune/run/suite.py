@@ -69,8 +69,9 @@ def run_suite(
     device: str = "cpu",
     workers: int | None = None,
     first: Callable[[], object] = lambda: None,
+    cases: Sequence[Case] | None = None,
 ) -> list[CaseResult]:
-    """Measure what is missing of a suite and return every case, parents first.
+    """Measure what is missing of a suite and return every case, parents first; or some `cases`, with their parents.
 
     Finished measurements are found in `store`, so a second run measures nothing. `first`: see `measure_cases`.
     """
@@ -80,7 +81,19 @@ def run_suite(
         check_strategies(work.bench)
         first()
 
-    finished = measure_cases(suite.cases, work, choose(work.bench.device.type, workers), listener, first=begin)
+    executor = choose(work.bench.device.type, workers)
+    return results_of(suite.cases if cases is None else cases, work, executor, listener, first=begin)
+
+
+def results_of(
+    cases: Sequence[Case],
+    work: CaseWork,
+    executor: Executor,
+    listener: Listener,
+    first: Callable[[], object] = lambda: None,
+) -> list[CaseResult]:
+    """Return the results of some cases of a suite, among which are their parents; `first`: see `measure_cases`."""
+    finished = measure_cases(cases, work, executor, listener, first=first)
     return [*_with_reach(finished, work.bench, listener)]
 
 
@@ -126,13 +139,13 @@ def _priced(measured: Sequence[Measured], bench: Bench, listener: Listener) -> I
 
 def _with_reach(finished: Sequence[Finished], bench: Bench, listener: Listener) -> Iterator[CaseResult]:
     """The results, a family's first parent with what each attack breaks on its own; a quick look goes without."""
-    families = set[str]()
+    parents = [case for case in bench.suite.cases if case.kind == PARENT]
+    chosen = {case.model.family: case.id for case in reversed(parents)}
     for one in finished:
         case, sample = one.measured.case, bench.sample
-        if case.kind != PARENT or case.model.family in families or bench.suite.quick:
+        if case.id not in chosen.values() or bench.suite.quick:
             yield one.result
             continue
-        families.add(case.model.family)
         wanted = Reached(
             network=one.network,
             sample=sample if len(sample) <= SAMPLES else sample.balanced(SAMPLES, seed=0),

@@ -46,22 +46,20 @@ def untimed(cases):
 
 
 def test_a_store_of_which_every_file_is_damaged_gives_the_same_results(measured, tmp_path):
-    whole, store, results = measured
-    suite, copied, listener = whole.only(whole.cases[:2]), replace(store, folder=tmp_path), Silent()
-    names = {f"{kind}/{file}" for kind in store.folder.iterdir() for file in kind.iterdir()}
+    suite, store, results = measured
+    copied, listener = replace(store, folder=tmp_path), Silent()
     touched = replace(store, origin={}, readonly=True)
-    run_suite(suite, touched, Silent(), workers=1)
+    run_suite(suite, touched, Silent(), workers=1, cases=suite.cases[:2])
     shutil.copytree(store.folder, tmp_path, dirs_exist_ok=True)
     files = sorted(path for path in tmp_path.glob("*/*"))
     contents = [path.read_bytes() for path in files]
     for number, (path, content) in enumerate(zip(files, contents, strict=True)):
         flipped = content[:-9] + bytes([content[-9] ^ 4]) + content[-8:]
         path.write_bytes([flipped, content[:-1], b"", b"[]", contents[number - 1]][number % 5])
-    again = run_suite(suite, copied, listener, workers=1)
+    again = run_suite(suite, copied, listener, workers=1, cases=suite.cases[:2])
     assert untimed(again) == untimed(results[:2])
     told = {stage.partition(" is damaged")[0] for _, stage in listener.stages if "is damaged" in stage}
     assert {str(Path(path).with_suffix("").relative_to(tmp_path)) for path in told} == {*touched.origin}
-    assert len(names) == len(files)
 
 
 def started(suite: Path, workers: int = 2, **variables: str) -> subprocess.Popen[str]:
@@ -113,7 +111,7 @@ def killed(suite: Path, number: int, process: str, wait) -> str:
     workers = [one for one, command in at_work.items() if "spawn_main" in command]
     target = max(workers) if process == "worker" and len(workers) > 1 else run.pid
     os.kill(target, number)
-    out, said = run.communicate()
+    _, said = run.communicate()
     if run.returncode == 0:
         return said
     until(lambda: not family(mark), 5.0)
