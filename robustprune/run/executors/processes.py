@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ import cloudpickle
 from robustprune.errors import InputError
 from robustprune.names import PREFIX, import_file, module_name
 from robustprune.run.bench import Listener
-from robustprune.run.executors.local import Job, Value, Work
+from robustprune.run.executors.local import Work
 from robustprune.run.measurement import SAID
 
 KILLED = (
@@ -42,18 +42,18 @@ class Processes:
 
     count: int
 
-    def each(self, work: Work[Job, Value], items: Sequence[Job], listener: Listener) -> list[Value]:
+    def each(
+        self, work: Work, items: Sequence[Any], listener: Listener, known: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """See `Executor`. An interrupt, or an error, ends the processes."""
         if not items:
-            return []
+            return {}
         context = multiprocessing.get_context("spawn")
         news = context.SimpleQueue()
-        pool = ProcessPoolExecutor(
-            min(self.count, len(items)), mp_context=context, initializer=_open, initargs=(_packed(work), news)
-        )
+        count = min(self.count, len(items))
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(packed(work), news))
         try:
-            futures = {pool.submit(_do, _packed(item)): item.id for item in items}
-            _drain(futures, news, listener)
+            values = _drain(pool, count, items, wanted(items, known or {}), news, listener)
         except BaseException as error:
             for process in list((pool._processes or {}).values()):
                 process.terminate()
@@ -62,7 +62,7 @@ class Processes:
                 raise InputError(KILLED) from error
             raise
         pool.shutdown()
-        return [_unpacked(future.result()) for future in futures]
+        return {item.id: unpacked(values[item.id]) for item in items}
 
 
 def cores() -> int:
@@ -70,13 +70,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _packed(thing: object) -> bytes:
+def packed(thing: object) -> bytes:
     """Pickle a thing, with the list of files that were imported by their path: another process has to do that too."""
     files = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PREFIX)]
     return bytes(cloudpickle.dumps((files, cloudpickle.dumps(thing))))
 
 
-def _unpacked(packed: bytes) -> Any:
+def unpacked(packed: bytes) -> Any:
     """The thing again, after the files that it comes from were imported."""
     files, thing = cloudpickle.loads(packed)
     for file in map(Path, files):
@@ -85,16 +85,35 @@ def _unpacked(packed: bytes) -> Any:
     return cloudpickle.loads(thing)
 
 
-def _drain(waiting: dict[Future[bytes], str], news: SimpleQueue[Any], listener: Listener) -> None:
-    """Pass on what the workers say until all of them are done; the first error is raised."""
-    pending = set(waiting)
-    while pending:
-        done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+def wanted(items: Sequence[Any], known: Mapping[str, Any]) -> dict[str, bytes]:
+    """Pack those of the known values that one of the items needs."""
+    names = {name for item in items for name in item.needs if name in known}
+    return {name: packed(known[name]) for name in names}
+
+
+def _drain(
+    pool: ProcessPoolExecutor,
+    count: int,
+    items: Sequence[Any],
+    values: dict[str, bytes],
+    news: SimpleQueue[Any],
+    listener: Listener,
+) -> dict[str, bytes]:
+    """Hand out what is ready, the first items first, and pass on what the workers say; the first error is raised."""
+    waiting, running = {item.id: item for item in items}, dict[Future[bytes], str]()
+    while waiting or running:
+        ready = [item for item in waiting.values() if values.keys() >= {*item.needs}]
+        for item in ready[: count - len(running)]:
+            del waiting[item.id]
+            running[pool.submit(_do, packed(item), [values[name] for name in item.needs])] = item.id
+        done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
         for message in _messages(news):
             listener.stage(*message)
         for future in done:
-            future.result()
-            listener.finished(waiting[future])
+            name = running.pop(future)
+            values[name] = future.result()
+            listener.finished(name)
+    return values
 
 
 def _messages(news: SimpleQueue[Any]) -> Iterator[Any]:
@@ -109,7 +128,7 @@ _state: dict[str, Any] = {}
 def _open(work: bytes, news: SimpleQueue[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _state.update(packed=work, news=_Forward(news))
+    _state.update(packed=work, news=Forward(news.put))
 
 
 def _end_with_parent() -> None:
@@ -120,26 +139,27 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _do(item: bytes) -> bytes:
+def _do(item: bytes, needed: Sequence[bytes]) -> bytes:
     """Work on one item. The work is unpacked when the first arrives, so that errors have a way out."""
     import torch
 
     if "work" not in _state:
         torch.set_num_threads(1)
-        _state["work"] = _unpacked(_state["packed"])
-    job = _unpacked(item)
-    return _packed(_state["work"](job, partial(_state["news"].stage, job.id)))
+        _state["work"] = unpacked(_state["packed"])
+    job = unpacked(item)
+    return packed(_state["work"](job, [*map(unpacked, needed)], partial(_state["news"].stage, job.id)))
 
 
 @dataclass(frozen=True)
-class _Forward:
+class Forward:
     """Sends what an item says to the main process, at most a few times a second."""
 
-    news: SimpleQueue[Any]
+    send: Callable[[Any], object]
     sent: dict[str, float] = field(default_factory=dict)
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:
+        """See `Listener`."""
         now = time.monotonic()
         if total == SAID or now - self.sent.get(stage, 0.0) > 0.2:
             self.sent[stage] = now
-            self.news.put((case, stage, done, total))
+            self.send((case, stage, done, total))
