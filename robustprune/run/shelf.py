@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robustprune import results
 from robustprune.errors import InputError
@@ -24,6 +25,9 @@ from robustprune.results.records import Accepted, CaseResult
 from robustprune.run.own import own_store
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
+
+if TYPE_CHECKING:
+    from robustprune.run.executors import Executor
 
 BASELINE = "cases.json.gz"
 
@@ -58,7 +62,13 @@ def shelf(suite: Suite, folder: Path | None = None) -> Shelf:
 
 
 def measure_suite(
-    suite: Suite, place: Shelf, *, device: str = "cpu", workers: int | None = None, force: bool = False
+    suite: Suite,
+    place: Shelf,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    executor: Executor | None = None,
+    force: bool = False,
 ) -> list[CaseResult]:
     """Run what is missing, showing progress on stderr, and keep the results as the latest.
 
@@ -71,7 +81,7 @@ def measure_suite(
     store = replace(place.store, run=uuid.uuid4().hex) if force else place.store
     with Display(suite.name, len(suite.cases)) as display:
         look = partial(inspected, suite, device)
-        cases = run_suite(suite, store, display, device=device, workers=workers, first=look)
+        cases = run_suite(suite, store, display, device=device, workers=workers, executor=executor, first=look)
     results.save(cases, place.latest / BASELINE)
     return cases
 

@@ -80,11 +80,13 @@ def run_suite(
     *,
     device: str = "cpu",
     workers: int | None = None,
+    executor: Executor | None = None,
     first: Callable[[], object] = lambda: None,
 ) -> list[CaseResult]:
     """Measure what is missing of a suite and return every case, parents first.
 
-    Finished measurements are found in `store`, so a second run measures nothing. `first`: see `measure_cases`.
+    Finished measurements are found in `store`, so a second run measures nothing. Without an `executor`, `workers`
+    processes of this machine do it. `first`: see `measure_cases`.
     """
     work = CaseWork(suite=suite, store=store, device=device)
 
@@ -92,7 +94,8 @@ def run_suite(
         check_strategies(work.bench)
         first()
 
-    finished = measure_cases(suite.cases, work, choose(work.bench.device.type, workers), listener, first=begin)
+    executor = executor or choose(work.bench.device.type, workers)
+    finished = measure_cases(suite.cases, work, executor, listener, first=begin)
     return [*_with_reach(finished, work.bench, listener)]
 
 

@@ -51,9 +51,9 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         news = context.SimpleQueue()
         count = min(self.count, len(items))
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(packed(work), news))
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(_packed(work), news))
         try:
-            values = _drain(pool, count, items, wanted(items, known or {}), news, listener)
+            values = _drain(pool, count, items, _wanted(items, known or {}), news, listener)
         except BaseException as error:
             for process in list((pool._processes or {}).values()):
                 process.terminate()
@@ -62,7 +62,7 @@ class Processes:
                 raise InputError(KILLED) from error
             raise
         pool.shutdown()
-        return {item.id: unpacked(values[item.id]) for item in items}
+        return {item.id: _unpacked(values[item.id]) for item in items}
 
 
 def cores() -> int:
@@ -70,13 +70,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def packed(thing: object) -> bytes:
+def _packed(thing: object) -> bytes:
     """Pickle a thing, with the list of files that were imported by their path: another process has to do that too."""
     files = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PREFIX)]
     return bytes(cloudpickle.dumps((files, cloudpickle.dumps(thing))))
 
 
-def unpacked(packed: bytes) -> Any:
+def _unpacked(packed: bytes) -> Any:
     """The thing again, after the files that it comes from were imported."""
     files, thing = cloudpickle.loads(packed)
     for file in map(Path, files):
@@ -85,10 +85,10 @@ def unpacked(packed: bytes) -> Any:
     return cloudpickle.loads(thing)
 
 
-def wanted(items: Sequence[Any], known: Mapping[str, Any]) -> dict[str, bytes]:
+def _wanted(items: Sequence[Any], known: Mapping[str, Any]) -> dict[str, bytes]:
     """Pack those of the known values that one of the items needs."""
     names = {name for item in items for name in item.needs if name in known}
-    return {name: packed(known[name]) for name in names}
+    return {name: _packed(known[name]) for name in names}
 
 
 def _drain(
@@ -105,7 +105,7 @@ def _drain(
         ready = [item for item in waiting.values() if values.keys() >= {*item.needs}]
         for item in ready[: count - len(running)]:
             del waiting[item.id]
-            running[pool.submit(_do, packed(item), [values[name] for name in item.needs])] = item.id
+            running[pool.submit(_do, _packed(item), [values[name] for name in item.needs])] = item.id
         done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
         for message in _messages(news):
             listener.stage(*message)
@@ -145,9 +145,9 @@ def _do(item: bytes, needed: Sequence[bytes]) -> bytes:
 
     if "work" not in _state:
         torch.set_num_threads(1)
-        _state["work"] = unpacked(_state["packed"])
-    job = unpacked(item)
-    return packed(_state["work"](job, [*map(unpacked, needed)], partial(_state["news"].stage, job.id)))
+        _state["work"] = _unpacked(_state["packed"])
+    job = _unpacked(item)
+    return _packed(_state["work"](job, [*map(_unpacked, needed)], partial(_state["news"].stage, job.id)))
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ RETRIES = 3
 Records = dict[tuple[str, str], Mapping[str, Any]]
 """Kind and key -> record."""
 
+Parcel = tuple[Records, dict[str, bytes]]
+"""Records, and the weights that belong to them by their names below a store."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RayCluster:
@@ -79,14 +82,14 @@ def _graph(
     pack, real = partial(_packed, store=work.store), work.store
     load = [ray.put(cloudpickle.dumps((node.folder, _sources(), pack(work.carried(node)))))]
     news = ray.remote(_News).options(num_cpus=0, scheduling_strategy=_at(ray, _here(ray))).remote()
-    task = ray.remote(_do).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES, num_returns=2)
+    task, how = ray.remote(_do), {"num_cpus": 1, "num_gpus": gpus, "max_retries": RETRIES, "num_returns": 2}
     given = {name: value for name, value in known.items() if any(name in item.needs for item in items)}
     values = {name: ray.put(pack(value)) for name, value in given.items()}
     running = {}
     for item in items:
         found = _found(work, item, known)
         needed = [values[name] for name in item.needs]
-        values[item.id], back = task.options(name=item.id).remote(load, news, pack((item, found)), *needed)
+        values[item.id], back = task.options(name=item.id, **how).remote(load, news, pack((item, found)), *needed)
         running[back] = item.id
     made = {}
     while running:
@@ -166,10 +169,11 @@ class _NodeStore(Store):
         super().put(kind, key, record)
         self.seen[kind, key] = record
 
-    def contents(self) -> tuple[Records, dict[str, bytes]]:
+    def contents(self, besides: Records | None = None) -> Parcel:
         """Return the records that were seen, and the weights that belong to them, by their names below the folder."""
-        files = [self.path(*name, WEIGHTS) for name in self.seen]
-        return dict(self.seen), {_name(file, self): file.read_bytes() for file in files if file.is_file()}
+        records = {name: record for name, record in self.seen.items() if (besides or {}).get(name) != record}
+        files = [self.path(*name, WEIGHTS) for name in records]
+        return records, {_name(file, self): file.read_bytes() for file in files if file.is_file()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +189,7 @@ class _Look(_NodeStore):
         return record
 
 
-def _found(work: Work, item: Any, known: Mapping[str, Any]) -> tuple[Records, dict[str, bytes]]:
+def _found(work: Work, item: Any, known: Mapping[str, Any]) -> Parcel:
     """Return the records that an item would find in the real store, before something has to be measured for it."""
     look = _Look(folder=work.store.folder, readonly=True, real=work.store)
     if known.keys() >= {*item.needs}:
@@ -194,15 +198,12 @@ def _found(work: Work, item: Any, known: Mapping[str, Any]) -> tuple[Records, di
     return look.contents()
 
 
-def _kept(back: tuple[Records, dict[str, bytes]], value: bytes, real: Store) -> Any:
+def _kept(back: Parcel, value: bytes, real: Store) -> Any:
     """Write what came back from a node into the real store, and return the value with the files as they lie here."""
     records, files = back
-    fresh = {name: record for name, record in records.items() if real.get(*name) is None}
-    for name in fresh:
-        file = real.path(*name, WEIGHTS)
-        if _name(file, real) in files:
-            write_whole(file, files[_name(file, real)])
-    for name, record in fresh.items():
+    for file, content in files.items():
+        write_whole(real.folder / file, content)
+    for name, record in records.items():
         real.put(*name, record)
     return _unpacked(value, real)
 
@@ -227,7 +228,7 @@ def _do(load: Sequence[Any], news: Any, item: bytes, *needed: bytes) -> tuple[by
         store.put(*one, record)
     store.seen.clear()
     value = work(job, [_unpacked(one, store) for one in needed], partial(Forward(news.say.remote).stage, job.id))
-    return _packed(value, store), store.contents()
+    return _packed(value, store), store.contents(besides=records)
 
 
 def _unloaded(folder: Path, sources: Mapping[str, tuple[str, bytes]], packed: bytes) -> Work:
