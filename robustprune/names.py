@@ -89,14 +89,15 @@ def module_name(path: Path) -> str:
     return f"{PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
 
 
-def import_file(path: Path) -> ModuleType:
+def import_file(path: Path, name: str = "") -> ModuleType:
     """Run a Python file as a module of its own, with the modules beside it importable.
 
+    `name` is that of the module where the file is a copy of one that another machine has imported.
     Files of one name in two folders are two modules, and so are the modules beside them; what was edited is imported
     anew. Raises InputError where the file is none, cannot be imported, or takes longer than `IMPORT_SECONDS`.
     """
     path = path.resolve()
-    name = module_name(path)
+    name = name or module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise InputError(f"{path}: not a Python file")

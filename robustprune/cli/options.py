@@ -15,6 +15,7 @@ from robustprune.policy.policy import Policy, load_policy
 
 if TYPE_CHECKING:
     from robustprune.review.extras import Effort
+    from robustprune.run.executors import Executor
 
 NONE = "none"
 
@@ -34,6 +35,30 @@ class Share(click.ParamType[Any]):
             return float(value)
         except ValueError:
             return self.fail(f"{value!r} is no number and not 'none'", param, ctx)
+
+
+def where_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb `--workers`, `--ray` and `--gpus-per-task`; it gets `workers`, and `executor` for a cluster."""
+
+    @click.option("--workers", type=click.IntRange(1), help="Processes [one a core; one a GPU].")
+    @click.option("--ray", metavar="ADDRESS", help="Measure on this Ray cluster; 'local' starts one here.")
+    @click.option("--gpus-per-task", "gpus", type=click.FloatRange(0), help="GPUs of a task on Ray [1 on cuda].")
+    @functools.wraps(verb)
+    def wrapped(*args: Any, ray: str | None, gpus: float | None, **options: Any) -> Any:
+        if ray is None and gpus is not None:
+            raise click.UsageError("--gpus-per-task is for --ray ADDRESS")
+        if ray is not None and options["workers"] is not None:
+            raise click.UsageError("--workers is for this machine, --ray ADDRESS for a cluster: give one of them")
+        return verb(*args, executor=None if ray is None else cluster(ray, gpus, options["device"]), **options)
+
+    return wrapped
+
+
+def cluster(address: str, gpus: float | None, device: str) -> Executor:
+    """Return a Ray cluster as executor; a task gets a GPU where the device is one."""
+    from robustprune.run.executors.ray_cluster import RayCluster
+
+    return RayCluster(address=address, gpus=float(device.startswith("cuda")) if gpus is None else gpus)
 
 
 FLAGS = {

@@ -10,6 +10,7 @@ import click
 
 from robustprune.cli.blocks import blocks
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
+from robustprune.cli.options import where_options
 from robustprune.cli.reviews import export, review, stage, verify
 from robustprune.cli.stores import clean, merge
 from robustprune.cli.tables import show, wide_option
@@ -25,7 +26,7 @@ __all__ = ["main"]
 @click.option("-k", "expression", help="Only cases whose name holds this text; their parents run too.")
 @click.option("--quick", is_flag=True, help="One seed and 64 samples: a look, too small for any claim.")
 @device_option
-@click.option("--workers", type=click.IntRange(1), help="Processes [one a core; 1 on an accelerator].")
+@where_options
 @click.option("--force", is_flag=True, help="Measure everything anew.")
 @click.option("--shard", metavar="N/COUNT", help="Only this part of the cases, kept apart; `merge` joins the parts.")
 @wide_option
@@ -74,10 +75,10 @@ def train(suite: str, device: str) -> None:
 @click.argument("suite")
 @click.option("--times", type=click.IntRange(2), default=6, show_default=True, help="How many runs.")
 @device_option
-@click.option("--workers", type=click.IntRange(1), help="Processes [one a core; 1 on an accelerator].")
+@where_options
 @results_option
 @data_option
-def replicate(suite: str, times: int, device: str, workers: int | None, results: Path | None) -> None:
+def replicate(suite: str, times: int, results: Path | None, **how: Any) -> None:
     """Run SUITE several times with other seeds throughout: do its significant sentences hold?
 
     Parents are trained anew, so each of them needs a recipe. Every run costs what the suite costs, and more.
@@ -85,7 +86,7 @@ def replicate(suite: str, times: int, device: str, workers: int | None, results:
     from robustprune.run.replication import replicated
     from robustprune.suite.files import open_suite
 
-    files = replicated(open_suite(suite), times, results, device=device, workers=workers)
+    files = replicated(open_suite(suite), times, results, **how)
     click.echo(files[0].read_text())
     click.echo(f"Written: {', '.join(map(str, files))}", err=True)
 

@@ -1,4 +1,4 @@
-"""The whole flow of one case: network, attacks, evidence, cost. Values are handed on; the store only remembers."""
+"""What is measured of one case: its network, the attacks on it, the evidence, its cost. Values are handed on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robustprune.data import Split
 from robustprune.evidence import trust
 from robustprune.results.costs import Cost
 from robustprune.results.records import CaseResult, Check, Outcomes
-from robustprune.run.attacked import Attacked, Attacks, Result, chains, for_network
+from robustprune.run.attacked import Attacked, Attacks, Result, for_network
 from robustprune.run.bench import Bench
 from robustprune.run.choice import scoring_sample
 from robustprune.run.examined import Examined
@@ -22,30 +22,52 @@ from robustprune.suite.cases import Case
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """All of a case but its cost; it can be sent to another process.
+class Made:
+    """The network of a case, and the removable blocks of its parent, in order of depth."""
 
-    `attacked` holds, for each threat model, the key of the measurement and what it gave.
-    """
+    network: Network
+    blocks: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resisted:
+    """What the attacks of one threat model gave, the key of that measurement, and the evidence for it."""
+
+    key: str
+    result: Result
+    checks: list[Check]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """All of a case but its cost; it can be sent to another process."""
 
     case: Case
     parent: Measured | None
     """The case that it is compared with; None for a parent itself."""
-    network: Network
-    blocks: list[str]
-    """The removable blocks of the parent, in order of depth."""
-    attacked: Mapping[str, tuple[str, Result]]
-    checks: list[Check]
+    made: Made
+    resisted: Mapping[str, Resisted]
+    """By threat model."""
+
+    @property
+    def network(self) -> Network:
+        """The network that it is about."""
+        return self.made.network
 
     @property
     def clean(self) -> list[bool]:
         """Per sample, whether the network is right."""
-        return next(result.clean for _, result in self.attacked.values())
+        return next(one.result.clean for one in self.resisted.values())
 
     @property
     def outcomes(self) -> list[Outcomes]:
         """What happened to every sample under every attack."""
-        return [outcome for _, result in self.attacked.values() for outcome in result.outcomes]
+        return [outcome for one in self.resisted.values() for outcome in one.result.outcomes]
+
+    @property
+    def checks(self) -> list[Check]:
+        """The evidence on every threat model."""
+        return [check for one in self.resisted.values() for check in one.checks]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,35 +83,51 @@ class Finished:
         return self.measured.network
 
 
-def measure_case(case: Case, parent: Measured | None, bench: Bench) -> Measured:
-    """Make the network of a case, attack it, and gather the evidence; what is in the store is found there."""
+def make_network(case: Case, parent: Made | None, bench: Bench) -> Made:
+    """Make the network of a case, from that of its parent where it has one."""
     start = parent.network if parent is not None and case.parent is None else parent_network(case.model, bench)
     network = case_network(case, start, bench)
-    blocks = blocks_of(network, bench) if parent is None else parent.blocks
-    attacked, checks = dict[str, tuple[str, Result]](), list[Check]()
-    for chain in chains(bench.suite.attacks):
-        wanted = attack_on(network, parent, chain, bench)
-        result = bench.obtain(wanted)
-        attacked[chain[0].threat] = wanted.key, result
-        if wanted.attacks:
-            evidence = _evidence(case, parent, wanted, result, bench)
-            checks = [*checks, *bench.obtain(evidence)]
-    return Measured(case=case, parent=parent, network=network, blocks=blocks, attacked=attacked, checks=checks)
+    return Made(network=network, blocks=blocks_of(network, bench) if parent is None else parent.blocks)
 
 
-def attack_on(network: Network, parent: Measured | None, attacks: Attacks, bench: Bench) -> Attacked:
+def attack_on(network: Network, parent: Network | None, attacks: Attacks, bench: Bench) -> Attacked:
     """The attacks of one threat model on a network, as a measurement."""
     mine = for_network(attacks, has_parent=parent is not None)
     transferred = any(attack.needs_parent for attack in mine)
     return Attacked(
         network=network,
-        parent=parent.network if parent is not None and transferred else None,
+        parent=parent if transferred else None,
         sample=bench.sample,
         attacks=mine,
         device=str(bench.device),
         seed=bench.suite.seed,
         batch_size=bench.suite.attack_batch,
     )
+
+
+def examine(
+    case: Case, attacked: Attacked, result: Result, parent: tuple[Network, Resisted] | None, bench: Bench
+) -> Resisted:
+    """Gather the evidence on what the attacks of one threat model gave; without attacks there is none."""
+    if not attacked.attacks:
+        return Resisted(key=attacked.key, result=result, checks=[])
+    network, against = parent or (None, None)
+    alike = [other for other in bench.suite.cases if other.kind == case.kind and other.recipe == case.recipe]
+    runs = {(other.model.name, other.seed) for other in alike if other.model.family == case.model.family}
+    wanted = Examined(
+        attacked=attacked,
+        against=None if against is None else against.key,
+        parent=network,
+        tier=bench.suite.tier,
+        margin=bench.suite.policy.max_robust_drop,
+        runs=len(runs) if case.strategy is not None else None,
+        used=_used(case, bench),
+        result=result,
+        parent_result=None if against is None else against.result,
+        classes=bench.data.classes,
+        surroundings=bench.surroundings,
+    )
+    return Resisted(key=attacked.key, result=result, checks=bench.obtain(wanted))
 
 
 def price(measured: Measured, bench: Bench) -> Cost:
@@ -124,7 +162,7 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         recipe=case.recipe.name if case.recipe else "",
         seed=case.seed,
         parent=measured.parent.case.id if measured.parent is not None else None,
-        blocks=measured.blocks,
+        blocks=measured.made.blocks,
         removed=list(network.removed),
         scores={name: dict(scores) for name, scores in network.scores.items()},
         combines=case.strategy is not None and hasattr(case.strategy.criterion, "votes"),
@@ -139,26 +177,6 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         sample_hash=bench.sample.hash,
         weights_hash=network.weights,
         environment=dict(bench.surroundings),
-    )
-
-
-def _evidence(case: Case, parent: Measured | None, attacked: Attacked, result: Result, bench: Bench) -> Examined:
-    """The validity checks of one threat model, as a measurement."""
-    against = None if parent is None else parent.attacked[attacked.attacks[0].threat]
-    alike = [other for other in bench.suite.cases if other.kind == case.kind and other.recipe == case.recipe]
-    runs = {(other.model.name, other.seed) for other in alike if other.model.family == case.model.family}
-    return Examined(
-        attacked=attacked,
-        against=None if against is None else against[0],
-        parent=None if parent is None else parent.network,
-        tier=bench.suite.tier,
-        margin=bench.suite.policy.max_robust_drop,
-        runs=len(runs) if case.strategy is not None else None,
-        used=_used(case, bench),
-        result=result,
-        parent_result=None if against is None else against[1],
-        classes=bench.data.classes,
-        surroundings=bench.surroundings,
     )
 
 

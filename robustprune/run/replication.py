@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from robustprune import results
 from robustprune.files import write_whole
@@ -14,12 +15,15 @@ from robustprune.run.shelf import TABLE, measure_suite, shelf
 from robustprune.suite.cases import Suite
 
 
-def replicated(suite: Suite, times: int, folder: Path | None, *, device: str, workers: int | None) -> list[Path]:
-    """Measure what is missing of the runs 1 to `times` of a suite, and write the study below `replication/`."""
+def replicated(suite: Suite, times: int, folder: Path | None, **how: Any) -> list[Path]:
+    """Measure what is missing of the runs 1 to `times` of a suite, and write the study below `replication/`.
+
+    `how`: device, workers and executor, see `measure_suite`.
+    """
     runs = []
     for number in range(1, times + 1):
         again = suite.replicated(number)
-        runs.append(measure_suite(again, shelf(again, folder), device=device, workers=workers))
+        runs.append(measure_suite(again, shelf(again, folder), **how))
     return write_study(runs, shelf(suite, folder).approved.parent / "replication" / suite.name)
 
 

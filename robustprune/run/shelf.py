@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robustprune import results
 from robustprune.errors import InputError
@@ -25,6 +26,9 @@ from robustprune.run.own import own_store
 from robustprune.run.shards import CASES, Shard, keep, share
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
+
+if TYPE_CHECKING:
+    from robustprune.run.executors import Executor
 
 BASELINE = CASES
 
@@ -72,6 +76,7 @@ def measure_suite(
     *,
     device: str = "cpu",
     workers: int | None = None,
+    executor: Executor | None = None,
     force: bool = False,
     shard: Shard | None = None,
 ) -> list[CaseResult]:
@@ -87,7 +92,9 @@ def measure_suite(
     wanted = suite.cases if shard is None else share(suite.cases, shard)
     with Display(suite.name, len(wanted)) as display:
         look = partial(inspected, suite, device)
-        cases = run_suite(suite, store, display, device=device, workers=workers, first=look, cases=wanted)
+        cases = run_suite(
+            suite, store, display, device=device, workers=workers, executor=executor, first=look, cases=wanted
+        )
     if shard is None:
         results.save(cases, place.latest / BASELINE)
     else:

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
+from robustprune.data import Data
+from robustprune.machine import pick_device
 from robustprune.results.records import CaseResult
 from robustprune.run.attacked import for_network
 from robustprune.run.bench import Bench, Listener, open_bench
-from robustprune.run.case import Finished, Measured, measure_case, price, result_of
+from robustprune.run.case import Finished, Measured, price, result_of
 from robustprune.run.executors import Executor, choose
-from robustprune.run.measurement import Tick
+from robustprune.run.measurement import SAID, Tick
 from robustprune.run.networks import check_strategies
 from robustprune.run.reach import SAMPLES, Reached
 from robustprune.run.store import NotMeasured, Store
+from robustprune.run.tasks import Task, measured, parents, tasks, values_of
 from robustprune.suite.cases import PARENT, Case, Suite
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One case to measure, with what was measured of its parent."""
-
-    case: Case
-    parent: Measured | None
-
-    @property
-    def id(self) -> str:
-        """The name of the case."""
-        return self.case.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,26 +29,48 @@ class CaseWork:
     suite: Suite
     store: Store
     device: str
+    opened: Bench | None = None
+    """What another machine has opened; None: this one opens it."""
 
     @cached_property
     def bench(self) -> Bench:
         """Data and device, opened when they are first needed."""
-        return open_bench(self.suite, self.store, self.device)
+        if self.opened is None:
+            return open_bench(self.suite, self.store, self.device)
+        return replace(self.opened, store=self.store, device=pick_device(self.device))
 
-    def __call__(self, job: Job, tick: Tick) -> Measured:
-        """Measure one case."""
-        return measure_case(job.case, job.parent, self.bench.telling(tick))
+    def carried(self, store: Store) -> CaseWork:
+        """Return the same work with its data, for a machine that has no file of this one, with a store there."""
+        suite = replace(self.suite, data=partial(_given, self.bench.data))
+        return replace(self, suite=suite, store=store, opened=replace(self.bench, suite=suite, store=store))
 
-    def found(self, job: Job) -> Measured | None:
-        """The case where all of it is in the store, else None."""
-        try:
-            return measure_case(job.case, job.parent, self.bench.finding())
-        except NotMeasured:
-            return None
+    def __call__(self, item: Task, needed: Sequence[Any], tick: Tick) -> Any:
+        """Do one task."""
+        return item.do(needed, self.bench.telling(tick))
+
+    def found(self, cases: Sequence[Case], known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of those tasks that need no measuring, beside those that are known."""
+        values, finding = dict(known), self.bench.finding()
+        for task in self.tasks(cases):
+            if task.id not in values and values.keys() >= {*task.needs}:
+                bench = self.bench if task.light else finding
+                try:
+                    values[task.id] = task.do([values[name] for name in task.needs], bench)
+                except NotMeasured:
+                    continue
+        return values
+
+    def tasks(self, cases: Sequence[Case]) -> list[Task]:
+        """Return the tasks of some cases."""
+        return [*tasks(cases, self.suite, len(self.bench.sample))]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the bench behind."""
         return {name: value for name, value in self.__dict__.items() if name != "bench"}
+
+
+def _given(data: Data) -> Data:
+    return data
 
 
 def run_suite(
@@ -68,12 +80,14 @@ def run_suite(
     *,
     device: str = "cpu",
     workers: int | None = None,
+    executor: Executor | None = None,
     first: Callable[[], object] = lambda: None,
     cases: Sequence[Case] | None = None,
 ) -> list[CaseResult]:
     """Measure what is missing of a suite and return every case, parents first; or some `cases`, with their parents.
 
-    Finished measurements are found in `store`, so a second run measures nothing. `first`: see `measure_cases`.
+    Finished measurements are found in `store`, so a second run measures nothing. Without an `executor`, `workers`
+    processes of this machine do it. `first`: see `measure_cases`.
     """
     work = CaseWork(suite=suite, store=store, device=device)
 
@@ -81,7 +95,7 @@ def run_suite(
         check_strategies(work.bench)
         first()
 
-    executor = choose(work.bench.device.type, workers)
+    executor = executor or choose(work.bench.device.type, workers)
     return results_of(suite.cases if cases is None else cases, work, executor, listener, first=begin)
 
 
@@ -105,33 +119,59 @@ def measure_cases(
     known: Sequence[Measured] = (),
     first: Callable[[], object] = lambda: None,
 ) -> list[Finished]:
-    """Measure cases, parents before those that are compared with them, then what each costs.
+    """Measure cases, then what each costs; a case that is compared with another is handed what that gave.
 
     `known` are cases that were measured before, such as the parent of those to measure. `first` is called before the
     first measurement, if one is made at all.
     """
-    done, begun = {measured.case.id: measured for measured in known}, False
-    for generation in _generations(cases):
-        jobs = [Job(case=case, parent=done[case.parent_case.id] if case.parent_case else None) for case in generation]
-        found = {job.id: measured for job in jobs if (measured := work.found(job)) is not None}
-        missing = [job for job in jobs if job.id not in found]
-        if missing and not begun:
-            first()
-            begun = True
-        made = executor.each(work, missing, listener)
-        done |= found | {measured.case.id: measured for measured in made}
-    return list(_priced([done[case.id] for case in cases], work.bench, listener))
+    done = work.found(cases, {name: value for one in known for name, value in values_of(one).items()})
+    missing = [task for task in work.tasks(cases) if task.id not in done]
+    if missing:
+        first()
+        done |= executor.each(work, missing, ByCase(missing, listener), done)
+    return list(_priced([measured(case, done, work.suite) for case in cases], work.bench, listener))
 
 
-def _generations(cases: Sequence[Case]) -> Iterator[list[Case]]:
-    """Parents, then the others."""
-    yield [case for case in cases if case.parent_case is None]
-    yield [case for case in cases if case.parent_case is not None]
+def recall(case: Case, work: CaseWork) -> Measured | None:
+    """Return a case where all of it, and of its parent, is in the store, else None."""
+    done = work.found([*parents(case), case], {})
+    whole = all(task.id in done for task in work.tasks([*parents(case), case]))
+    return measured(case, done, work.suite) if whole else None
 
 
-def _priced(measured: Sequence[Measured], bench: Bench, listener: Listener) -> Iterator[Finished]:
+class ByCase:
+    """Tells of tasks as stages of their cases; a case is finished with its last task.
+
+    Chunks of one attack are one stage: what is done of them adds up.
+    """
+
+    def __init__(self, missing: Sequence[Task], listener: Listener) -> None:
+        self.listener = listener
+        self.case = {task.id: task.case.id for task in missing}
+        self.open = {case: [*self.case.values()].count(case) for case in self.case.values()}
+        self.told: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+
+    def stage(self, case: str, stage: str, done: int, total: int) -> None:
+        """See `Listener`; `case` is the name of a task."""
+        name = self.case[case]
+        if total == SAID:
+            self.listener.stage(name, stage, done, total)
+            return
+        parts = self.told.setdefault((name, stage), {})
+        parts[case] = done, total
+        self.listener.stage(name, stage, *map(sum, zip(*parts.values(), strict=True)))
+
+    def finished(self, case: str) -> None:
+        """See `Listener`; `case` is the name of a task."""
+        name = self.case[case]
+        self.open[name] -= 1
+        if not self.open[name]:
+            self.listener.finished(name)
+
+
+def _priced(cases: Sequence[Measured], bench: Bench, listener: Listener) -> Iterator[Finished]:
     """Costs are measured by this process alone, when nothing else runs."""
-    for one in measured:
+    for one in cases:
         here = bench.telling(partial(listener.stage, one.case.id))
         yield Finished(measured=one, result=result_of(one, price(one, here), here))
         listener.finished(one.case.id)

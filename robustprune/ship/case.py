@@ -9,10 +9,10 @@ from robustprune.files import write_whole
 from robustprune.models import file_hash
 from robustprune.review.parity import Parity
 from robustprune.run.bench import Bench
-from robustprune.run.case import Finished, Measured
+from robustprune.run.case import Finished
 from robustprune.run.network import Network
 from robustprune.run.shelf import latest, shelf
-from robustprune.run.suite import CaseWork, Job
+from robustprune.run.suite import CaseWork, recall
 from robustprune.ship.card import model_card
 from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
 from robustprune.suite.cases import Case, Suite
@@ -34,7 +34,7 @@ def export_case(
             f"{case.id}: not among the latest results; `robustprune run {suite} -k {case.id!r}` measures it"
         )
     work = CaseWork(suite=opened, store=place.store, device=device)
-    measured = _found(case, work)
+    measured = recall(case, work)
     if measured is None:
         raise InputError(f"{case.id}: its network is not in the store; `robustprune run {suite}` makes it again")
     result = written[case.id]
@@ -45,16 +45,6 @@ def export_case(
     lines = [f"`{path.name}`, sha256 {file_hash(path)}"] + ([str(found)] if found else [])
     write_whole(output / CARD, model_card(result, parent, lines).encode())
     return [f"Written: {path}", *([str(found)] if found else []), f"Written: {output / CARD}"]
-
-
-def _found(case: Case, work: CaseWork) -> Measured | None:
-    """A case with its parent, where both are in the store."""
-    parent = None
-    if case.parent_case is not None:
-        parent = work.found(Job(case=case.parent_case, parent=None))
-        if parent is None:
-            return None
-    return work.found(Job(case=case, parent=parent))
 
 
 def find_case(suite: Suite, name: str) -> Case:

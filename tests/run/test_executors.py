@@ -17,6 +17,7 @@ from robustprune.run.measurement import SAID
 @dataclass(frozen=True)
 class Item:
     number: int
+    needs: tuple[str, ...] = ()
 
     @property
     def id(self):
@@ -29,7 +30,7 @@ class Squares:
 
     bad: int = -1
 
-    def __call__(self, item, tick):
+    def __call__(self, item, needed, tick):
         tick("squaring", 0, 1)
         if item.number == self.bad:
             raise ValueError(f"{item.id} is bad")
@@ -60,7 +61,7 @@ def test_an_error_is_raised_where_the_work_was_asked_for(executor):
 class Killed:
     """Work that is ended from outside, as the system does where memory runs out."""
 
-    def __call__(self, item, tick):
+    def __call__(self, item, needed, tick):
         tick("a line to say", 0, SAID)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -80,7 +81,7 @@ from test_executors import ITEMS
 from robustprune.run.executors import Processes
 
 class Sleeps:
-    def __call__(self, item, tick):
+    def __call__(self, item, needed, tick):
         tick("asleep", 0, 1)
         time.sleep(600)
 

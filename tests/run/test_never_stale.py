@@ -14,7 +14,7 @@ from robustprune.models import CifarResNet, Normalized, find_blocks, save_weight
 from robustprune.prune import remove
 from robustprune.run.behaviour import answers, route
 from robustprune.run.store import Store
-from robustprune.run.suite import CaseWork, Job, run_suite
+from robustprune.run.suite import CaseWork, recall, run_suite
 from robustprune.suite.files import load_suite
 
 SAMPLES = 40
@@ -75,7 +75,7 @@ def run(suite, tmp_path, workers=1):
 
 def found(suite, tmp_path):
     work = CaseWork(suite=suite, store=Store(folder=tmp_path / "store"), device="cpu")
-    return work.found(Job(case=suite.cases[0], parent=None)) is not None
+    return recall(suite.cases[0], work) is not None
 
 
 def right(net):

@@ -19,7 +19,7 @@ from robustprune.run.networks import case_network, parent_network
 from robustprune.run.priced import Priced
 from robustprune.run.shelf import BASELINE, Shelf, approve, shelf
 from robustprune.run.store import Store
-from robustprune.run.suite import CaseWork, Job, run_suite
+from robustprune.run.suite import CaseWork, recall, run_suite
 from robustprune.suite.cases import Model, Strategy
 from robustprune.suite.files import load_suite
 
@@ -83,9 +83,9 @@ def test_what_each_attack_breaks_alone_is_measured_once_of_one_parent_a_family(f
 
 def test_a_changed_setting_is_measured_anew(finished):
     suite, store, _ = finished
-    parent = Job(case=suite.cases[0], parent=None)
-    assert CaseWork(suite=suite, store=store, device="cpu").found(parent) is not None
-    assert CaseWork(suite=replace(suite, samples=20), store=store, device="cpu").found(parent) is None
+    parent = suite.cases[0]
+    assert recall(parent, CaseWork(suite=suite, store=store, device="cpu")) is not None
+    assert recall(parent, CaseWork(suite=replace(suite, samples=20), store=store, device="cpu")) is None
 
 
 def test_the_stored_network_is_really_smaller_and_comes_back_the_same(finished):
@@ -162,9 +162,9 @@ def test_nothing_is_transferred_onto_the_network_that_it_comes_from(finished, tm
 def test_the_parent_decides_on_the_key_only_where_something_is_transferred(finished):
     suite, store, _ = finished
     work = CaseWork(suite=suite, store=store, device="cpu")
-    parent = work.found(Job(case=suite.cases[0], parent=None))
-    other = replace(parent, network=replace(parent.network, weights="other"))
-    network = work.found(Job(case=suite.cases[1], parent=parent)).network
+    child = recall(suite.cases[1], work)
+    parent, network = child.parent.network, child.network
+    other = replace(parent, weights="other")
     keys = [
         [attack_on(network, one, (attack,), work.bench).key for one in (parent, other)]
         for attack in (PGD(eps=0.1), Transfer(eps=0.1))

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 
 from robustprune.run.bench import Listener
 from robustprune.run.measurement import Tick
+from robustprune.run.store import Store
 
 
 class Item(Protocol):
-    """A piece of work; `id` is what the listener calls it."""
+    """A piece of work: `id` is its name, unique among the items, `needs` names those whose values it gets."""
 
     @property
     def id(self) -> str:
-        """Its name, unique among the items."""
+        """What the listener calls it."""
+        ...
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The items, or what was known before, that have to be done first."""
         ...
 
 
-Job = TypeVar("Job", bound=Item)
-Value = TypeVar("Value")
-Work = Callable[[Job, Tick], Value]
+class Work(Protocol):
+    """What is done for every item. It travels as an object; what it keeps in `store` is there for the next run."""
+
+    @property
+    def store(self) -> Store:
+        """Where it finds, and keeps, what it measures."""
+        ...
+
+    def __call__(self, item: Any, needed: Sequence[Any], tick: Tick) -> Any:
+        """Return the value of an item, given the values of what it needs, in that order."""
+        ...
+
+    def carried(self, store: Store) -> Work:
+        """Return the same work for a machine that has no file of this one, with a store there."""
+        ...
 
 
 class Executor(Protocol):
-    """Does one work for many items, wherever it does it."""
+    """Does one work for many items that need each other, wherever it does it."""
 
-    def each(self, work: Work[Job, Value], items: Sequence[Job], listener: Listener) -> list[Value]:
-        """Return `work(item, tick)` for every item, in their order; the first error is raised.
+    def each(
+        self, work: Work, items: Sequence[Any], listener: Listener, known: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the value of every item by its name; the first error is raised.
 
-        `listener` is told of every stage and of every item that is finished. Values do not depend on the executor.
+        An item stands behind those that it needs, which may also be `known`: values of what was done before. The
+        listener is told of every stage and of every item that is finished. Values do not depend on the executor.
         """
         ...
 
@@ -45,14 +66,17 @@ class Local:
 
     threads: int | None = 1
 
-    def each(self, work: Work[Job, Value], items: Sequence[Job], listener: Listener) -> list[Value]:
+    def each(
+        self, work: Work, items: Sequence[Any], listener: Listener, known: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """See `Executor`."""
-        values = []
+        values = dict(known or {})
         with on_threads(self.threads):
             for item in items:
-                values.append(work(item, partial(listener.stage, item.id)))
+                needed = [values[name] for name in item.needs]
+                values[item.id] = work(item, needed, partial(listener.stage, item.id))
                 listener.finished(item.id)
-        return values
+        return {item.id: values[item.id] for item in items}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ import cloudpickle
 from robustprune.errors import InputError
 from robustprune.names import PREFIX, import_file, module_name
 from robustprune.run.bench import Listener
-from robustprune.run.executors.local import Job, Value, Work
+from robustprune.run.executors.local import Work
 from robustprune.run.lifeline import begin
 from robustprune.run.measurement import SAID
 
@@ -41,21 +41,19 @@ class Processes:
 
     count: int
 
-    def each(self, work: Work[Job, Value], items: Sequence[Job], listener: Listener) -> list[Value]:
+    def each(
+        self, work: Work, items: Sequence[Any], listener: Listener, known: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """See `Executor`. An interrupt, or an error, ends the processes."""
         if not items:
-            return []
+            return {}
         context = multiprocessing.get_context("spawn")
         news = context.SimpleQueue()
-        pool = ProcessPoolExecutor(
-            min(self.count, len(items)),
-            mp_context=context,
-            initializer=begin,
-            initargs=(f"{__name__}:_open", _packed(work), news),
-        )
+        count = min(self.count, len(items))
+        given = (f"{__name__}:_open", _packed(work), news)
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=begin, initargs=given)
         try:
-            futures = {pool.submit(_do, _packed(item)): item.id for item in items}
-            _drain(pool, futures, news, listener)
+            values = _drain(pool, count, items, _wanted(items, known or {}), news, listener)
         except BaseException as error:
             for process in list((pool._processes or {}).values()):
                 process.kill()
@@ -64,7 +62,7 @@ class Processes:
                 raise InputError(KILLED) from error
             raise
         pool.shutdown()
-        return [_unpacked(future.result()) for future in futures]
+        return {item.id: _unpacked(values[item.id]) for item in items}
 
 
 def cores() -> int:
@@ -87,19 +85,36 @@ def _unpacked(packed: bytes) -> Any:
     return cloudpickle.loads(thing)
 
 
+def _wanted(items: Sequence[Any], known: Mapping[str, Any]) -> dict[str, bytes]:
+    """Pack those of the known values that one of the items needs."""
+    names = {name for item in items for name in item.needs if name in known}
+    return {name: _packed(known[name]) for name in names}
+
+
 def _drain(
-    pool: ProcessPoolExecutor, waiting: dict[Future[bytes], str], news: SimpleQueue[Any], listener: Listener
-) -> None:
-    """Pass on what the workers say until all of them are done; the first error is raised."""
-    pending = set(waiting)
-    while pending:
-        done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+    pool: ProcessPoolExecutor,
+    count: int,
+    items: Sequence[Any],
+    values: dict[str, bytes],
+    news: SimpleQueue[Any],
+    listener: Listener,
+) -> dict[str, bytes]:
+    """Hand out what is ready, the first items first, and pass on what the workers say; the first error is raised."""
+    waiting, running = {item.id: item for item in items}, dict[Future[bytes], str]()
+    while waiting or running:
+        ready = [item for item in waiting.values() if values.keys() >= {*item.needs}]
+        for item in ready[: count - len(running)]:
+            del waiting[item.id]
+            running[pool.submit(_do, _packed(item), [values[name] for name in item.needs])] = item.id
+        done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
         for message in _messages(news):
             listener.stage(*message)
         _check(pool)
         for future in done:
-            future.result()
-            listener.finished(waiting[future])
+            name = running.pop(future)
+            values[name] = future.result()
+            listener.finished(name)
+    return values
 
 
 def _check(pool: ProcessPoolExecutor) -> None:
@@ -118,10 +133,10 @@ _state: dict[str, Any] = {}
 
 
 def _open(work: bytes, news: SimpleQueue[Any]) -> None:
-    _state.update(packed=work, news=_Forward(news))
+    _state.update(packed=work, news=Forward(news.put))
 
 
-def _do(item: bytes) -> bytes:
+def _do(item: bytes, needed: Sequence[bytes]) -> bytes:
     """Work on one item. The work is unpacked when the first arrives, so that errors have a way out."""
     import torch
 
@@ -129,18 +144,19 @@ def _do(item: bytes) -> bytes:
         torch.set_num_threads(1)
         _state["work"] = _unpacked(_state["packed"])
     job = _unpacked(item)
-    return _packed(_state["work"](job, partial(_state["news"].stage, job.id)))
+    return _packed(_state["work"](job, [*map(_unpacked, needed)], partial(_state["news"].stage, job.id)))
 
 
 @dataclass(frozen=True)
-class _Forward:
+class Forward:
     """Sends what an item says to the main process, at most a few times a second."""
 
-    news: SimpleQueue[Any]
+    send: Callable[[Any], object]
     sent: dict[str, float] = field(default_factory=dict)
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:
+        """See `Listener`."""
         now = time.monotonic()
         if total == SAID or now - self.sent.get(stage, 0.0) > 0.2:
             self.sent[stage] = now
-            self.news.put((case, stage, done, total))
+            self.send((case, stage, done, total))

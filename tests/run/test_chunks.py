@@ -1,0 +1,61 @@
+"""A long attack in chunks gives what it gives whole, sample by sample."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from robustprune.attacks import FMN, PGD, Square, Transfer, tier
+from robustprune.data import digits
+from robustprune.finetune import Recipe, finetune
+from robustprune.models import CifarResNet
+from robustprune.results.records import Outcomes
+from robustprune.run.attacked import Attacked, Result
+from robustprune.run.chunks import BATCHES, LONG, PARTS, SMALLEST, chunk, chunks, joined
+
+N = 40
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A network that a small budget breaks on some samples."""
+    torch.manual_seed(0)
+    made = CifarResNet(8, width=4, in_channels=1)
+    finetune(made, digits().train, Recipe(name="t", epochs=3, lr=0.1), seed=0)
+    return made.eval()
+
+
+def made(net, attacks, **more):
+    """The attacks on the whole; a chunk is made as any other measurement."""
+    network = SimpleNamespace(model=net)
+    sample = digits().test.balanced(N, seed=0)
+    return Attacked(network=network, parent=None, sample=sample, attacks=attacks, device="cpu", batch_size=16, **more)
+
+
+def result(measurement):
+    return measurement.make(None, lambda stage, done, total: None)
+
+
+CHAINS = {
+    "quick Linf": tuple(tier("quick", "Linf", 0.06)),
+    "quick L2": tuple(tier("quick", "L2", 0.5)),
+    "Square": (PGD(eps=0.1, steps=3), Square(eps=0.1, queries=60)),
+    "FMN": (FMN(eps=0.3, norm="L2", steps=15),),
+    "starts": (PGD(eps=0.06, steps=4, restarts=3),),
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+def test_every_cut_gives_the_same_outcomes(net, chain):
+    whole = made(net, chain)
+    wanted = result(whole)
+    assert {"e", "r", "b"} <= set("".join(one.status for one in wanted.outcomes))
+    for count in (2, 3, N):
+        found = joined([result(chunk(whole, number, count)) for number in range(count)])
+        assert found.clean == wanted.clean
+        for one, other in zip(found.outcomes, wanted.outcomes, strict=True):
+            assert one.status == other.status
+            assert one.steps == other.steps
+            assert one.distance == pytest.approx(other.distance, abs=1e-5, nan_ok=True)
+            assert (one.forwards, one.backwards) == (other.forwards, other.backwards)
+            assert (one.attack, one.settings, one.notes) == (other.attack, other.settings, other.notes)
