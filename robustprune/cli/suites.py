@@ -10,6 +10,7 @@ import click
 
 from robustprune.cli.blocks import blocks
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
+from robustprune.cli.hashes import hashes
 from robustprune.cli.reviews import export, review, stage, verify
 from robustprune.cli.tables import show, wide_option
 from robustprune.cli.verbs import data_option, device_option, example, main, results_option
@@ -215,5 +216,5 @@ def doctor(results: Path | None) -> None:
         click.echo(line)
 
 
-for verb in (blocks, review, verify, stage, export):
+for verb in (blocks, hashes, review, verify, stage, export):
     main.add_command(verb)
