@@ -25,7 +25,7 @@ CHANCE, SUSPICIOUS = 0.001, 0.01
 """How rarely an honest network is called one that learned by heart, and one that may have."""
 
 LEAST = 0.1
-"""Smallest gap that counts, as a share of the loss on the others."""
+"""Smallest gap of its own that counts, as a share of its loss on the others."""
 
 DEALS, TOGETHER = 4999, 200
 """Ways of dealing out that are looked at, and how many at a time."""
@@ -55,7 +55,7 @@ def by_heart(losses: Losses) -> Seen:
     beside = losses.candidate - losses.parent
     p = min(1.0, 2 * min(chance(losses.candidate, losses), chance(beside, losses)))
     here, others = (float(losses.candidate[rows].mean()) for rows in (losses.samples, ~losses.samples))
-    learned = p <= SUSPICIOUS and max(own, own - parents) > LEAST * others
+    learned = p <= SUSPICIOUS and own > LEAST * others
     seen = f"loss {here:.3g} on the {inside} samples, {others:.3g} on {outside} others"
     seen += f" (lower by {own:.2g} in equal classes, the parent's by {parents:.2g}; p = {p:.2g})"
     return Seen(
