@@ -80,7 +80,8 @@ def within_classes(labels: NDArray[np.int64], samples: NDArray[np.bool_]) -> Num
         count = min(inside.sum(), outside.sum())
         if count:
             weights[inside], weights[outside] = -count / inside.sum(), count / outside.sum()
-    return weights / max(weights[weights > 0].sum(), 1)
+    weights /= max(weights[weights > 0].sum(), 1)
+    return weights
 
 
 def chance(values: Numbers, losses: Losses, seed: int = 0) -> float:

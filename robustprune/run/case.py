@@ -11,6 +11,7 @@ from robustprune.data import Split
 from robustprune.evidence import trust
 from robustprune.results.costs import Cost
 from robustprune.results.records import CaseResult, Check, Outcomes
+from robustprune.results.words import BLOCKS
 from robustprune.run.attacked import Attacked, Attacks, Result, chains, for_network
 from robustprune.run.bench import Bench
 from robustprune.run.choice import scoring_sample
@@ -65,7 +66,8 @@ def measure_case(case: Case, parent: Measured | None, bench: Bench) -> Measured:
     """Make the network of a case, attack it, and gather the evidence; what is in the store is found there."""
     start = parent.network if parent is not None and case.parent is None else parent_network(case.model, bench)
     network = case_network(case, start, bench)
-    blocks = blocks_of(network, bench) if parent is None else parent.blocks
+    unit = case.strategy.unit if case.strategy is not None else "outermost"
+    blocks = parent.blocks if parent is not None and unit == "outermost" else blocks_of(start, bench, unit)
     attacked, checks = dict[str, tuple[str, Result]](), list[Check]()
     for chain in chains(bench.suite.attacks):
         wanted = attack_on(network, parent, chain, bench)
@@ -125,6 +127,7 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         seed=case.seed,
         parent=measured.parent.case.id if measured.parent is not None else None,
         blocks=measured.blocks,
+        units=case.strategy.units if case.strategy is not None else BLOCKS,
         removed=list(network.removed),
         scores={name: dict(scores) for name, scores in network.scores.items()},
         combines=case.strategy is not None and hasattr(case.strategy.criterion, "votes"),
