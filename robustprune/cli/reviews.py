@@ -59,6 +59,8 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--eps", multiple=True, help="Budget in [0,1] pixel units, repeatable [Linf 8/255, L2 0.5, L1 12].")
 @click.option("--attack", "attacks", multiple=True, help="Only this attack, repeatable; see `list attacks`.")
 @click.option("--shipped", type=FILE, help="What goes into service, .onnx or TorchScript: compared with the candidate.")
+@click.option("--training-hashes", type=FILE, help="What the candidate learned from: see `robustprune hashes`.")
+@click.option("--held-out", help="More data, drawn as DATA was, that nobody learned from [the test images not drawn].")
 @click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
 @click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
 @click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
@@ -173,11 +175,13 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     from robustprune.attacks.contract.threat import kind_of
     from robustprune.cli.attacks import named_attacks, samples_of, tier_attacks
     from robustprune.data import load_data
+    from robustprune.evidence.training_data import read_hashes
     from robustprune.policy.policy import Policy
     from robustprune.review.given import open_candidate, open_parent
     from robustprune.review.request import Request
 
     data = load_data(options["data"], test_share=1)
+    hashes, held_out = options["training_hashes"], options["held_out"]
     norm, tier = options["norm"], options["tier"]
     budgets = fractions(options["eps"]) or (kind_of(norm).usual,)
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
@@ -194,6 +198,8 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
         tier=tier,
         device=options["device"],
         shipped=options["shipped"],
+        training=None if hashes is None else tuple(read_hashes(hashes)),
+        held_out=None if held_out is None else load_data(held_out, test_share=1).test,
         command=command,
         effort=effort_of(options["effort"]),
     )

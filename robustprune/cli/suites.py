@@ -10,6 +10,7 @@ import click
 
 from robustprune.cli.blocks import blocks
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
+from robustprune.cli.hashes import hashes
 from robustprune.cli.options import where_options
 from robustprune.cli.reviews import export, review, stage, verify
 from robustprune.cli.stores import clean, merge
@@ -226,5 +227,5 @@ def doctor(results: Path | None) -> None:
     click.echo(f"{'store':<14}{told(local_folder(results or Path('results')) / STORE)}")
 
 
-for verb in (blocks, merge, clean, review, verify, stage, export):
+for verb in (blocks, hashes, merge, clean, review, verify, stage, export):
     main.add_command(verb)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +13,16 @@ from numpy.typing import NDArray
 from robustprune.data.base import Data, Split, balanced_indices, holdout
 from robustprune.data.classes import Names, assembled, class_names
 from robustprune.data.convert import to_split
-from robustprune.data.naming import about
+from robustprune.data.naming import about, legible
 from robustprune.data.parts import part_of, parts_of
 from robustprune.data.pictures import decode, stack
 from robustprune.errors import InputError, MissingData
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 LISTS = (".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".arrow")
+
+SHOWN = 4
+"""Endings of files that are passed over; the names of more are left out."""
 
 
 def image_folder(
@@ -39,8 +45,12 @@ def image_folder(
             raise MissingData(f"{root}: no such folder; expected class folders, or train/ and test/ with class folders")
         train, test, left_out = _parts(root)
         names, whole = _read(test, size, limit, seed)
+        over = passed_over([root] if train is None else [train, test])
+        if over:
+            warnings.warn(f"{legible(str(root))}: passed over {over}", stacklevel=2)
+            left_out = (over, *left_out)
         if train is None:
-            return assembled("pictures in ", root, names, *holdout(whole, test_share, seed))
+            return assembled("pictures in ", root, names, *holdout(whole, test_share, seed), left_out)
         classes, part = _read(train, size, limit, seed)
         if classes != names:
             differing = sorted({*classes} ^ {*names})
@@ -84,7 +94,9 @@ def _read(folder: Path, size: int | None, limit: int | None, seed: int) -> tuple
     listed = [_pictures(one, seen) for one in classes]
     empty = [one.name for one, files in zip(classes, listed, strict=True) if not files]
     if not classes or empty:
+        over = passed_over([folder])
         found = f"no picture in {', '.join(empty[:4])}" if empty else "no folder in it"
+        found += f"; passed over {over}" if over else ""
         raise InputError(f"{folder}: expected one folder of pictures a class ({found}); {', '.join(ENDINGS)}")
     if len(classes) < 2:
         raise InputError(f"{folder}: one class folder {classes[0].name!r}, expected two or more")
@@ -116,8 +128,23 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.is_dir() and not _hidden(one.name))
 
 
+def passed_over(folders: Sequence[Path]) -> str:
+    """Say how many files of the classes in some folders are no pictures by their endings; "" where all are."""
+    classes = [one for folder in folders for one in _folders(folder)]
+    others = [file for one in classes for file in _files(one, set()) if file.suffix.lower() not in ENDINGS]
+    endings = Counter(file.suffix.lower() or "no ending" for file in others)
+    counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(SHOWN))
+    more = f", {len(endings) - SHOWN} more endings" if len(endings) > SHOWN else ""
+    return f"{len(others)} file{'' if len(others) == 1 else 's'} ({counts}{more})" if others else ""
+
+
 def _pictures(folder: Path, seen: set[Path]) -> list[Path]:
-    """List the pictures in and below a folder, in the order of ImageFolder; links are followed, to no place twice."""
+    """List the pictures in and below a folder, in the order of ImageFolder."""
+    return [file for file in _files(folder, seen) if file.suffix.lower() in ENDINGS]
+
+
+def _files(folder: Path, seen: set[Path]) -> list[Path]:
+    """List the files in and below a folder, in that order, without hidden ones; links lead to no place twice."""
     folders, ahead = [], [folder]
     while ahead:
         one = ahead.pop()
@@ -127,11 +154,11 @@ def _pictures(folder: Path, seen: set[Path]) -> list[Path]:
         seen.add(real)
         folders.append(one)
         ahead += _folders(one)
-    return [file for one in sorted(folders, key=str) for file in sorted(one.iterdir()) if _is_picture(file)]
+    return [file for one in sorted(folders, key=str) for file in sorted(one.iterdir()) if _is_file(file)]
 
 
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in ENDINGS and not _hidden(file.name) and not file.is_dir()
+def _is_file(file: Path) -> bool:
+    return not _hidden(file.name) and not file.is_dir()
 
 
 def _hidden(name: str) -> bool:

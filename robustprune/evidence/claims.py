@@ -5,7 +5,7 @@ They look at outcomes and records alone. What an attack knows, climbs and may sp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.probes import share
@@ -72,12 +72,16 @@ def data_hygiene(ctx: EvidenceContext) -> Seen:
         return skipped("no hashes of evaluation samples and of other uses were given")
     if not ctx.used_hashes:
         return skipped("unknown what the network was trained on: no hashes of its training data were given")
-    mine = set(ctx.sample_hashes)
-    shared = {use: len(mine & set(hashes)) for use, hashes in ctx.used_hashes.items()}
-    twice = len(ctx.sample_hashes) - len(mine)
-    seen = ", ".join(f"{use}: {count} of {len(set(ctx.used_hashes[use]))} shared" for use, count in shared.items())
-    seen = f"{len(mine)} samples ({twice} repeated); {seen}"
-    if not any(shared.values()) and TRAINING not in ctx.used_hashes:
+    return learned_from(ctx.sample_hashes, ctx.used_hashes)
+
+
+def learned_from(samples: Sequence[str], used: Mapping[str, Collection[str]]) -> Seen:
+    """Say how many samples are among the images of each use, all of them as hashes."""
+    mine = set(samples)
+    shared = {use: len(mine & set(hashes)) for use, hashes in used.items()}
+    seen = ", ".join(f"{use}: {count} of {len(set(used[use]))} shared" for use, count in shared.items())
+    seen = f"{len(mine)} samples ({len(samples) - len(mine)} repeated); {seen}"
+    if not any(shared.values()) and TRAINING not in used:
         return skipped(f"{seen}; unknown what the network was trained on")
     return holds(not any(shared.values()), seen)
 

@@ -49,6 +49,19 @@ def skipped(reason: str) -> Seen:
     return Seen(status="skipped", evidence=reason)
 
 
+def entered(number: int, seen: Seen) -> Check:
+    """Return what was seen as the check of that number."""
+    entry = CATALOGUE[number]
+    return Check(
+        number=number,
+        name=entry.name,
+        status=seen.status,
+        evidence=" ".join(seen.evidence.split()),
+        blocking=entry.blocking if seen.blocking is None else seen.blocking,
+        figures=dict(seen.figures),
+    )
+
+
 def check(
     number: int, *, tier: Tier = "quick"
 ) -> Callable[[Callable[[EvidenceContext], Seen]], Callable[[EvidenceContext], Check]]:
@@ -57,17 +70,7 @@ def check(
 
     def enter(look: Callable[[EvidenceContext], Seen]) -> Callable[[EvidenceContext], Check]:
         def run(ctx: EvidenceContext) -> Check:
-            seen = look(ctx)
-            grave = entry.blocking if seen.blocking is None else seen.blocking
-            evidence = " ".join(seen.evidence.split())
-            return Check(
-                number=number,
-                name=entry.name,
-                status=seen.status,
-                evidence=evidence,
-                blocking=grave,
-                figures=dict(seen.figures),
-            )
+            return entered(number, look(ctx))
 
         if number in CHECKS:
             raise InputError(f"validity check {number} ({entry.name}) is made twice")

@@ -15,6 +15,7 @@ from robustprune.models.normalize import Normalize, Normalized
 from robustprune.models.resnet import CifarResNet, cifar10_resnet, resnet4b
 from robustprune.models.skip import Skip
 from robustprune.models.survey import Survey, survey
+from robustprune.models.units import UnitSize
 
 __all__ = [
     "MODELS",
@@ -24,6 +25,7 @@ __all__ = [
     "Normalized",
     "Skip",
     "Survey",
+    "UnitSize",
     "as_network",
     "cifar10_resnet",
     "evaluating",

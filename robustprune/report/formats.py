@@ -14,7 +14,7 @@ from robustprune.report.notes import ALPHA
 from robustprune.results.costs import CostMeasure, doubt, of_columns
 from robustprune.results.overstated import STANDARD
 from robustprune.results.trust import standing
-from robustprune.results.words import between, points_between
+from robustprune.results.words import BLOCKS, between, points_between
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -144,7 +144,8 @@ def _plain(column: str) -> Column:
 
 
 def _removed(row: Row) -> str:
-    return f"{row['removed']} of {row['removable']}"
+    units = "" if row["units"] == BLOCKS else f" {row['units']}"
+    return f"{row['removed']} of {row['removable']}{units}"
 
 
 def _overstated(row: Row) -> str:

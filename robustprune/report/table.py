@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFrame:
     """Return one row per (model, strategy, recipe, blocks removed): parent, controls, strategies.
 
-    Columns: model, strategy, recipe, runs, n, removed, removable; for every cost its `column` and what stands
+    Columns: model, strategy, recipe, runs, n, removed, removable, units; for every cost its `column` and what stands
     `beside` it (`results.costs`), such as macs and macs_saved, for what is timed also `low`, `high`, quartiles of the
     ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst
     case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
@@ -72,6 +72,7 @@ def _identity(one: Group) -> dict[str, Any]:
         "n": len(case.labels),
         "removed": one.removed,
         "removable": len(case.blocks),
+        "units": case.units,
     }
 
 

@@ -6,8 +6,8 @@ true of an honest number too: of the network (a class that suffers) or of the sa
 claim). Trust rests on the first alone; the others are findings of their own (trust.py).
 
 A failed check of the attack BLOCKS (the number is INVALID) where it shows that the number cannot be what it says; all
-others weaken it (SUSPECT). Four decide for themselves: 4 blocks where training mode changes something, 5 passes a
-random network that was attacked as one, 8 blocks beyond a few images, 25 where answers differ.
+others weaken it (SUSPECT). Five decide for themselves: 4 blocks where training mode changes something, 5 passes a
+random network that was attacked as one, 8 blocks beyond a few images, 25 where answers differ, 32 beyond any chance.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ _ALL = (
     _entry(29, "provenance", "hashes of weights and samples, versions, device and precision are recorded"),
     _entry(30, "artefact parity", "the file that ships predicts as the network that was reviewed", blocking=True),
     _entry(31, "the same in service", "a fresh process that loads it as a service answers the same", blocking=True),
+    _entry(32, "not learned by heart", "its loss is no lower on the samples than on others like them", blocking=True),
 )
 
 CATALOGUE = {entry.number: entry for entry in _ALL}

@@ -15,12 +15,11 @@ from robustprune.files import write_whole
 from robustprune.results.costs import Cost
 from robustprune.results.optimality import Reach
 from robustprune.results.sound import contradictions, twice, unpacked
+from robustprune.results.words import BLOCKS
 from robustprune.typed import Line, NotNegative, Rule, Seed, Whole, built
 
 SCHEMA = 1
-
 Read = TypeVar("Read")
-
 Trust = Literal["TRUSTED", "SUSPECT", "INVALID"]
 
 CLEAN_ERROR, ROBUST, BROKEN, BROKEN_EARLIER, FAILED = "e", "r", "b", "p", "f"
@@ -143,6 +142,8 @@ class CaseResult:
     """The network of which `model` is one training; its name where none was given, as in earlier versions."""
     combines: bool = False
     """Its criterion is made of several criteria: a consensus, which a table sets beside the others."""
+    units: Line = BLOCKS
+    """What `blocks` are called."""
     reach: list[Reach] = field(default_factory=list)
     """What each attack breaks on its own; of one parent a family, nothing elsewhere and in earlier versions."""
 

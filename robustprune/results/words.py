@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+BLOCKS = "blocks"
+"""What can be removed is called so, unless a strategy takes out smaller units."""
+
 
 def percent(share: float) -> str:
     """Write a share in percent.

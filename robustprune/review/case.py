@@ -7,7 +7,7 @@ from pathlib import Path
 from robustprune.models import file_hash
 from robustprune.review.clean_room import Room
 from robustprune.review.extras import Effort
-from robustprune.review.gate import compose, facts_of, in_clean_room
+from robustprune.review.gate import compose, facts_of, in_clean_room, what_it_learned
 from robustprune.review.given import Loading
 from robustprune.review.record import Review
 from robustprune.run.bench import Bench
@@ -23,7 +23,8 @@ def case_review(parent: Finished, candidate: Finished, weights: Path, bench: Ben
     if bench.suite.file is not None:
         loading = Loading(how="suite", where=str(bench.suite.file), name=candidate.measured.case.model.name)
         room = in_clean_room(parent, candidate, loading, bench, Effort())
-    return compose(parent, candidate, facts_of(ours, theirs, bench, command), bench, room=room)
+    learned = what_it_learned(parent, candidate, bench.sample, bench.data.test)
+    return compose(parent, candidate, facts_of(ours, theirs, bench, command), bench, room=room, learned=learned)
 
 
 def _side(finished: Finished, bench: Bench) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robustprune.attacks import Transfer
@@ -66,9 +67,11 @@ def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finis
     return dataclasses.replace(candidate, result=result)
 
 
-def with_parity(candidate: CaseResult, shipped: Parity | None) -> CaseResult:
-    """Enter validity check 30 among the candidate's."""
-    return _with(candidate, parity_check(shipped))
+def with_checks(candidate: CaseResult, shipped: Parity | None, others: Sequence[Check]) -> CaseResult:
+    """Enter validity check 30 among the candidate's, and others."""
+    for check in (parity_check(shipped), *others):
+        candidate = _with(candidate, check)
+    return candidate
 
 
 def with_room(candidate: CaseResult, room: Room | str) -> CaseResult:

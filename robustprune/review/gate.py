@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from robustprune.data import Split
 from robustprune.policy import judge
 from robustprune.report.markdown import printable
+from robustprune.results.records import Check
 from robustprune.review.clean_room import GRADED, Room, clean_room
-from robustprune.review.extras import Effort, changed, exhibits, transfers, with_parity, with_room, with_structure
+from robustprune.review.extras import Effort, changed, exhibits, transfers, with_checks, with_room, with_structure
 from robustprune.review.given import Given, Loading
+from robustprune.review.learned import learned_checks, others
 from robustprune.review.parity import Parity, parity
 from robustprune.review.record import Facts, Review
 from robustprune.review.request import Request, as_suite
@@ -42,7 +46,10 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     parent, candidate = measure_cases(suite.cases, work, Local(threads=None), listener)
     candidate = with_structure(candidate, parent, work.bench)
     room = in_clean_room(parent, candidate, request.candidate.loading, work.bench, request.effort)
-    return compose(parent, candidate, _facts(request, work.bench), work.bench, shipped, request.effort, room)
+    beside = request.held_out or request.data.test
+    learned = what_it_learned(parent, candidate, work.bench.sample, beside, request.training)
+    facts = _facts(request, work.bench)
+    return compose(parent, candidate, facts, work.bench, shipped, request.effort, room, learned)
 
 
 def in_clean_room(parent: Finished, candidate: Finished, loading: Loading, bench: Bench, effort: Effort) -> Room | str:
@@ -53,6 +60,14 @@ def in_clean_room(parent: Finished, candidate: Finished, loading: Loading, bench
     return clean_room(candidate.network, loading, images, bench.suite.attack_batch)
 
 
+def what_it_learned(
+    parent: Finished, candidate: Finished, sample: Split, held_out: Split, training: Sequence[str] | None = None
+) -> list[Check]:
+    """Look whether the candidate learned from the samples, by hashes where they are given, and by its losses."""
+    nets = candidate.network.model, parent.network.model
+    return list(learned_checks(*nets, sample, others(held_out, sample), training))
+
+
 def compose(
     parent: Finished,
     candidate: Finished,
@@ -61,10 +76,11 @@ def compose(
     shipped: Parity | None = None,
     effort: Effort | None = None,
     room: Room | str = "it was not loaded as a service would",
+    learned: Sequence[Check] = (),
 ) -> Review:
     """Judge two measured networks and put everything about them together."""
     effort = effort or Effort()
-    checked = with_room(with_parity(candidate.result, shipped), room)
+    checked = with_room(with_checks(candidate.result, shipped, learned), room)
     policy = bench.suite.policy
     tried, drawn = transfers(parent, candidate, bench, effort), exhibits(parent, candidate, bench, effort)
     return Review(

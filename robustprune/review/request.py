@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustprune.attacks import Attack
-from robustprune.data import Data
+from robustprune.data import Data, Split
+from robustprune.errors import InputError
 from robustprune.evidence import Tier
 from robustprune.models import save_weights
 from robustprune.policy import Policy
@@ -33,10 +34,21 @@ class Request:
     tier: Tier = "quick"
     device: str = "cpu"
     shipped: Path | None = None
+    training: Sequence[str] | None = None
+    """Hashes of the images that the candidate learned from, where they are known."""
+    held_out: Split | None = None
+    """Images drawn as the samples were; None: the test images that are none of these."""
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
     effort: Effort = field(default_factory=Effort)
     command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.held_out is not None and self.held_out.x.shape[1:] != self.data.test.x.shape[1:]:
+            shapes = " and ".join(str(tuple(split.x.shape[1:])) for split in (self.held_out, self.data.test))
+            raise InputError(f"images held out and those reviewed on have shapes {shapes}, expected one shape")
+        if self.held_out is not None and int(self.held_out.y.max()) >= len(self.data.classes):
+            raise InputError(f"images held out have more classes than the {len(self.data.classes)} reviewed on")
 
     @property
     def names(self) -> tuple[str, str]:

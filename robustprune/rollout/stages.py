@@ -152,7 +152,7 @@ def removable_costs(case: Case, bench: Bench) -> list[int]:
     strategy = replace(case.strategy, remove=1, step=None)
     start = parent_network(case.model, bench)
     scores = chosen(replace(case, strategy=strategy, recipe=None), start, bench).scores[strategy.criterion.name]
-    blocks = find_blocks(start.model, bench.example)
+    blocks = find_blocks(start.model, bench.example, strategy.unit)
     count = most_removable(blocks, strategy.keep_per_stage, strategy.protect_first)
     order = choose(scores, blocks, count, strategy.keep_per_stage, strategy.protect_first)
     whole = count_macs(start.model, bench.example)

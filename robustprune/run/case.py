@@ -11,6 +11,7 @@ from robustprune.data import Split
 from robustprune.evidence import trust
 from robustprune.results.costs import Cost
 from robustprune.results.records import CaseResult, Check, Outcomes
+from robustprune.results.words import BLOCKS
 from robustprune.run.attacked import Attacked, Attacks, Result, for_network
 from robustprune.run.bench import Bench
 from robustprune.run.choice import scoring_sample
@@ -87,7 +88,9 @@ def make_network(case: Case, parent: Made | None, bench: Bench) -> Made:
     """Make the network of a case, from that of its parent where it has one."""
     start = parent.network if parent is not None and case.parent is None else parent_network(case.model, bench)
     network = case_network(case, start, bench)
-    return Made(network=network, blocks=blocks_of(network, bench) if parent is None else parent.blocks)
+    unit = case.strategy.unit if case.strategy is not None else "outermost"
+    blocks = parent.blocks if parent is not None and unit == "outermost" else blocks_of(start, bench, unit)
+    return Made(network=network, blocks=blocks)
 
 
 def attack_on(network: Network, parent: Network | None, attacks: Attacks, bench: Bench) -> Attacked:
@@ -163,6 +166,7 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         seed=case.seed,
         parent=measured.parent.case.id if measured.parent is not None else None,
         blocks=measured.made.blocks,
+        units=case.strategy.units if case.strategy is not None else BLOCKS,
         removed=list(network.removed),
         scores={name: dict(scores) for name, scores in network.scores.items()},
         combines=case.strategy is not None and hasattr(case.strategy.criterion, "votes"),

@@ -14,14 +14,15 @@ from torch import nn
 from robustprune.criteria import Criterion, ScoringContext
 from robustprune.data import Split
 from robustprune.errors import InputError
-from robustprune.models import Block, find_blocks, save_weights, weights_hash
+from robustprune.models import Block, UnitSize, find_blocks, save_weights, weights_hash
 from robustprune.prune import check_count, choose, count_to_remove, eligible, remove
 from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
 from robustprune.run.training import train
 
 if TYPE_CHECKING:
-    from robustprune.suite.cases import Case, Strategy
+    from robustprune.suite.cases import Case
+    from robustprune.suite.strategies import Strategy
 
 Scores = Mapping[str, Mapping[str, float]]
 """Criterion -> block -> score; higher = keep."""
@@ -51,6 +52,7 @@ class Scored(Measurement[Scores]):
     sample: Split
     seed: int
     protect_first: bool
+    unit: UnitSize
     device: str
     net: nn.Module = field(metadata=ASIDE)
 
@@ -58,7 +60,7 @@ class Scored(Measurement[Scores]):
         """Score."""
         place_of = torch.device(self.device)
         x, y = self.sample.x.to(place_of), self.sample.y.to(place_of)
-        blocks = eligible(find_blocks(self.net, x[:1]), protect_first=self.protect_first)
+        blocks = eligible(find_blocks(self.net, x[:1], self.unit), protect_first=self.protect_first)
         ctx = ScoringContext(model=self.net, blocks=blocks, x=x, y=y, seed=self.seed)
         return score(self.criterion, ctx)
 
@@ -89,13 +91,15 @@ class Chosen(Measurement[Choice]):
         """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is."""
         net, gone, first = copy.deepcopy(self.start.model), list[str](), dict[str, Mapping[str, float]]()
         strategy = self.strategy
-        total = 0 if strategy is None else blocks_to_remove(strategy, find_blocks(net, self.start.example))
+        unit: UnitSize = "outermost" if strategy is None else strategy.unit
+        whole = find_blocks(net, self.start.example, unit)
+        total = 0 if strategy is None else blocks_to_remove(strategy, whole)
         while strategy is not None and len(gone) < total:
             tick(f"score by {strategy.criterion.name}", len(gone), total)
             scores = self.score(self._scored(net, gone, strategy))
             names = choose(
                 scores[strategy.criterion.name],
-                find_blocks(net, self.start.example),
+                find_blocks(net, self.start.example, unit),
                 min(strategy.step or total, total - len(gone)),
                 keep_per_stage=strategy.keep_per_stage,
                 protect_first=strategy.protect_first,
@@ -104,7 +108,7 @@ class Chosen(Measurement[Choice]):
             if len(gone) < total:
                 stage = "fine-tune between removals"
                 train(net, strategy.between, self.seed, self.data, tick, stage, teacher=self.start.model)
-        order = [block.name for block in find_blocks(self.start.model, self.start.example) if block.name in gone]
+        order = [block.name for block in whole if block.name in gone]
         file = place.with_suffix(WEIGHTS) if strategy is not None and strategy.step is not None else None
         if file is not None:
             save_weights(net, file)
@@ -131,6 +135,7 @@ class Chosen(Measurement[Choice]):
             sample=scoring_sample(self.data, strategy, self.seed),
             seed=self.seed,
             protect_first=strategy.protect_first,
+            unit=strategy.unit,
             device=self.device,
             net=net,
         )
@@ -147,11 +152,19 @@ def scoring_sample(train_data: Split, strategy: Strategy, seed: int) -> Split:
     return train_data.balanced(min(strategy.samples, len(train_data)), seed=seed)
 
 
-def check_removals(cases: Sequence[Case], blocks: list[Block]) -> None:
-    """Refuse a case that wants more blocks of a network to go than can: before anything is trained for it."""
+def check_removals(cases: Sequence[Case], found: Callable[[UnitSize], list[Block]]) -> None:
+    """Refuse a case that wants more blocks of a network to go than can: before anything is trained for it.
+
+    `found` gives the blocks of the network, for a unit.
+    """
+    known: dict[UnitSize, list[Block]] = {}
     for case in cases:
         if case.strategy is not None:
-            count, strategy = blocks_to_remove(case.strategy, blocks), case.strategy
+            strategy = case.strategy
+            if strategy.unit not in known:
+                known[strategy.unit] = found(strategy.unit)
+            blocks = known[strategy.unit]
+            count = blocks_to_remove(strategy, blocks)
             try:
                 check_count(count, blocks, strategy.keep_per_stage, strategy.protect_first)
             except InputError as error:

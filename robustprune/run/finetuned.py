@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from robustprune.data import Split
 from robustprune.finetune import Recipe
-from robustprune.models import find_blocks, load_weights, save_weights, weights_hash
+from robustprune.models import UnitSize, find_blocks, load_weights, save_weights, weights_hash
 from robustprune.prune import remove
 from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
@@ -34,6 +34,8 @@ class FineTuned(Measurement[tuple[str, Mapping[str, float]]]):
     seed: int
     data: Split
     device: str
+    unit: UnitSize
+    """Of whose outputs the similarity is given."""
     file_before: Path | None = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> tuple[str, Mapping[str, float]]:
@@ -44,7 +46,7 @@ class FineTuned(Measurement[tuple[str, Mapping[str, float]]]):
         train(net, self.recipe, self.seed, self.data, tick, "fine-tune", teacher=self.start.model)
         save_weights(net, place.with_suffix(WEIGHTS))
         x = self.data.balanced(min(IMAGES, len(self.data)), seed=0).x.to(self.start.example.device)
-        return weights_hash(net), layer_similarity(self.start.model, net, x)
+        return weights_hash(net), layer_similarity(self.start.model, net, x, self.unit)
 
     def write(self, value: tuple[str, Mapping[str, float]]) -> Mapping[str, Any]:
         """Hash and similarities."""
@@ -62,11 +64,12 @@ class Blocks(Measurement[list[str]]):
     kind: ClassVar[str] = "blocks"
     shape: list[Any]
     input: tuple[int, ...]
+    unit: UnitSize
     network: Network = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> list[str]:
         """Look."""
-        return [block.name for block in find_blocks(self.network.model, self.network.example)]
+        return [block.name for block in find_blocks(self.network.model, self.network.example, self.unit)]
 
     def write(self, value: list[str]) -> Mapping[str, Any]:
         """The names."""

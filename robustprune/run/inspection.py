@@ -110,13 +110,13 @@ def _check_budgets(suite: Suite, example: Tensor) -> None:
 
 def _removable(net: nn.Module, example: Tensor, cases: list[Case]) -> str:
     """Count the blocks, and refuse a strategy that wants more than can go."""
-    from robustprune.models import survey
+    from robustprune.models import find_blocks, survey
     from robustprune.run.choice import check_removals
     from robustprune.run.fits import one_line
 
     with one_line(f"{cases[0].model.name!r}: its blocks cannot be found"):
         found = survey(net, example)
-    check_removals(cases, found.blocks)
+    check_removals(cases, lambda unit: found.blocks if unit == "outermost" else find_blocks(net, example, unit))
     return f"{len(found.blocks)} removable blocks" + (f": {found.remark}" if found.remark else "")
 
 

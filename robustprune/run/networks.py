@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robustprune.data import data_root
 from robustprune.errors import InputError, MissingData
-from robustprune.models import file_hash, find_blocks, load_weights, weights_hash
+from robustprune.models import UnitSize, file_hash, find_blocks, load_weights, weights_hash
 from robustprune.run.behaviour import answers, probe, route
 from robustprune.run.bench import Bench
 from robustprune.run.choice import Choice, Chosen, check_removals
@@ -68,6 +68,7 @@ def case_network(case: Case, start: Network, bench: Bench) -> Network:
         data=bench.data.train,
         device=str(bench.device),
         file_before=choice.file,
+        unit=case.strategy.unit if case.strategy is not None else "outermost",
     )
     weights, similarity = bench.obtain(wanted)
     return Network(
@@ -102,12 +103,12 @@ def check_strategies(bench: Bench) -> None:
     pruned = [case for case in bench.suite.cases if case.strategy is not None]
     for model in {case.model.name: case.model for case in pruned}.values():
         net = seeded(model.build, model.seed, model.name, bench.example).to(bench.device)
-        check_removals([case for case in pruned if case.model == model], find_blocks(net, bench.example))
+        check_removals([case for case in pruned if case.model == model], partial(find_blocks, net, bench.example))
 
 
-def blocks_of(network: Network, bench: Bench) -> list[str]:
+def blocks_of(network: Network, bench: Bench, unit: UnitSize = "outermost") -> list[str]:
     """Names of the removable blocks of a network."""
-    return bench.obtain(Blocks(shape=network.shape, input=tuple(bench.example.shape), network=network))
+    return bench.obtain(Blocks(shape=network.shape, input=tuple(bench.example.shape), unit=unit, network=network))
 
 
 def locate(model: Model, suite: Suite) -> Path:

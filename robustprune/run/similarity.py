@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.criteria import cka
-from robustprune.models import evaluating, find_blocks
+from robustprune.models import UnitSize, evaluating, find_blocks
 from robustprune.models.lending import shown
 
 IMAGES = 256
 """Training images that both networks look at, where there are so many."""
 
 
-def layer_similarity(parent: nn.Module, child: nn.Module, x: Tensor) -> dict[str, float]:
+def layer_similarity(parent: nn.Module, child: nn.Module, x: Tensor, unit: UnitSize = "outermost") -> dict[str, float]:
     """Linear CKA (1 = the same representation) between the outputs of every block that stayed and the parent's.
 
     `x` (n, C, H, W) are the images that both look at. Outputs are averaged over space. Block names agree because
     removal keeps names.
     """
-    names = [block.name for block in find_blocks(child, x[:1])]
+    names = [block.name for block in find_blocks(child, x[:1], unit)]
     ours, theirs = (_block_outputs(net, names, x) for net in (child, parent))
     return {name: 1 - cka(ours[name].numpy(), theirs[name].numpy()) for name in names}
 

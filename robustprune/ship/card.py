@@ -26,7 +26,7 @@ def model_card(case: CaseResult, parent: CaseResult, files: Sequence[str] = ()) 
         "",
         inline(
             f"Pruned from `{parent.model}` by {case.strategy}: {len(case.removed)} of {len(case.blocks)} "
-            f"removable blocks gone{gone}{recipe}, seed {case.seed}."
+            f"removable {case.units} gone{gone}{recipe}, seed {case.seed}."
         ),
         "",
         pipe(HEAD, [*_accuracies(case, parent), *_costs(case, parent)], padded=False),

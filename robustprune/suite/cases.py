@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from robustprune.errors import InputError
 from robustprune.policy.policy import Policy
 from robustprune.suite.refused import check_attacks, check_names, objects
-from robustprune.typed import Count, FolderName, Label, NotNegative, Positive, Seed, Sha256, Whole, check, mismatch
+from robustprune.suite.strategies import Strategy
+from robustprune.typed import Count, FolderName, Label, NotNegative, Positive, Seed, Sha256, check, mismatch
 
 if TYPE_CHECKING:
     from torch import nn
 
     from robustprune.attacks import Attack
-    from robustprune.criteria import Criterion
     from robustprune.data import Data
     from robustprune.finetune import Recipe
 
@@ -61,39 +61,6 @@ class Model:
         if self.recipe is None:
             raise InputError(f"model {self.name!r} has weights and no recipe: it cannot be trained anew")
         return replace(self, weights=None, sha256=None, seed=other_seed(self.seed, number))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Strategy:
-    """Which blocks go: a criterion, how many, and whether it looks again after every removal.
-
-    `remove` is a number of blocks, or a share (0..1) of those that may go. `step` None is one-shot; a number removes
-    that many at a time and scores what is left again, fine-tuned by `between` where that is given. `samples` training
-    images, class-balanced, are used for scoring.
-    """
-
-    criterion: Criterion
-    remove: int | float
-    step: Count | None = None
-    between: Recipe | None = None
-    keep_per_stage: Whole = 1
-    protect_first: bool = True
-    samples: Count = 256
-
-    def __post_init__(self) -> None:
-        check(self, **objects())
-        if found := mismatch(self.criterion.name, Label):
-            raise InputError(f"a strategy's criterion, {type(self.criterion).__name__}: {found.below('name')}")
-        share = isinstance(self.remove, float)
-        if (share and not 0 < self.remove < 1) or (not share and self.remove < 1):
-            raise InputError(
-                f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1"
-            )
-
-    @property
-    def name(self) -> str:
-        """The criterion's name, with what differs from the usual one-shot removal."""
-        return self.criterion.name + (f" (iterative, {self.step})" if self.step else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,10 @@ def objects() -> dict[str, Any]:
     from robustprune.criteria import Criterion
     from robustprune.data import Data
     from robustprune.finetune import Recipe
+    from robustprune.models import UnitSize
 
-    return {"Attack": Attack, "Criterion": Criterion, "Data": Data, "Recipe": Recipe, "nn": nn}
+    own = {"Attack": Attack, "Criterion": Criterion, "Data": Data, "Recipe": Recipe}
+    return {**own, "UnitSize": UnitSize, "nn": nn}
 
 
 def check_attacks(suite: str, attacks: Sequence[Attack]) -> None:

@@ -256,3 +256,18 @@ def test_pictures_stand_in_the_order_of_torchvision(tmp_path):
     expected = [np.asarray(Image.open(file))[0, 0] for file, _ in listing.samples]
     assert found.test.x[:, 0, 0, 0].mul(255).round().tolist() == expected
     assert found.test.y.tolist() == listing.targets
+
+
+def test_files_that_are_no_pictures_by_their_endings_are_counted(tmp_path):
+    write_folders(tmp_path, "cat", "dog/deep")
+    for name in ("cat/a.GIF", "dog/b.gif", "dog/deep/c.heic", "dog/Makefile", "dog/.hidden"):
+        (tmp_path / name).write_text("")
+    with pytest.warns(UserWarning, match=r"passed over 4 files \(2 \.gif, 1 no ending, 1 \.heic\)"):
+        found = load_data(tmp_path)
+    assert len(found.train) + len(found.test) == 4
+    assert found.source.endswith("(4 files (2 .gif, 1 no ending, 1 .heic) left out)")
+    for picture in (tmp_path / "cat").glob("*.png"):
+        picture.unlink()
+    with pytest.raises(InputError, match=r"no picture in cat; passed over 4 files \(2 \.gif") as caught:
+        load_data(tmp_path)
+    assert "\n" not in str(caught.value)

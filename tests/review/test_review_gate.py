@@ -54,7 +54,9 @@ def test_a_copy_with_noise_in_its_weights_fails_and_says_what_broke(noisy):
 
 
 def test_fifty_samples_are_inconclusive_and_say_how_many_would_do(desk):
-    found = desk.review(f"{NETS}:small", samples=50)
+    found = desk.review(f"{NETS}:small", samples=50, training=digits().train.hashes())
+    checks = {check.number: check for check in found.candidate.checks}
+    assert (checks[27].status, checks[32].status, checks[32].figures["held_out"]) == ("pass", "pass", 550)
     assert found.verdict.verdict == "INCONCLUSIVE"
     assert found.exit_code == 3
     assert found.verdict.needed_n == 381  # z² (1 - m) / m at a margin of one point, where no sample differs

@@ -1,5 +1,7 @@
 """A strategy that wants too many blocks is refused before anything is trained; other returns than logits run."""
 
+from dataclasses import replace
+
 import pytest
 from suite_files import Silent
 from torch import nn
@@ -10,10 +12,37 @@ from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.finetune import Recipe
 from robustprune.models import CifarResNet
+from robustprune.report.formats import to_markdown
+from robustprune.report.table import comparison
 from robustprune.run.inspection import inspected
+from robustprune.run.keys import digest
 from robustprune.run.store import Store
 from robustprune.run.suite import run_suite
 from robustprune.suite.cases import Model, Strategy, Suite, grid
+
+
+class Nested(nn.Module):
+    """x + f(g(x)), where g is a residual unit itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.conv = Inner(), nn.Conv2d(1, 1, 1)
+
+    def forward(self, x):
+        return x + self.conv(self.inner(x))
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(x).relu()
+
+
+def nested():
+    return nn.Sequential(*[Nested() for _ in range(4)], nn.Flatten(), nn.Linear(64, 10))
 
 
 class Returning(nn.Module):
@@ -65,3 +94,30 @@ def test_a_wrapped_network_that_returns_a_dict_is_pruned_and_measured(tmp_path):
     assert parent.blocks == ["net.layer1.0", "net.layer1.1", "net.layer2.1", "net.layer3.1"]
     assert len(pruned.removed) == 2
     assert len(pruned.clean) == 10
+
+
+def test_a_strategy_takes_out_the_units_that_it_names(tmp_path):
+    """Blocks and branches of one network in one suite; what goes are units of that size, and rows say which."""
+    both = [suite(nested, remove=1, unit=unit) for unit in ("outermost", "branch")]
+    whole = replace(both[0], cases=[*both[0].cases, *both[1].cases[1:]])
+    parent, block, branch = run_suite(whole, Store(folder=tmp_path), Silent(), workers=1)
+    assert (parent.blocks, block.blocks) == (["0", "1", "2", "3"], ["0", "1", "2", "3"])
+    assert branch.blocks == ["0.inner", "1.inner", "2.inner", "3.inner"]
+    assert (len(block.removed), len(branch.removed)) == (1, 1)
+    assert branch.removed[0] in branch.blocks
+    assert branch.cost.macs - block.cost.macs == 64  # the convolution of one weight around the branch stays
+    assert [case.case for case in (block, branch)] == [
+        "net/depth-first-1/seed0",
+        "net/depth-first (branches)-1/seed0",
+    ]
+    text = to_markdown(comparison([parent, block, branch]))
+    assert "| 1 of 4 branches |" in " ".join(text.split())
+    assert "| 1 of 4 |" in " ".join(text.split())
+    assert block.weights_hash != branch.weights_hash
+
+
+def test_a_unit_is_part_of_the_key_and_another_word_is_refused():
+    ways = [Strategy(criterion=DepthFirst(), remove=1, unit=unit) for unit in ("outermost", "smallest", "branch")]
+    assert len({digest(way) for way in ways}) == 3
+    with pytest.raises(InputError, match="unit"):
+        Strategy(criterion=DepthFirst(), remove=1, unit="layer")
