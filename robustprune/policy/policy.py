@@ -42,6 +42,7 @@ from robustprune.policy.measures import (
     latency,
     saving,
 )
+from robustprune.results.checks import CATALOGUE
 from robustprune.results.claims import CLEAN, WORST
 from robustprune.results.records import CaseResult
 
@@ -181,7 +182,7 @@ def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _check_numbers(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(type(item) is int and 1 <= item <= 30 for item in value)
+    return isinstance(value, list | tuple) and all(type(item) is int and item in CATALOGUE for item in value)
 
 
 _SHARE = "a proportion from 0 up to, not including, 1 (0.01 is one point)"
@@ -201,7 +202,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "confidence": (_number(0.5, 1), "a level from 0.5 up to, not including, 1, such as 0.95"),
     "blocking": (
         _or_none(_check_numbers),
-        "a list of numbers of validity checks (1 to 30), such as [2, 3, 12], or None (false in TOML)",
+        f"a list of numbers of validity checks (1 to {max(CATALOGUE)}), such as [2, 3, 12], or None (false in TOML)",
     ),
 }
 
