@@ -21,6 +21,7 @@ from robustprune.policy.policy import judge_all
 from robustprune.report.baseline import power_table
 from robustprune.report.written import tables
 from robustprune.results.records import Accepted, CaseResult
+from robustprune.run.latest import LOCAL, keep, measured_here, stated
 from robustprune.run.own import own_store
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
@@ -51,7 +52,7 @@ def shelf(suite: Suite, folder: Path | None = None) -> Shelf:
     home = suite.file.parent if suite.file else Path.cwd()
     home = home.parent if home.name == "suites" else home
     folder = folder or home / "results"
-    local = folder.parent / ".robustprune"
+    local = folder.parent / LOCAL
     local = local if writable(local) else elsewhere(folder)
     latest = local / "latest" / (suite.name + QUICK * suite.quick)
     return Shelf(approved=folder / suite.name, latest=latest, store=own_store(local / "store"))
@@ -72,7 +73,7 @@ def measure_suite(
     with Display(suite.name, len(suite.cases)) as display:
         look = partial(inspected, suite, device)
         cases = run_suite(suite, store, display, device=device, workers=workers, first=look)
-    results.save(cases, place.latest / BASELINE)
+    keep(cases, place.latest / BASELINE)
     return cases
 
 
@@ -85,16 +86,16 @@ def write_tables(cases: Sequence[CaseResult], folder: Path) -> list[Path]:
 
 
 def latest(place: Shelf, suite: Suite) -> list[CaseResult]:
-    """Read the latest results of a suite, else the approved ones."""
-    for folder in (place.latest, place.approved):
+    """Read the latest results of a suite, which have to be measured here, else the approved ones."""
+    for folder, read in ((place.latest, measured_here), (place.approved, results.load)):
         if (folder / BASELINE).is_file():
-            return results.load(folder / BASELINE)
+            return read(folder / BASELINE)
     raise InputError(f"{suite.name}: no results yet; `robustprune run {suite.file or suite.name}` makes them")
 
 
 def load_set(path: Path) -> list[CaseResult]:
     """Read results from a file, or from the folder that holds it."""
-    return results.load(path / BASELINE if path.is_dir() else path)
+    return stated(path / BASELINE if path.is_dir() else path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def approve(suite: Suite, place: Shelf, *, who: str, when: str, why: str = "") -
     What FAILs the suite's own policy, or cannot be trusted, needs a reason (`why`), which is kept with it. Nothing is
     written before everything is made.
     """
-    cases = results.load(place.latest / BASELINE)
+    cases = measured_here(place.latest / BASELINE)
     missing = sorted({case.id for case in suite.cases} - {case.case for case in cases})
     if missing:
         raise InputError(

@@ -10,6 +10,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 
+pytest.register_assert_rewrite("sandbox")
+
 from sandbox import Sandbox
 
 

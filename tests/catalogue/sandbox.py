@@ -39,9 +39,9 @@ class Sandbox:
         return file
 
     def files(self) -> dict[str, Any]:
-        """Everything that lies here, with what would show a change."""
+        """Everything that lies here but in the temporary folder, with what would show a change."""
         found = {}
-        for path in sorted(self.root.rglob("*")):
+        for path in (one for one in sorted(self.root.rglob("*")) if not one.is_relative_to(self.root / "tmp")):
             about = path.lstat()
             found[str(path)] = (about.st_mode, about.st_size, None if path.is_dir() else about.st_mtime_ns)
         return found
