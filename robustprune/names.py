@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
+import os
 import signal
 import sys
 import threading
@@ -71,7 +73,7 @@ def describe_all(kind: str) -> dict[str, str]:
 
 
 PREFIX = "robustprune_file_"
-"""How the names of modules begin that were imported from a file by its path."""
+"""How the names of modules begin that were imported from a file by its path, and of the packages that they lie in."""
 
 IMPORT_SECONDS = 60.0
 """Seconds that importing a file may take: one that never ends would stop every verb that looks for suites."""
@@ -84,31 +86,38 @@ _folders: list[str] = []
 
 
 def module_name(path: Path) -> str:
-    """The name under which every process imports a file."""
+    """The name under which every process imports a file: as a module of a package that stands for its folder."""
     path = path.resolve()
-    return f"{PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
+    return f"{_package_name(path.parent)}.{path.stem}_{hashlib.sha256(path.name.encode()).hexdigest()[:8]}"
+
+
+def _package_name(folder: Path) -> str:
+    return f"{PREFIX}{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def import_file(path: Path, name: str = "") -> ModuleType:
     """Run a Python file as a module of its own, with the modules beside it importable.
 
     `name` is that of the module where the file is a copy of one that another machine has imported.
-    Files of one name in two folders are two modules, and so are the modules beside them; what was edited is imported
-    anew. Raises InputError where the file is none, cannot be imported, or takes longer than `IMPORT_SECONDS`.
+    From `suites/mine.py` a helper beside it is reached by `import helper`, `from .helper import` and
+    `from suites.helper import`. Files of one name in two folders are two modules, and so are the modules beside them;
+    what was edited is imported anew. Raises InputError where the file is none, cannot be imported, or takes longer
+    than `IMPORT_SECONDS`.
     """
     path = path.resolve()
     name = name or module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise InputError(f"{path}: not a Python file")
-    _make_importable(path.parent)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
         with within(IMPORT_SECONDS, f"{path}: importing it takes"):
+            _make_importable(path.parent)
+            _make_package(name.rpartition(".")[0], path.parent)
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         if isinstance(error, InputError):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -116,6 +125,11 @@ def import_file(path: Path, name: str = "") -> ModuleType:
     for beside, file in _modules_below(path.parent).items():
         _imported[beside] = _stamp(file)
     return module
+
+
+def imported_files() -> list[str]:
+    """The files that this process imported by their paths: another one has to do that too, before it is sent things."""
+    return [file for name, file in _files() if name.startswith(PREFIX) and name == module_name(Path(file))]
 
 
 @contextmanager
@@ -150,25 +164,61 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _modules_below(folder: Path) -> dict[str, Path]:
     """Modules that lie in a folder and were imported by their name, with their files."""
-    files = {name: Path(getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())}
-    here = {name: file for name, file in files.items() if file.is_relative_to(folder)}
-    return {name: file for name, file in here.items() if not name.startswith(PREFIX) and name != "__main__"}
+    found = {name: file for name, file in _files() if file.startswith(f"{folder}{os.sep}") and name != "__main__"}
+    return {name: Path(file) for name, file in found.items() if name != module_name(Path(file))}
+
+
+def _files() -> list[tuple[str, str]]:
+    """Names and files of all modules that have one."""
+    return [(name, getattr(module, "__file__", None) or "") for name, module in list(sys.modules.items())]
 
 
 def _make_importable(folder: Path) -> None:
     """Put a folder behind what is installed and before other such folders, whose modules of the same name give way."""
     for name, file in _modules_below(folder).items():
         if name in _imported and _imported[name] != _stamp(file):
-            del sys.modules[name]
+            _forget(name)
     importlib.invalidate_caches()
-    others = [Path(other) for other in _folders if other != str(folder)]
-    here = {entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()}
-    for name, module in list(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "")
-        if name.partition(".")[0] in here and any(file.is_relative_to(other) for other in others):
-            del sys.modules[name]
+    others = [other for other in _folders if other != str(folder)]
+    here = {folder.name} | {entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()}
+    for name, file in _files():
+        if name.partition(".")[0] in here and any(file.startswith(other + os.sep) for other in others):
+            _forget(name)
     for known in [str(folder), *_folders]:
         if known in sys.path and known in _folders:
             sys.path.remove(known)
-    _folders[:] = [str(folder), *(str(other) for other in others)]
+    _folders[:] = [str(folder), *others]
     sys.path.extend(known for known in _folders if known not in sys.path)
+    if folder.name.isidentifier() and _is_free(folder.name):
+        _make_package(folder.name, folder)
+
+
+def _forget(name: str) -> None:
+    """Take a module out of those that are imported, and out of the package that it lies in."""
+    del sys.modules[name]
+    above, _, last = name.rpartition(".")
+    vars(sys.modules.get(above, ModuleType(""))).pop(last, None)
+
+
+def _is_free(name: str) -> bool:
+    """Whether no package of code is known by a name; a bare folder is none."""
+    there = sys.modules.get(name)
+    if there is not None:
+        return getattr(there, "__file__", None) is None and hasattr(there, "__path__")
+    spec = importlib.util.find_spec(name)
+    return spec is None or spec.origin is None
+
+
+def _make_package(name: str, folder: Path) -> None:
+    """Let a name stand for a folder: what lies there can be imported below it, and its __init__.py runs once."""
+    there = sys.modules.get(name)
+    if there is not None and [*getattr(there, "__path__", ())] == [str(folder)]:
+        return
+    start = folder / "__init__.py"
+    spec = importlib.util.spec_from_file_location(name, start, submodule_search_locations=[str(folder)])
+    if not start.is_file() or spec is None or spec.loader is None:
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+    package = sys.modules[name] = importlib.util.module_from_spec(spec)
+    if spec.loader is not None:
+        spec.loader.exec_module(package)

@@ -287,7 +287,7 @@ def test_a_policy_file_is_read(tmp_path, head):
         ("max_clean_drop = true\n", 1, "expected a proportion"),
         ("min_saving = -0.1\n", 1, "share of the parent's MACs"),
         ('confidence = "95"\n', 1, "such as 0.95"),
-        ("[policy]\nblocking = [1, 99]\n", 2, "1 to 32"),
+        ("[policy]\nblocking = [1, 99]\n", 2, "validity checks (1 to"),
         ("max_clean_drop = 0.01\n[margins]\nx = 1\n", 2, "unknown key margins"),
         ("max_latency_ratio = 0\n", 1, "above 0"),
     ],

@@ -35,6 +35,9 @@ FRAME = re.compile(r'File "(.+?)", line (\d+)')
 LONGEST = 400
 """Characters of a foreign error message that are kept."""
 
+LINE = 1000
+"""Characters of a line, about; of a longer one the middle is left out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
@@ -77,6 +80,8 @@ def judged(error: BaseException) -> tuple[int, str]:
         return WRONG_USE, refused(error)
     if isinstance(error, BrokenExecutor):
         return WRONG_USE, f"a process that measured ended by itself, before its work was done ({error})"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+        return WRONG_USE, f"not enough memory: {str(error)[:LONGEST]}"
     if not isinstance(error, Exception) or foreign(error) is not None:
         return WRONG_USE, told(error)
     if "os error" in str(error) or "I/O error" in str(error):
@@ -115,6 +120,8 @@ def say(line: str) -> None:
     """Write one line to stderr, whatever characters are in it."""
     plain = " ".join(line.split()).encode("utf-8", "backslashreplace").decode()
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in plain)
+    if len(shown) > LINE:
+        shown = f"{shown[: LINE // 2]} ... {shown[-LINE // 2 :]}"
     try:
         click.echo(f"robustprune: {shown}", err=True)
     except (OSError, UnicodeError):

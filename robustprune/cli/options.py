@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from robustprune.run.executors import Executor
 
 NONE = "none"
+DIGITS = 9
+"""Of a number that can be meant."""
 
 
 class Share(click.ParamType[Any]):
@@ -129,9 +131,12 @@ def effort_of(texts: tuple[str, ...]) -> Effort:
     for text in texts:
         name, _, value = text.partition("=")
         name = name.strip().replace("-", "_")
-        if name not in known or not value.strip().isdecimal() or (int(value) < 1 and name != "service_samples"):
-            raise InputError(f"--effort {text!r}: expected NAME=N, N above 0, with one of {', '.join(known)}")
-        found[name] = int(value)
+        number = int(value) if value.strip().isdecimal() and len(value) <= DIGITS else -1
+        if name not in known or number < (name != "service_samples"):
+            raise InputError(
+                f"--effort {text!r}: expected NAME=N, N above 0 and below a billion, with one of {', '.join(known)}"
+            )
+        found[name] = number
     return replace(Effort(), **found)
 
 

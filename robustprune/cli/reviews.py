@@ -21,6 +21,7 @@ from robustprune.cli.verbs import (
     example,
     results_option,
 )
+from robustprune.errors import InputError
 
 if TYPE_CHECKING:
     from robustprune.policy.policy import Policy
@@ -47,7 +48,9 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--parent-weights", type=Path, help="Weights of the parent.")
 @click.option("--data", required=True, help="Name, .npz, .parquet, or a folder of pictures.")
 @click.option("--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all].")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which samples are drawn.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Which samples are drawn."
+)
 @click.option(
     "--tier",
     type=TIERS,
@@ -176,10 +179,15 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     from robustprune.cli.attacks import named_attacks, samples_of, tier_attacks
     from robustprune.data import load_data
     from robustprune.evidence.training_data import read_hashes
+    from robustprune.machine import pick_device
     from robustprune.policy.policy import Policy
     from robustprune.review.given import open_candidate, open_parent
     from robustprune.review.request import Request
+    from robustprune.suite.refused import check_attacks
 
+    pick_device(options["device"])
+    if options["shipped"] is not None and not options["shipped"].is_file():
+        raise InputError(f"--shipped {options['shipped']}: no such file")
     data = load_data(options["data"], test_share=1)
     hashes, held_out = options["training_hashes"], options["held_out"]
     norm, tier = options["norm"], options["tier"]
@@ -187,6 +195,7 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
     chosen = options["attacks"]
     attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
+    check_attacks("review", attacks)
     return Request(
         candidate=open_candidate(options["candidate"], options["weights"], parent),
         parent=parent,

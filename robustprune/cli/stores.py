@@ -23,7 +23,7 @@ def merge(suite: str, folders: tuple[Path, ...], wide: bool, results: Path | Non
     Refused where they do not belong together: another suite or program, the same case with other outcomes, cases that
     are missing. Where all shards used one folder, `run SUITE` does the same: it finds everything measured.
     """
-    from robustprune import results as written
+    from robustprune.run.latest import keep
     from robustprune.run.shards import merged
     from robustprune.run.shelf import BASELINE, TABLE, shelf, write_tables
     from robustprune.suite.files import open_suite
@@ -33,7 +33,7 @@ def merge(suite: str, folders: tuple[Path, ...], wide: bool, results: Path | Non
     for line in lines:
         click.echo(line, err=True)
     place = shelf(opened, results)
-    written.save(cases, place.latest / BASELINE)
+    keep(cases, place.latest / BASELINE)
     files = write_tables(cases, place.latest)
     show(cases, (place.latest / TABLE).read_text(), wide)
     click.echo(f"Written: {', '.join(map(str, files))}", err=True)

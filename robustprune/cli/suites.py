@@ -195,9 +195,16 @@ def approve(suite: str, reason: str, by: str, results: Path | None) -> None:
 
 
 @main.command("list", epilog=example("robustprune list criteria"))
-@click.argument("kind", type=click.Choice(["models", "criteria", "attacks", "recipes", "datasets", "suites", "checks"]))
+@click.argument(
+    "kind",
+    metavar="KIND",
+    type=click.Choice(["models", "criteria", "attacks", "recipes", "datasets", "suites", "checks"]),
+)
 def list_names(kind: str) -> None:
-    """Print the names of one KIND with one line each; of attacks also what they know and may spend on a sample."""
+    """Print the names of one KIND with one line each; of attacks also what they know and may spend on a sample.
+
+    KIND is models, criteria, attacks, recipes, datasets, suites or checks.
+    """
     from robustprune.names import describe_all
     from robustprune.results.checks import listed
     from robustprune.run.inspection import list_suites

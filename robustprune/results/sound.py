@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def contradictions(
     for name, count in lists.items():
         if count != n:
             yield f"{name} has {count} values, expected {n}, one for each label"
+    for title, _, distance, _ in attacks:
+        if any(one < 0 or one == inf for one in distance):
+            yield f"distance of {title} holds {min(distance)} to {max(distance)}, expected 0 or more"
     for name, found in {"outcomes": [title for title, *_ in attacks], "blocks": blocks, "removed": removed}.items():
         if (one := twice(found)) is not None:
             yield f"{name}: {one} stands there twice"

@@ -9,6 +9,7 @@ gradients of the margin on some images.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -67,9 +68,15 @@ def network(job: dict[str, Any]) -> nn.Module:
 
 
 def from_file(path: Path) -> Any:
-    """Run a Python file as a module, with the modules beside it importable."""
+    """Run a Python file as a module, with the modules beside it importable: by name, `.name` and `folder.name`."""
     sys.path.append(str(path.parent))
-    spec = importlib.util.spec_from_file_location(f"served_{path.stem}", path)
+    for package in ("served_from", path.parent.name):
+        found = importlib.util.find_spec(package) if package.isidentifier() else None
+        if found is None or found.origin is None:
+            bare = importlib.machinery.ModuleSpec(package, None, is_package=True)
+            bare.submodule_search_locations = [str(path.parent)]
+            sys.modules[package] = importlib.util.module_from_spec(bare)
+    spec = importlib.util.spec_from_file_location(f"served_from.{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)

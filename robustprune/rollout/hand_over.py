@@ -16,7 +16,7 @@ from robustprune.results.records import CaseResult
 from robustprune.review.bundle import check_free, write_bundle
 from robustprune.review.case import case_review
 from robustprune.review.pages import can_draw
-from robustprune.rollout.stages import Rollout, choose_case, curve, plan, removable_costs, roll_out
+from robustprune.rollout.stages import Rollout, check_steps, choose_case, curve, plan, removable_costs, roll_out
 from robustprune.run.bench import Bench
 from robustprune.run.case import Finished
 from robustprune.run.executors.local import Local, on_threads
@@ -38,6 +38,9 @@ class Request:
     criterion: str | None = None
     step: float = 0.1
     most: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_steps(self.step, self.most)
 
 
 def run_rollout(

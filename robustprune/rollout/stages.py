@@ -121,6 +121,16 @@ def choose_case(suite: Suite, model: str | None = None, criterion: str | None = 
     return by_criterion[wanted]
 
 
+def check_steps(step: float, most: float) -> None:
+    """Raise InputError for steps that lead nowhere, or are too many. Asked before anything is measured."""
+    if not 0 < step <= 1 or not 0 < most <= 1:
+        raise InputError(
+            f"--step {step:g} --most {most:g}: expected shares of the removable cost, above 0 and at most 1"
+        )
+    if most / step > MOST_STAGES:
+        raise InputError(f"--step {step:g} --most {most:g}: more than {MOST_STAGES} stages; expected larger steps")
+
+
 def plan(costs: Sequence[int], step: float, most: float) -> list[Step]:
     """Turn shares of the removable cost into numbers of blocks; `costs`: of each block, in the order they go.
 
@@ -130,12 +140,7 @@ def plan(costs: Sequence[int], step: float, most: float) -> list[Step]:
     >>> [(s.share, s.blocks) for s in plan([10] * 8, step=0.25, most=1.0)]
     [(0.25, 2), (0.5, 4), (0.75, 6), (1.0, 8)]
     """
-    if not 0 < step <= 1 or not 0 < most <= 1:
-        raise InputError(
-            f"--step {step:g} --most {most:g}: expected shares of the removable cost, above 0 and at most 1"
-        )
-    if most / step > MOST_STAGES:
-        raise InputError(f"--step {step:g} --most {most:g}: more than {MOST_STAGES} stages; expected larger steps")
+    check_steps(step, most)
     total, steps, before = sum(costs), list[Step](), 0
     for number in range(1, math.ceil(most / step - 1e-9) + 1):
         share = min(round(number * step, 9), most)

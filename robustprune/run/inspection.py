@@ -53,7 +53,7 @@ def list_suites(folder: Path) -> dict[str, str]:
     """Suite name -> the first line of its file's documentation."""
     lines = {}
     for file in suite_files(folder):
-        text = file.read_text().lstrip()
+        text = file.read_text(encoding="utf-8", errors="replace").lstrip()
         lines[file.stem] = text.lstrip('"').partition("\n")[0] if text.startswith('"""') else ""
     return lines
 
@@ -76,6 +76,8 @@ def _check_recipe(model: Model, images: int) -> None:
     recipe = model.recipe if model.weights is None else None
     if recipe is not None and recipe.distill:
         raise InputError(f"model {model.name!r}: its recipe distils, and from scratch there is no teacher")
+    if recipe is not None and not recipe.epochs:
+        raise InputError(f"model {model.name!r}: its recipe has 0 epochs, so that nothing is learned from scratch")
     if recipe is not None and (recipe.samples or 1) > images:
         raise InputError(f"model {model.name!r}: its recipe wants {recipe.samples} of {images} training images")
 

@@ -25,6 +25,12 @@ def trained_parents(suite: Suite, device: str, tick: Tick) -> Iterator[str]:
     mine = [model for model in models if model.weights is not None and model.recipe is not None]
     if not mine:
         raise InputError(f"{suite.name}: no model has both a weight file and a recipe, so there is nothing to train")
+    for model in mine:
+        wanted = Path(str(model.weights))
+        if wanted.is_absolute() or ".." in wanted.parts:
+            raise InputError(
+                f"model {model.name!r}: weights={model.weights!r}, expected a file below the suite's folder"
+            )
     data, folder = load_data(suite), suite.file.parent if suite.file else Path()
     for model in mine:
         yield _trained(model, data, folder, device, tick)

@@ -92,10 +92,10 @@ def content(suite: Suite) -> str:
         said = json.dumps(describe([module_digest("robustprune.run.suite"), replace(suite, file=None)]), sort_keys=True)
     except Unseen:
         return ""
-    return hashlib.sha256(re.sub(f"{PREFIX}[0-9a-f]{{8}}_", PREFIX, said).encode()).hexdigest()[:32]
+    return hashlib.sha256(re.sub(f"{PREFIX}[0-9a-f]{{8}}", PREFIX, said).encode()).hexdigest()[:32]
 
 
-def keep(cases: Sequence[CaseResult], suite: Suite, shard: Shard, folder: Path) -> None:
+def keep_shard(cases: Sequence[CaseResult], suite: Suite, shard: Shard, folder: Path) -> None:
     """Write the results of a shard with their stamp."""
     stamp = Stamp(number=shard.number, of=shard.of, suite=suite.name, content=content(suite))
     write_all(folder, {CASES: results.packed(cases), STAMP: json.dumps(asdict(stamp)).encode()})

@@ -22,8 +22,9 @@ from robustprune.policy.policy import judge_all
 from robustprune.report.baseline import power_table
 from robustprune.report.written import tables
 from robustprune.results.records import Accepted, CaseResult
+from robustprune.run.latest import LOCAL, keep, measured_here, stated
 from robustprune.run.own import own_store
-from robustprune.run.shards import CASES, Shard, keep, share
+from robustprune.run.shards import CASES, Shard, keep_shard, share
 from robustprune.run.store import Store
 from robustprune.suite.cases import Suite
 
@@ -66,7 +67,7 @@ def shelf(suite: Suite, folder: Path | None = None, shard: Shard | None = None) 
 
 def local_folder(results: Path) -> Path:
     """Choose the folder for what need not be kept, beside a folder of results; where it can be written."""
-    local = results.parent / ".robustprune"
+    local = results.parent / LOCAL
     return local if writable(local) else elsewhere(results)
 
 
@@ -96,9 +97,9 @@ def measure_suite(
             suite, store, display, device=device, workers=workers, executor=executor, first=look, cases=wanted
         )
     if shard is None:
-        results.save(cases, place.latest / BASELINE)
+        keep(cases, place.latest / BASELINE)
     else:
-        keep(cases, suite, shard, place.latest)
+        keep_shard(cases, suite, shard, place.latest)
     return cases
 
 
@@ -111,16 +112,16 @@ def write_tables(cases: Sequence[CaseResult], folder: Path) -> list[Path]:
 
 
 def latest(place: Shelf, suite: Suite) -> list[CaseResult]:
-    """Read the latest results of a suite, else the approved ones."""
-    for folder in (place.latest, place.approved):
+    """Read the latest results of a suite, which have to be measured here, else the approved ones."""
+    for folder, read in ((place.latest, measured_here), (place.approved, results.load)):
         if (folder / BASELINE).is_file():
-            return results.load(folder / BASELINE)
+            return read(folder / BASELINE)
     raise InputError(f"{suite.name}: no results yet; `robustprune run {suite.file or suite.name}` makes them")
 
 
 def load_set(path: Path) -> list[CaseResult]:
     """Read results from a file, or from the folder that holds it."""
-    return results.load(path / BASELINE if path.is_dir() else path)
+    return stated(path / BASELINE if path.is_dir() else path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,7 @@ def approve(suite: Suite, place: Shelf, *, who: str, when: str, why: str = "") -
     What FAILs the suite's own policy, or cannot be trusted, needs a reason (`why`), which is kept with it. Nothing is
     written before everything is made.
     """
-    cases = results.load(place.latest / BASELINE)
+    cases = measured_here(place.latest / BASELINE)
     missing = sorted({case.id for case in suite.cases} - {case.case for case in cases})
     if missing:
         raise InputError(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from robustprune.errors import InputError
 from robustprune.policy.policy import Policy
 from robustprune.suite.refused import check_attacks, check_names, objects
 from robustprune.suite.strategies import Strategy
-from robustprune.typed import Count, FolderName, Label, NotNegative, Positive, Seed, Sha256, check, mismatch
+from robustprune.typed import Count, FolderName, Label, NotNegative, Rule, Seconds, Seed, Sha256, check, mismatch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -139,8 +139,8 @@ class Suite:
     minutes: NotNegative = 10.0
     tier: Literal["quick", "standard", "full"] = "quick"
     attack_batch: Count = 128
-    batches: tuple[Count, ...] = (1, 128)
-    timing_seconds: Positive = 1.0
+    batches: Annotated[tuple[Count, ...], Rule(bool, "one size or more")] = (1, 128)
+    timing_seconds: Seconds = 1.0
     timing_threads: Count | None = None
     file: Path | None = None
     quick: bool = False
@@ -215,6 +215,8 @@ def grid(
     `family` names several models as one network trained several times; claims then hold for the family.
     """
     seeds, strategies = tuple(seed), tuple(strategy)
+    if not seeds and (strategies or recipe is not None):
+        raise InputError("grid: seed=(), expected one or more: each is a training run")
     cases: list[Case] = []
     models = [model] if isinstance(model, Model) else model
     for one in models if family is None else [replace(one, family=family) for one in models]:

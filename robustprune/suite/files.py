@@ -40,14 +40,14 @@ def defines_suite(file: Path) -> bool:
     Somebody else's SUITE is left alone. Nothing is imported; a file that does not parse is taken by its text.
     """
     try:
-        text = file.read_text()
-        if "SUITE" not in text:
+        text = file.read_bytes()
+        if b"SUITE" not in text:
             return False
         body = ast.parse(text).body
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return False
     except (SyntaxError, ValueError, RecursionError):
-        return "\nSUITE" in f"\n{text}" and "robustprune" in text
+        return b"\nSUITE" in b"\n" + text and b"robustprune" in text
     return _assigns_suite(body) and _imports_us(body, file.parent, {file})
 
 
@@ -70,9 +70,9 @@ def _imports_us(body: list[ast.stmt], folder: Path, seen: set[Path]) -> bool:
     for file in (file for file in beside if file.is_file() and file not in seen):
         seen.add(file)
         try:
-            if _imports_us(ast.parse(file.read_text()).body, folder, seen):
+            if _imports_us(ast.parse(file.read_bytes()).body, folder, seen):
                 return True
-        except (OSError, UnicodeDecodeError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError):
             continue
     return "robustprune" in tops
 

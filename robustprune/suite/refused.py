@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
+from robustprune.results.claims import titled
+from robustprune.results.sound import twice
 
 if TYPE_CHECKING:
     from robustprune.attacks import Attack
@@ -32,12 +34,14 @@ def check_attacks(suite: str, attacks: Sequence[Attack]) -> None:
     idle = next((attack for attack in attacks if attack.eps == 0), None)
     if idle is not None:
         raise InputError(f"suite {suite!r}: attack {idle.name!r}: eps={idle.eps}, expected a number above 0")
+    titles = [titled(attack.name, attack.threat) for attack in attacks]
+    if (name := twice(titles)) is not None:
+        raise InputError(f"suite {suite!r}: two attacks are called {name!r}; give one of them another name=")
 
 
 def check_names(suite: str, names: Sequence[str]) -> None:
     """Raise InputError where a suite has no case, or two of one name."""
     if not names:
         raise InputError(f"suite {suite!r}: no cases; expected at least one, such as Case(model=...)")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"suite {suite!r}: two cases are named {twice[0]!r}; give models or recipes other names")
+    if (name := twice(names)) is not None:
+        raise InputError(f"suite {suite!r}: two cases are named {name!r}; give models or recipes other names")

@@ -20,6 +20,7 @@ Count = Annotated[int, Rule(lambda value: value >= 1, "1, 2, ...")]
 Whole = Annotated[int, Rule(lambda value: value >= 0, "0, 1, 2, ...")]
 Seed = Annotated[int, Rule(lambda value: 0 <= value < 2**63, "0, 1, 2, ... below 2**63")]
 Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "a number above 0")]
+Seconds = Annotated[float, Rule(lambda value: 0 < value <= 3600, "a number above 0, at most 3600")]
 NotNegative = Annotated[float, Rule(lambda value: 0 <= value < math.inf, "0 or more")]
 Share = Annotated[float, Rule(lambda value: 0 <= value <= 1, "a share from 0 to 1")]
 Sha256 = Annotated[

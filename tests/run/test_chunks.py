@@ -5,13 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from robustprune.attacks import FMN, PGD, Square, Transfer, tier
+from robustprune.attacks import FMN, PGD, Square, tier
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
 from robustprune.models import CifarResNet
-from robustprune.results.records import Outcomes
-from robustprune.run.attacked import Attacked, Result
-from robustprune.run.chunks import BATCHES, LONG, PARTS, SMALLEST, chunk, chunks, joined
+from robustprune.run.attacked import Attacked
+from robustprune.run.chunks import chunk, joined
 
 N = 40
 

@@ -254,3 +254,29 @@ def test_every_process_gives_the_same_names():
     there = {**os.environ, "PYTHONHASHSEED": "1"}
     run = [sys.executable, "-c", f"{SAID}print(name)"]
     assert subprocess.run(run, capture_output=True, text=True, check=True, env=there).stdout.strip() == here["name"]
+
+
+WAYS = {
+    "by name": "from helper_of_mine import VALUE",
+    "relative": "from .helper_of_mine import VALUE",
+    "by its folder": "from suites.helper_of_mine import VALUE",
+    "as a module": "import suites.helper_of_mine as helper\nVALUE = helper.VALUE",
+    "from the folder": "from . import helper_of_mine as helper\nVALUE = helper.VALUE",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_helper_beside_a_suite_is_reached_and_an_edited_one_changes_the_key(way, tmp_path):
+    files = {}
+    for repository, value in (("one", 1), ("other", 2)):
+        folder = tmp_path / repository / "suites"
+        folder.mkdir(parents=True)
+        (folder / "helper_of_mine.py").write_text(f"VALUE = {value}\n")
+        files[repository] = folder / "mine.py"
+        files[repository].write_text(f"{WAYS[way]}\n")
+    assert [import_file(files[name]).VALUE for name in ("one", "other", "one")] == [1, 2, 1]
+    before = file_digest(files["one"])
+    assert before == file_digest(files["one"])
+    files["one"].with_name("helper_of_mine.py").write_text("VALUE = 1 + 10\n")
+    assert file_digest(files["one"]) != before
+    assert import_file(files["one"]).VALUE == 11

@@ -1,13 +1,10 @@
 """A cluster of two nodes on this machine measures what this process measures, also when one of them is lost."""
 
-import threading
 from dataclasses import replace
 
 import pytest
 from suite_files import Silent, write_tiny
 
-from robustprune.errors import InputError
-from robustprune.run.executors import choose
 from robustprune.run.executors.ray_cluster import RayCluster
 from robustprune.run.store import Store
 from robustprune.run.suite import run_suite

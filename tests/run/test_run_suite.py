@@ -11,10 +11,11 @@ from robustprune.attacks import FGSM, PGD, Transfer
 from robustprune.errors import InputError
 from robustprune.models import weights_hash
 from robustprune.policy import judge
-from robustprune.results.records import load_accepted, save, to_record
+from robustprune.results.records import load_accepted, to_record
 from robustprune.run.attacked import chains
 from robustprune.run.bench import open_bench
 from robustprune.run.case import attack_on
+from robustprune.run.latest import keep
 from robustprune.run.networks import case_network, parent_network
 from robustprune.run.priced import Priced
 from robustprune.run.shelf import BASELINE, Shelf, approve, shelf
@@ -209,12 +210,12 @@ def test_weights_with_another_hash_are_refused(finished, tmp_path: Path):
 def test_the_table_and_the_baseline_are_made_from_results(finished, tmp_path):
     suite, _, results = finished
     place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
-    save(results[:2], place.latest / BASELINE)
+    keep(results[:2], place.latest / BASELINE)
     who = {"who": "Ada", "when": "2026-11-26", "why": "a test"}
     with pytest.raises(InputError, match="lack 5 cases"):
         approve(suite, place, **who)
     assert not place.approved.exists()
-    save(results, place.latest / BASELINE)
+    keep(results, place.latest / BASELINE)
     done = approve(suite, place, **who)
     assert {file.name for file in done.files} == {"cases.json.gz", "table.md", "table.csv", "detectable.md"}
     assert all(file.stat().st_size > 0 for file in done.files)
@@ -224,11 +225,11 @@ def test_the_table_and_the_baseline_are_made_from_results(finished, tmp_path):
 def test_a_damaged_latest_result_leaves_what_was_approved_as_it_was(finished, tmp_path):
     suite, _, results = finished
     place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
-    save(results, place.latest / BASELINE)
+    keep(results, place.latest / BASELINE)
     approve(suite, place, who="Ada", when="2026-11-26", why="a test")
     before = {file.name: file.read_bytes() for file in place.approved.iterdir()}
     for damaged in (replace(results[1], trust="HACKED"), replace(results[1], labels=[0]), results[0]):
-        save([results[0], damaged, *results[2:]], place.latest / BASELINE)
+        keep([results[0], damaged, *results[2:]], place.latest / BASELINE)
         with pytest.raises(InputError, match="cases"):
             approve(suite, place, who="Eve", when="2026-11-27", why="another test")
         assert {file.name: file.read_bytes() for file in place.approved.iterdir()} == before
@@ -250,7 +251,7 @@ def test_what_fails_the_policy_is_approved_only_with_a_reason(finished, tmp_path
     suite, _, results = finished
     place = Shelf(approved=tmp_path / "approved", latest=tmp_path / "latest", store=Store(folder=tmp_path))
     lost = replace(results[-1], clean=[False] * len(results[-1].clean))
-    save([*results[:-1], lost], place.latest / BASELINE)
+    keep([*results[:-1], lost], place.latest / BASELINE)
     with pytest.raises(InputError, match=f"first {lost.case}.*--reason TEXT"):
         approve(suite, place, who="Ada", when="2026-11-26")
     assert not place.approved.exists()

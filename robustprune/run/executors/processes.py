@@ -23,7 +23,7 @@ from typing import Any
 import cloudpickle
 
 from robustprune.errors import InputError
-from robustprune.names import PREFIX, import_file, module_name
+from robustprune.names import import_file, imported_files, module_name
 from robustprune.run.bench import Listener
 from robustprune.run.executors.local import Work
 from robustprune.run.lifeline import begin
@@ -72,8 +72,7 @@ def cores() -> int:
 
 def _packed(thing: object) -> bytes:
     """Pickle a thing, with the list of files that were imported by their path: another process has to do that too."""
-    files = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith(PREFIX)]
-    return bytes(cloudpickle.dumps((files, cloudpickle.dumps(thing))))
+    return bytes(cloudpickle.dumps((imported_files(), cloudpickle.dumps(thing))))
 
 
 def _unpacked(packed: bytes) -> Any:

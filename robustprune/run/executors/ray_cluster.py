@@ -28,7 +28,7 @@ import cloudpickle
 
 from robustprune.errors import InputError
 from robustprune.files import write_whole
-from robustprune.names import PREFIX, import_file
+from robustprune.names import import_file, imported_files, module_name
 from robustprune.run.bench import Listener
 from robustprune.run.code import PACKAGE, closure
 from robustprune.run.executors.local import Work, on_threads
@@ -251,7 +251,7 @@ def _sources() -> dict[str, tuple[str, bytes]]:
 
     What is installed is not among them; a node has to have that too.
     """
-    mains = {Path(str(one.__file__)): name for name, one in list(sys.modules.items()) if name.startswith(PREFIX)}
+    mains = {Path(file): module_name(Path(file)) for file in imported_files()}
     files = {file for main in mains for file in closure(main) if not file.is_relative_to(PACKAGE)}
     return {str(file.relative_to(file.anchor)): (mains.get(file, ""), file.read_bytes()) for file in sorted(files)}
 
