@@ -14,7 +14,8 @@ from robustprune import results
 from robustprune.errors import InputError
 from robustprune.files import write_all
 from robustprune.results.records import CaseResult
-from robustprune.run.own import secret, signed
+from robustprune.run.own import secret
+from robustprune.run.store import signed
 
 LOCAL = ".robustprune"
 """The folder of stores and latest results; what lies in it is not committed."""
