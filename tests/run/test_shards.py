@@ -14,7 +14,7 @@ from robustprune.criteria import DepthFirst
 from robustprune.errors import InputError
 from robustprune.results.records import load, packed, to_record
 from robustprune.run.cleaning import content, needed, remove, spare, told
-from robustprune.run.shards import CASES, STAMP, Shard, keep, merged, parsed, share
+from robustprune.run.shards import CASES, STAMP, Shard, keep_shard, merged, parsed, share
 from robustprune.run.store import NotMeasured, Store
 from robustprune.run.suite import run_suite
 from robustprune.suite.cases import Model, Strategy, grid
@@ -72,7 +72,7 @@ def halves(measured, tmp_path):
     for number, folder in enumerate(folders, 1):
         shard = Shard(number=number, of=2)
         some = run_suite(suite, replace(store, readonly=True), Silent(), workers=1, cases=share(suite.cases, shard))
-        keep(some, suite, shard, folder)
+        keep_shard(some, suite, shard, folder)
     return folders
 
 
@@ -132,7 +132,7 @@ def test_cases_that_are_missing_are_named(measured, halves):
 def test_a_case_with_two_outcomes_is_refused(measured, halves):
     suite, _, _ = measured
     first = load(halves[0] / CASES)
-    keep([replace(first[0], weights_hash="another"), *first[1:]], suite, Shard(number=1, of=2), halves[1])
+    keep_shard([replace(first[0], weights_hash="another"), *first[1:]], suite, Shard(number=1, of=2), halves[1])
     with pytest.raises(InputError, match=r"net-0/parent has other outcomes than in .*first"):
         merged(suite, halves)
 
