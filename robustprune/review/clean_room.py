@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ class Room:
     library: tuple[str, ...] = ()
     """Modules of robustprune that the candidate loads itself."""
     broken: Mapping[str, tuple[int, ...]]
+    seconds: float = 0.0
+    """What it took."""
 
 
 def apart(folder: Path) -> str:
@@ -81,6 +84,7 @@ def clean_room(
     network: Network, loading: Loading, shown: Shown, batch_size: int, start: Callable[[Path], str] = apart
 ) -> Room:
     """Show images to a candidate where `start` runs it, and compare with what it says here, under attack."""
+    began = time.perf_counter()
     here, gradient = _here(network, shown, batch_size)
     answers = _there(network, loading, shown, start)
     if isinstance(answers, str):
@@ -88,7 +92,13 @@ def clean_room(
     problems = [*_differences(here, answers, shown), *_steepness(gradient, answers["gradient"], here)]
     broken = _broken(here["the judge"], answers, shown) if problems else {}
     found = tuple(str(name) for name in answers["modules"])
-    return Room(images=len(shown.images), problems=tuple(problems), library=found, broken=broken)
+    return Room(
+        images=len(shown.images),
+        problems=tuple(problems),
+        library=found,
+        broken=broken,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def room_check(found: Room | str) -> Check:
@@ -109,7 +119,7 @@ def room_check(found: Room | str) -> Check:
         status="fail" if found.problems else "pass",
         evidence=f"{seen}; {told or 'the same logits and gradients as under attack'}",
         blocking=True,
-        figures={"images": found.images, "broken": lost},
+        figures={"images": found.images, "broken": lost, "seconds": round(found.seconds, 1)},
     )
 
 

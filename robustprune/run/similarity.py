@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robustprune.criteria import cka
-from robustprune.models import UnitSize, evaluating, find_blocks
+from robustprune.models import Block, UnitSize, evaluating, find_blocks
 from robustprune.models.lending import shown
 
 IMAGES = 256
@@ -22,23 +22,26 @@ def layer_similarity(parent: nn.Module, child: nn.Module, x: Tensor, unit: UnitS
     `x` (n, C, H, W) are the images that both look at. Outputs are averaged over space. Block names agree because
     removal keeps names.
     """
-    names = [block.name for block in find_blocks(child, x[:1], unit)]
-    ours, theirs = (_block_outputs(net, names, x) for net in (child, parent))
-    return {name: 1 - cka(ours[name].numpy(), theirs[name].numpy()) for name in names}
+    blocks = find_blocks(child, x[:1], unit)
+    ours, theirs = (_block_outputs(net, blocks, x) for net in (child, parent))
+    return {block.name: 1 - cka(ours[block.name].numpy(), theirs[block.name].numpy()) for block in blocks}
 
 
-def _block_outputs(net: nn.Module, names: list[str], x: Tensor) -> dict[str, Tensor]:
-    """Outputs of the named modules, (n, channels) in float64: averaged over pixels (NCHW) or over tokens (NTC)."""
+def _block_outputs(net: nn.Module, blocks: Sequence[Block], x: Tensor) -> dict[str, Tensor]:
+    """Outputs of blocks by name, (n, channels) in float64: averaged over pixels (NCHW) or over tokens (NTC)."""
     kept: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def keep(block: Block) -> Callable[..., None]:
+        tensor_of = block.stand_in().given
+
+        def hook(module: nn.Module, inputs: Any, result: Any) -> None:
+            output = tensor_of(result)
             pooled = output.mean((2, 3)) if output.ndim == 4 else output.mean(1) if output.ndim == 3 else output
-            kept[name] = pooled.detach().cpu().double()
+            kept[block.name] = pooled.detach().cpu().double()
 
         return hook
 
-    handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    handles = [net.get_submodule(block.name).register_forward_hook(keep(block)) for block in blocks]
     try:
         with evaluating(net), torch.no_grad():
             net(shown(net, x))

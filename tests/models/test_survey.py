@@ -124,3 +124,31 @@ def test_why_there_are_none():
         "layers.0: the skip path has a layer normalisation (layers.0.norm1)"
     )
     assert "there is no skip path" in survey(plain_cnn().eval(), X).remark
+
+
+class Pair(nn.Module):
+    """Two streams, each with a skip path of its own, as Transformer-in-Transformer has them."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, fine, coarse):
+        fine = fine + self.fine(fine)
+        return fine, coarse + self.coarse(fine)
+
+
+class Streams(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Pair(), Pair()])
+
+    def forward(self, x):
+        fine, coarse = x, x.flip(3)
+        for block in self.blocks:
+            fine, coarse = block(fine, coarse)
+        return coarse.mean((2, 3))
+
+
+def test_blocks_of_two_tensors_are_named_with_the_reason():
+    assert reasons(Streams()) == dict.fromkeys(("blocks.0", "blocks.1"), "it returns 2 tensors, expected one")

@@ -15,7 +15,7 @@ from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.data import digits
 from robustprune.models import load_weights, save_weights, weights_hash
 from robustprune.review import service
-from robustprune.review.clean_room import apart, clean_room, room_check, rounding
+from robustprune.review.clean_room import Room, apart, clean_room, room_check, rounding
 from robustprune.review.extras import Effort, with_room
 from robustprune.review.given import Given, open_candidate, open_parent
 from robustprune.review.shown import shown
@@ -77,6 +77,7 @@ def seen(name: str, weights: Path, bench, start=here):
         ("ByBatch", "one image at a time it gives other logits than the judge"),
         ("ByCalls", "one image at a time it gives other logits"),
         ("ByGradMode", "in batches of 32 it gives other logits than the copy that is attacked"),
+        ("ByInput", "than the copy that is attacked"),
         ("ByModules", "in batches of 32 it gives other logits than the judge"),
         ("ByCopy", "the gradients that attacks follow"),
         ("ByWeights", "than the judge"),
@@ -118,7 +119,7 @@ def test_what_cannot_be_run_in_service_is_no_pass(weights, bench):
 def test_what_is_broken_in_service_counts_as_broken(noisy):
     row = noisy.candidate.outcomes[-1].status.index("r")
     threat = noisy.candidate.outcomes[-1].threat
-    room = SimpleNamespace(images=1, problems=("otherwise",), library=(), broken={threat: (row,)})
+    room = Room(images=1, problems=("otherwise",), broken={threat: (row,)})
     after = with_room(noisy.candidate, room)
     assert not after.worst[row]
     assert sum(after.worst) == sum(noisy.candidate.worst) - noisy.candidate.worst[row]
