@@ -108,7 +108,9 @@ def effort_of(texts: tuple[str, ...]) -> Effort:
         name = name.strip().replace("-", "_")
         number = int(value) if value.strip().isdecimal() and len(value) <= DIGITS else -1
         if name not in known or number < (name != "service_samples"):
-            raise InputError(f"--effort {text!r}: expected NAME=N, N above 0 and below a billion, with one of {', '.join(known)}")
+            raise InputError(
+                f"--effort {text!r}: expected NAME=N, N above 0 and below a billion, with one of {', '.join(known)}"
+            )
         found[name] = number
     return replace(Effort(), **found)
 

@@ -28,7 +28,9 @@ def trained_parents(suite: Suite, device: str, tick: Tick) -> Iterator[str]:
     for model in mine:
         wanted = Path(str(model.weights))
         if wanted.is_absolute() or ".." in wanted.parts:
-            raise InputError(f"model {model.name!r}: weights={model.weights!r}, expected a file below the suite's folder")
+            raise InputError(
+                f"model {model.name!r}: weights={model.weights!r}, expected a file below the suite's folder"
+            )
     data, folder = load_data(suite), suite.file.parent if suite.file else Path()
     for model in mine:
         yield _trained(model, data, folder, device, tick)

@@ -39,7 +39,9 @@ def export_case(
         raise InputError(f"{case.id}: its network is not in the store; `robustprune run {suite}` makes it again")
     result = written[case.id]
     if result.weights_hash != measured.network.weights:
-        raise InputError(f"{case.id}: the latest results are of other weights; `robustprune run {suite}` measures it again")
+        raise InputError(
+            f"{case.id}: the latest results are of other weights; `robustprune run {suite}` measures it again"
+        )
     parent = written[case.parent_case.id] if case.parent_case else result
     finished = Finished(measured=measured, result=result)
     origin = measured.parent.network if measured.parent is not None else measured.network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -11,8 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 
 pytest.register_assert_rewrite("sandbox")
-
-from sandbox import Sandbox
 
 
 @pytest.fixture
@@ -25,4 +24,4 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    return Sandbox(tmp_path)
+    return importlib.import_module("sandbox").Sandbox(tmp_path)

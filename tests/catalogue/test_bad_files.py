@@ -95,19 +95,38 @@ WEIGHTS = {
     "a list": (".pt", lambda: torch_bytes([1, 2]), "holds list"),
     "a number among them": (".pt", lambda: torch_bytes(changed("linear.bias", 3)), "linear.bias is no dense tensor"),
     "other shapes": (".pt", lambda: torch_bytes(changed("linear.bias", torch.zeros(7))), "linear.bias has shape (7,)"),
-    "whole numbers": (".pt", lambda: torch_bytes(changed("linear.bias", torch.zeros(10).long())), "linear.bias has type"),
-    "NaN": (".pt", lambda: torch_bytes(changed("linear.bias", torch.full((10,), float("nan")))), "linear.bias holds NaN"),
-    "infinity": (".safetensors", lambda: safe_bytes(changed("linear.bias", torch.full((10,), float("inf")))), "holds NaN or inf"),
+    "whole numbers": (
+        ".pt",
+        lambda: torch_bytes(changed("linear.bias", torch.zeros(10).long())),
+        "linear.bias has type",
+    ),
+    "NaN": (
+        ".pt",
+        lambda: torch_bytes(changed("linear.bias", torch.full((10,), float("nan")))),
+        "linear.bias holds NaN",
+    ),
+    "infinity": (
+        ".safetensors",
+        lambda: safe_bytes(changed("linear.bias", torch.full((10,), float("inf")))),
+        "holds NaN or inf",
+    ),
     "other names": (".pt", lambda: torch_bytes({name[::-1]: value for name, value in STATE.items()}), "missing"),
     "one name too many": (".pt", lambda: torch_bytes(changed("head.bias", torch.zeros(10))), "1 unexpected"),
-    "one name too few": (".pt", lambda: torch_bytes({n: v for n, v in STATE.items() if n != "linear.bias"}), "1 weights"),
+    "one name too few": (
+        ".pt",
+        lambda: torch_bytes({n: v for n, v in STATE.items() if n != "linear.bias"}),
+        "1 weights",
+    ),
     "no bytes": (".safetensors", lambda: b"", "cannot be read as weights"),
     "a cut file": (".safetensors", lambda: safe_bytes(STATE)[:-100], "cannot be read as weights"),
     "a cut torch file": (".pt", lambda: torch_bytes(STATE)[:-100], "net.pt"),
     "a header of 2**60": (".safetensors", lambda: struct.pack("<Q", 2**60) + b"{}", "cannot be read as weights"),
     "a header that lies": (
         ".safetensors",
-        lambda: struct.pack("<Q", 68) + json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode().ljust(68),
+        lambda: (
+            struct.pack("<Q", 68)
+            + json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode().ljust(68)
+        ),
         "cannot be read as weights",
     ),
     "a page": (".th", lambda: b"<!doctype html><p>404", "net.th"),

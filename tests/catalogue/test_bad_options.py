@@ -6,7 +6,15 @@ import pytest
 
 LONG = "x" * 5000
 REVIEW = ["review", "nets.py:net", "--parent", "nets.py:net", "--data", "digits"]
-NETS = "import torch\nfrom robustprune.models import CifarResNet\n\ndef net():\n    torch.manual_seed(0)\n    return CifarResNet(8, width=4, in_channels=1)\n"
+NETS = """
+import torch
+from robustprune.models import CifarResNet
+
+
+def net():
+    torch.manual_seed(0)
+    return CifarResNet(8, width=4, in_channels=1)
+"""
 PLACES = {"SUITE": "suites/tiny.py", "FILE": "file.txt", "OUT": "out", "LINK": "link", "FULL": "full"}
 
 WORDS = {
