@@ -54,10 +54,7 @@ def verify(folder: Path, weights: Path | None = None) -> Verification:
             f"{folder}: not a bundle of robustprune: it has no {MANIFEST}; `robustprune review` writes one"
         )
     if not _there(folder / SEAL):
-        raise InputError(
-            f"{folder}: has no {SEAL}: made by an older version, or the seal was taken away; it cannot be verified, "
-            "review again"
-        )
+        raise InputError(f"{folder}: has no {SEAL}: made by an older version, cannot be verified; review again")
     problems = list(_files(folder))
     written = _read(folder / VERDICT)
     if isinstance(written, dict):

@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from robustprune.suite.refused import objects
+
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 
 pytest.register_assert_rewrite("sandbox")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported():
+    """Libraries are imported once, and not while an answer is waited for."""
+    objects()
 
 
 @pytest.fixture
