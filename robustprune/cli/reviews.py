@@ -79,16 +79,20 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
     """
+    from robustprune.files import writable
     from robustprune.review import bundle, gate
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
     request = _request(options, policy, ctx.meta[COMMAND])
     folder = options["output"] or Path(f"{request.candidate.name}-review")
+    summary = options["summary"]
+    if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
+        raise InputError(f"--summary {summary}: cannot be written there; expected a file outside the bundle")
     with bundle.reserved(folder):
         with Display("review", 2) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
-        _hand_over(found, folder, options["summary"])
+        _hand_over(found, folder, summary)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 

@@ -125,6 +125,9 @@ WORDS = {
     "review below a file": ([*REVIEW, "--output", "FILE/below"], "file.txt"),
     "review into a long name": ([*REVIEW, "--output", LONG], "File name too long"),
     "review with a summary in a folder": ([*REVIEW, "--summary", "FULL"], "is a directory"),
+    "review with a summary in its bundle": ([*REVIEW, "--output", "o", "--summary", "o/s.md"], "outside the bundle"),
+    "review with a summary below a file": ([*REVIEW, "--summary", "FILE/s.md"], "cannot be written there"),
+    "review of an empty name": (["review", "", *REVIEW[2:]], "the candidate has no name"),
     "review of what is not shipped": ([*REVIEW, "--shipped", "none.onnx"], "none.onnx"),
     "review on no device": ([*REVIEW, "--device", "tpu9"], "tpu9"),
     # a bundle, and blocks
