@@ -139,6 +139,7 @@ WORDS = {
     "blocks of nothing": (["blocks"], "Missing argument"),
     "blocks of no input": (["blocks", "cifar10-resnet20", "--input", "3x0x32"], "--input '3x0x32'"),
     "blocks of a huge input": (["blocks", "cifar10-resnet20", "--input", "3x99999999x99999999"], "not enough memory"),
+    "blocks of a power": (["blocks", "cifar10-resnet20", "--input", "²x8x8"], "--input '²x8x8'"),
     "blocks of text": (["blocks", "cifar10-resnet20", "--input", "large"], "--input 'large'"),
     "blocks of other images": (["blocks", "cifar10-resnet20", "--input", "1x32x32"], "1, 32, 32"),
     "blocks of data and input": (["blocks", "cifar10-resnet20", "--input", "3", "--data", "digits"], "one of the two"),
