@@ -181,8 +181,8 @@ def _make_importable(folder: Path) -> None:
     importlib.invalidate_caches()
     others = [other for other in _folders if other != str(folder)]
     here = {folder.name} | {entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()}
-    for name, file in _files():
-        if name.partition(".")[0] in here and any(file.startswith(other + os.sep) for other in others):
+    for name, where in _files():
+        if name.partition(".")[0] in here and any(where.startswith(other + os.sep) for other in others):
             _forget(name)
     for known in [str(folder), *_folders]:
         if known in sys.path and known in _folders:

@@ -41,7 +41,9 @@ def test_help_does_not_wait_for_torch():
 def test_every_verb_has_help_with_an_example(verb):
     result = call(verb, "--help")
     assert result.exit_code == 0
-    assert f"robustprune {verb}" in result.output.split("Example:")[1]
+    shown, codes = result.output.split("Example:")[1].split("Exit codes: 0 ")
+    assert f"robustprune {verb}" in shown
+    assert "2 wrong use or bad input" in " ".join(codes.split())
 
 
 def test_run_prints_the_table_and_a_second_run_the_same(home):

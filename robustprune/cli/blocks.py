@@ -81,6 +81,6 @@ def _lengths(shape: str) -> list[int]:
     [3, 32, 32]
     """
     parts = shape.lower().replace(",", "x").split("x")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise InputError(f"--input {shape!r}: expected the lengths of one input, such as 3x32x32")
     return [int(part) for part in parts]

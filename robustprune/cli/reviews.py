@@ -40,7 +40,10 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 @click.command(
     cls=Recorded,
-    epilog=example("robustprune review cifar10-resnet20@new.th --parent cifar10-resnet56@old.th --data cifar10"),
+    epilog=example(
+        "robustprune review cifar10-resnet20@new.th --parent cifar10-resnet56@old.th --data cifar10",
+        "0 PASS, 1 FAIL, 3 INCONCLUSIVE or UNTRUSTED",
+    ),
 )
 @click.argument("candidate")
 @click.option("--parent", required=True, metavar="SPEC[@FILE]", help="The model in service.")
@@ -77,30 +80,34 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
-
-    Exit codes: 0 PASS, 1 FAIL, 2 wrong use, 3 INCONCLUSIVE or UNTRUSTED.
     """
+    from robustprune.files import writable
     from robustprune.review import bundle, gate
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
     request = _request(options, policy, ctx.meta[COMMAND])
     folder = options["output"] or Path(f"{request.candidate.name}-review")
+    summary = options["summary"]
+    if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
+        raise InputError(f"--summary {summary}: cannot be written there; expected a file outside the bundle")
     with bundle.reserved(folder):
         with Display("review", 2) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
-        _hand_over(found, folder, options["summary"])
+        _hand_over(found, folder, summary)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 
-@click.command(epilog=example("robustprune verify pruned-review --weights pruned.safetensors"))
+@click.command(
+    epilog=example("robustprune verify pruned-review --weights pruned.safetensors", "0 it holds, 1 it does not")
+)
 @click.argument("bundle", type=FOLDER)
 @click.option("--weights", type=FILE, help="Is this the candidate that was reviewed?")
 def verify(bundle: Path, weights: Path | None) -> Ending:
     """Is BUNDLE as it was written, and does its verdict follow from its outcomes?
 
-    Recomputes every hash, and the verdict with all findings from the outcomes. Exit codes: 0 all of it
-    holds, 1 something does not (it is named), 2 not a bundle.
+    Recomputes every hash, and the verdict with all findings from the outcomes; names what does not hold. It needs
+    the seal that a review has written.
     """
     from robustprune.review.verify import verify as check
 
@@ -114,7 +121,13 @@ def verify(bundle: Path, weights: Path | None) -> Ending:
     return Ending(code=DONE if found.holds else FAIL)
 
 
-@click.command(cls=Recorded, epilog=example("robustprune stage suites/digits.py --criterion consensus --step 0.2"))
+@click.command(
+    cls=Recorded,
+    epilog=example(
+        "robustprune stage suites/digits.py --criterion consensus --step 0.2",
+        "0 a stage passed, else 1 or 3 as the first",
+    ),
+)
 @click.argument("suite")
 @click.option("--model", help="Name of the model [the suite's only one].")
 @click.option("--criterion", help="Which strategy of the suite prunes [consensus, else the first].")
@@ -130,8 +143,7 @@ def stage(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: 
     """How far can pruning go? Stage by stage, until one does not pass.
 
     Each stage prunes the parent of SUITE by so many per cent of its removable MACs, fine-tunes and reviews
-    it. The last that passes is handed over, with its evidence. Exit codes: 0 one passed, else that of the
-    first stage (1 or 3).
+    it. The last that passes is handed over, with its evidence.
     """
     from robustprune.rollout.hand_over import Request, run_rollout
     from robustprune.run.shelf import shelf

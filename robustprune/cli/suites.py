@@ -134,14 +134,17 @@ def report(suite: str, form: str, output: Path | None, wide: bool, results: Path
         click.echo(f"Written: {output}", err=True)
 
 
-@main.command(epilog=example("robustprune compare results/digits .robustprune/latest/digits"))
+@main.command(
+    epilog=example(
+        "robustprune compare results/digits .robustprune/latest/digits", "0 nothing weaker, 1 weaker, 3 no answer"
+    )
+)
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("now", type=click.Path(path_type=Path))
 def compare(before: Path, now: Path) -> Ending:
     """Compare two result sets: folders, or cases.json.gz files, BEFORE and NOW.
 
-    Exit code 1 where something became significantly weaker or lost other blocks, 3 where attacks differ, so that
-    nothing can be said.
+    Weaker is what lost accuracy significantly, or other blocks; there is no answer where attacks differ.
     """
     from robustprune.policy.baseline import changes, environment_differences
     from robustprune.policy.blocks import choices

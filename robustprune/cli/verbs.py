@@ -68,9 +68,11 @@ def main() -> None:
     """
 
 
-def example(text: str) -> str:
-    """An epilog that click leaves as it is."""
-    return f"\b\nExample:\n  {text}"
+def example(text: str, codes: str = "0 done") -> str:
+    """Write the epilog of a verb: an example, left as it is, and the exit codes that mean something here."""
+    return (
+        f"\b\nExample:\n  {text}\n\nExit codes: {codes}, 2 wrong use or bad input, 70 an error of robustprune itself."
+    )
 
 
 FOLDER, FILE = click.Path(file_okay=False, path_type=Path), click.Path(dir_okay=False, path_type=Path)

@@ -147,7 +147,8 @@ def open_candidate(text: str, weights: str | Path | None, parent: Given) -> Give
     where = _file(weights or file)
     if spec:
         return Given(spec=spec, factory=factory(spec), weights=where, example=parent.example)
-    assert where is not None
+    if where is None:
+        raise InputError("the candidate has no name; expected NAME, package.module:factory or file.py:factory")
     described = description(where)
     if not described:
         raise InputError(

@@ -25,6 +25,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `worst_class`: for clean accuracy and the worst case, the class that is worst on the candidate.
 - `transfer`: attacks made on the parent, tried on the candidate (`shifts.Transfer`); from transfer.json.
 - `curves`: by side, robust accuracy over eps: eps, k of n. Empty where it was not measured.
+- `exhibits`: sha256 over the curves and the hashes of the samples, which follow from nothing; the summary quotes it.
 - `parity`: the shipped file beside the candidate (`parity.Parity`), or null: unmeasured.
 - `checks`: of candidate and parent: number, name, status, evidence, blocking, figures (the numbers behind it).
 
@@ -34,6 +35,8 @@ cases.json.gz, transfer.json and `policy`: `derived` computes them, for `robustp
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -120,13 +123,24 @@ def to_json(review: Review) -> dict[str, Any]:
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
         "costs": [_cost(change) for change in changes(review.candidate.cost, review.parent.cost)],
-        "curves": {side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()},
+        "curves": _curves(review),
+        "exhibits": exhibits_digest(review),
         "parity": asdict(review.parity) if review.parity else None,
         "checks": {
             side: [asdict(check) for check in case.checks]
             for side, case in (("candidate", review.candidate), ("parent", review.parent))
         },
     }
+
+
+def exhibits_digest(review: Review) -> str:
+    """Hash what is shown beside the outcomes and follows from nothing: the curves, and the list of samples."""
+    text = json.dumps([_curves(review), review.facts.samples], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _curves(review: Review) -> dict[str, Any]:
+    return {side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()}
 
 
 def derived(candidate: CaseResult, parent: CaseResult, policy: Policy, transfers: Sequence[Outcomes]) -> dict[str, Any]:

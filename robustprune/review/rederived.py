@@ -7,14 +7,15 @@ whose versions differ; the seal holds them.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from robustprune.errors import InputError
 from robustprune.policy.policy import judge
+from robustprune.report.figures import Point
 from robustprune.report.written import tables
 from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.bundle import as_json
@@ -65,12 +66,13 @@ def rebuilt(
         facts=facts,
         transfers=tuple(transfers),
         parity=Parity(**written["parity"]) if written["parity"] else None,
+        exhibits=Exhibits(curves=_curves(written["curves"], len(candidate.labels))),
     )
 
 
 def unlike(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator[str]:
     """Name every file, and every part of verdict.json, that is not what follows from the outcomes."""
-    again = json.loads(as_json({**to_json(review), "curves": written.get("curves")}))
+    again = json.loads(as_json(to_json(review)))
     for key in dict.fromkeys([*written, *again]):
         if written.get(key) != again.get(key):
             yield f"{VERDICT}: {key} is not what {CASES} gives"
@@ -85,20 +87,27 @@ def unlike(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator
         if (folder / name).read_bytes() != text.encode():
             yield f"{name}: not what {CASES} gives: it was changed after the bundle was made"
     if (folder / REPORT).exists() and can_draw():
-        yield from _page(folder, written, review)
+        yield from _page(folder, review)
 
 
-def _page(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator[str]:
+def _curves(written: Mapping[str, Any], n: int) -> dict[str, tuple[Point, ...]]:
+    """The curves of verdict.json. InputError for one that cannot be: on more samples than there are, or unordered."""
+    curves = {side: tuple(Point(**point) for point in points) for side, points in written.items()}
+    for side, points in curves.items():
+        budgets = [point.eps for point in points]
+        if budgets != sorted({*budgets}) or not all(0 <= point.k <= point.n <= n for point in points):
+            raise InputError(f"curves: that of the {side} cannot be one of {n} samples")
+    return curves
+
+
+def _page(folder: Path, review: Review) -> Iterator[str]:
     """Say so where the page, pictures left out, is not what follows."""
-    from robustprune.report.figures import Point
     from robustprune.report.html import Picture
 
-    curves = {side: tuple(Point(**point) for point in points) for side, points in written["curves"].items()}
-    whole = dataclasses.replace(review, exhibits=Exhibits(curves=curves))
-    drawn = pictures(whole)
+    drawn = pictures(review)
     if (folder / PICTURES / f"{file_name(GALLERY['title'])}.svg").exists():
         drawn.append(Picture(figure=drawn[0].figure, **GALLERY))
-    said, again = (SVG.sub("<svg/>", text) for text in ((folder / REPORT).read_text(), page(whole, drawn)))
+    said, again = (SVG.sub("<svg/>", text) for text in ((folder / REPORT).read_text(), page(review, drawn)))
     if said != again:
         yield f"{REPORT}: not what {CASES} gives: it was changed after the bundle was made"
 

@@ -16,7 +16,7 @@ from robustprune.results.overstated import by_threat
 from robustprune.results.records import Check
 from robustprune.results.words import between, percent, points, points_between
 from robustprune.review.anatomy_text import structure_lines
-from robustprune.review.record import Review
+from robustprune.review.record import Review, exhibits_digest
 from robustprune.review.shifts import Shift, class_shifts, shifts, transfer
 
 MEANING = {
@@ -136,14 +136,15 @@ def check_lines(review: Review) -> list[str]:
 
 
 def origin_lines(review: Review) -> list[str]:
-    """Say how many numbers were measured for this review, and how many were found in the user's own store."""
+    """Say how many numbers were measured for this review or found in the user's own store; quote what has no source."""
     texts = (("measured", "measured for this review"), ("found", "found in the store of this user's own runs"))
     lines = []
     for origin, text in texts:
         counts = {kind: found[origin] for kind, found in review.facts.origin.items() if origin in found}
         if counts:
             lines.append(f"{text}: {', '.join(f'{count} {kind}' for kind, count in counts.items())}")
-    return lines or ["all measured for this review"]
+    digest = f"curves over eps and list of samples: sha256 {exhibits_digest(review)}"
+    return [*(lines or ["all measured for this review"]), digest]
 
 
 def sections(review: Review) -> list[tuple[str, list[str]]]:

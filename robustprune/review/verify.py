@@ -54,6 +54,8 @@ def verify(folder: Path, weights: Path | None = None) -> Verification:
         raise InputError(
             f"{folder}: not a bundle of robustprune: it has no {MANIFEST}; `robustprune review` writes one"
         )
+    if not _there(folder / SEAL):
+        raise InputError(f"{folder}: has no {SEAL}: made by an older version, cannot be verified; review again")
     problems = list(_files(folder))
     written = _read(folder / VERDICT)
     if isinstance(written, dict):

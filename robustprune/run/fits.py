@@ -28,8 +28,8 @@ def one_line(what: str) -> Iterator[None]:
 def check_fits(net: nn.Module, example: Tensor, classes: int, who: str) -> None:
     """Run one image, `example` (1, C, H, W), through a network, which `who` names in the messages.
 
-    Raises InputError where it fails, or gives something else than one row with a logit for every class. More logits
-    than classes are accepted: the data may hold only some of what the network knows.
+    Raises InputError where it fails, or gives something else than one row with a finite logit for every class. More
+    logits than classes are accepted: the data may hold only some of what the network knows.
     """
     what = f"{who} does not run on images of shape {tuple(example.shape)}"
     with one_line(what), evaluating(net), torch.no_grad():
@@ -37,3 +37,10 @@ def check_fits(net: nn.Module, example: Tensor, classes: int, who: str) -> None:
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < classes:
         raise InputError(f"{who} gives {shape} for one image, the data have {classes} classes; expected (1, {classes})")
+    if not logits.is_floating_point() or logits.is_sparse or not bool(torch.isfinite(logits).all()):
+        raise InputError(f"{who} gives {logits.dtype} logits, {_some(logits)}; expected finite floating-point numbers")
+
+
+def _some(logits: Tensor) -> str:
+    """Write the first numbers of a row."""
+    return ", ".join(str(value) for value in logits.detach().to_dense()[0, :3].tolist()) + ", ..."

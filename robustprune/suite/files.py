@@ -10,6 +10,7 @@ from pathlib import Path
 from robustprune.errors import InputError
 from robustprune.names import import_file
 from robustprune.suite.cases import Suite
+from robustprune.suite.refused import objects
 
 LONGEST_PATH = 1000
 """Characters; systems allow no more, or little."""
@@ -89,6 +90,7 @@ def load_suite(where: str | Path) -> Suite:
         close = difflib.get_close_matches(path.stem, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise InputError(f"{where}: no such suite; {hint}suites found here: {', '.join(known) or 'none'}")
+    objects()  # what every suite imports is not its own time
     suite = getattr(import_file(path), "SUITE", None)
     if not isinstance(suite, Suite):
         raise InputError(f"{path}: expected a module-level `SUITE = Suite(...)`, found {type(suite).__name__}")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
+
+from robustprune.suite.refused import objects
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 
 pytest.register_assert_rewrite("sandbox")
 
-from sandbox import Sandbox
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported():
+    """Libraries are imported once, and not while an answer is waited for."""
+    objects()
 
 
 @pytest.fixture
@@ -25,4 +32,4 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    return Sandbox(tmp_path)
+    return importlib.import_module("sandbox").Sandbox(tmp_path)

@@ -6,7 +6,15 @@ import pytest
 
 LONG = "x" * 5000
 REVIEW = ["review", "nets.py:net", "--parent", "nets.py:net", "--data", "digits"]
-NETS = "import torch\nfrom robustprune.models import CifarResNet\n\ndef net():\n    torch.manual_seed(0)\n    return CifarResNet(8, width=4, in_channels=1)\n"
+NETS = """
+import torch
+from robustprune.models import CifarResNet
+
+
+def net():
+    torch.manual_seed(0)
+    return CifarResNet(8, width=4, in_channels=1)
+"""
 PLACES = {"SUITE": "suites/tiny.py", "FILE": "file.txt", "OUT": "out", "LINK": "link", "FULL": "full"}
 
 WORDS = {
@@ -117,6 +125,9 @@ WORDS = {
     "review below a file": ([*REVIEW, "--output", "FILE/below"], "file.txt"),
     "review into a long name": ([*REVIEW, "--output", LONG], "File name too long"),
     "review with a summary in a folder": ([*REVIEW, "--summary", "FULL"], "is a directory"),
+    "review with a summary in its bundle": ([*REVIEW, "--output", "o", "--summary", "o/s.md"], "outside the bundle"),
+    "review with a summary below a file": ([*REVIEW, "--summary", "FILE/s.md"], "cannot be written there"),
+    "review of an empty name": (["review", "", *REVIEW[2:]], "the candidate has no name"),
     "review of what is not shipped": ([*REVIEW, "--shipped", "none.onnx"], "none.onnx"),
     "review on no device": ([*REVIEW, "--device", "tpu9"], "tpu9"),
     # a bundle, and blocks
@@ -128,6 +139,7 @@ WORDS = {
     "blocks of nothing": (["blocks"], "Missing argument"),
     "blocks of no input": (["blocks", "cifar10-resnet20", "--input", "3x0x32"], "--input '3x0x32'"),
     "blocks of a huge input": (["blocks", "cifar10-resnet20", "--input", "3x99999999x99999999"], "not enough memory"),
+    "blocks of a power": (["blocks", "cifar10-resnet20", "--input", "²x8x8"], "--input '²x8x8'"),
     "blocks of text": (["blocks", "cifar10-resnet20", "--input", "large"], "--input 'large'"),
     "blocks of other images": (["blocks", "cifar10-resnet20", "--input", "1x32x32"], "1, 32, 32"),
     "blocks of data and input": (["blocks", "cifar10-resnet20", "--input", "3", "--data", "digits"], "one of the two"),

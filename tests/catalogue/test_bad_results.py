@@ -157,7 +157,7 @@ def test_latest_results_that_this_user_did_not_measure(how, sandbox, latest):
 
 @pytest.mark.parametrize(
     ("other", "said"),
-    [(dict(sample_hash="others"), "other samples"), (dict(case="other/parent"), "no case in common")],
+    [({"sample_hash": "others"}, "other samples"), ({"case": "other/parent"}, "no case in common")],
 )
 def test_a_baseline_of_something_else(other, said, sandbox):
     for name, fields in (("now", {}), ("before", other)):

@@ -14,6 +14,10 @@ from robustprune.data import Data, Split
 from robustprune.suite import Case, Model, Strategy, Suite, grid
 from robustprune.attacks import CW, Noise, Square
 nan, inf = float("nan"), float("inf")
+def giving(change):
+    net = build()
+    net.register_forward_hook(lambda module, images, logits: change(logits))
+    return net
 build = partial"""
 
 FIELDS = {
@@ -138,6 +142,14 @@ FIELDS = {
         "build=lambda: nn.Sequential(nn.Linear(8, 10))": "gives (1, 1, 8, 10) for one image",
         "build=lambda: nn.Sequential(nn.Conv2d(3, 4, 3))": "does not run on images of shape (1, 1, 8, 8)",
         "build=lambda: build().to('meta')": "meta",
+        "build=lambda: giving(lambda logits: logits * nan)": "gives torch.float32 logits, nan, nan, nan",
+        "build=lambda: giving(lambda logits: logits / 0)": "expected finite floating-point numbers",
+        "build=lambda: giving(torch.Tensor.long)": "gives torch.int64 logits",
+        "build=lambda: giving(lambda logits: logits + 1j)": "gives torch.complex64 logits",
+        "build=lambda: giving(lambda logits: None)": "gives NoneType for one image",
+        "build=lambda: giving(lambda logits: 'cat')": "gives str for one image",
+        "build=lambda: giving(lambda logits: logits[:, :, None])": "gives (1, 10, 1) for one image",
+        "build=lambda: giving(lambda logits: logits[:0])": "gives (0, 10) for one image",
     },
     'recipe=Recipe(name="train", epochs=2, lr=0.1)': {
         "recipe=None": "give weights, or a recipe",

@@ -15,7 +15,7 @@ from robustprune import results
 from robustprune.errors import InputError
 from robustprune.policy import judge
 from robustprune.review import bundle
-from robustprune.review.bundle import check_free, reserved, write_bundle, write_manifest
+from robustprune.review.bundle import check_free, reserved, write_bundle, write_manifest, write_seal
 from robustprune.review.rejudged import rejudged
 from robustprune.review.verify import verify
 
@@ -202,7 +202,8 @@ def test_costs_that_were_changed_everywhere_break_the_seal(copy, noisy):
     write_seal_of_another(copy)
     assert verify(copy).note.startswith("sealed by another user")
     (copy / "seal.json").unlink()
-    assert verify(copy).problems[0].startswith("seal.json: missing")
+    with pytest.raises(InputError, match=r"has no seal\.json: made by an older version.*review again"):
+        verify(copy)
 
 
 def write_seal_of_another(folder: Path) -> None:
@@ -313,3 +314,29 @@ def test_without_the_drawing_libraries_the_rest_is_written(noisy, tmp_path, undr
     names = {path.name for path in (tmp_path / "plain").iterdir()}
     assert names == TEXTS | PEOPLE - {"report.html"}
     assert verify(tmp_path / "plain").holds
+
+
+@pytest.mark.parametrize("change", ["curves", "samples"])
+def test_curves_and_samples_that_were_changed_everywhere_but_in_the_summary_are_seen(change, copy):
+    def other(said):
+        if change == "curves":
+            said["curves"]["candidate"][0]["k"] -= 1
+
+    edit(copy, "verdict.json", other)
+    if change == "samples":
+        edit(copy, "samples.json", lambda said: said["samples"][0].update(hash="0" * 16))
+    write_manifest(copy)
+    write_seal(copy)
+    problems = verify(copy).problems
+    assert "verdict.json: exhibits is not what cases.json.gz gives" in problems
+    assert any(problem.startswith("summary.md: not what cases.json.gz gives") for problem in problems)
+
+
+@pytest.mark.parametrize("point", [{"k": 999}, {"k": -1}, {"n": 999}, {"eps": 9.0}])
+def test_a_curve_that_cannot_be_is_seen(point, copy):
+    edit(copy, "verdict.json", lambda said: said["curves"]["parent"][0].update(point))
+    write_manifest(copy)
+    write_seal(copy)
+    assert any(
+        "curves: that of the parent cannot be one of 600 samples" in problem for problem in verify(copy).problems
+    )
