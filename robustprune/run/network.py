@@ -14,7 +14,6 @@ from robustprune.errors import InputError
 from robustprune.models import as_network, load_weights, weights_hash
 from robustprune.prune import remove
 
-
 KEPT = 4
 """So many built networks are held at a time: a case needs its own and its parent's, and memory must not grow."""
 
