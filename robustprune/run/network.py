@@ -14,6 +14,11 @@ from robustprune.errors import InputError
 from robustprune.models import as_network, load_weights, weights_hash
 from robustprune.prune import remove
 
+KEPT = 4
+"""So many built networks are held at a time: a case needs its own and its parent's, and memory must not grow."""
+
+_built: list[Network] = []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
@@ -54,6 +59,10 @@ class Network:
         net = load_weights(net, self.file)
         if weights_hash(net) != self.weights:
             raise InputError(f"{self.file}: not the weights that were measured; expected {self.weights[:12]}")
+        _built.append(self)
+        for old in _built[:-KEPT]:
+            vars(old).pop("model", None)
+        del _built[:-KEPT]
         return net.to(self.example.device).eval()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,13 +7,16 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 from mini_suite import write_mini
 from suite_files import Silent
 
+from robustprune.cli import main
 from robustprune.criteria import DepthFirst
 from robustprune.errors import InputError
 from robustprune.results.records import load, packed, to_record
 from robustprune.run.cleaning import content, needed, remove, spare, told
+from robustprune.run.own import own_store
 from robustprune.run.shards import CASES, STAMP, Shard, keep_shard, merged, parsed, share
 from robustprune.run.store import NotMeasured, Store
 from robustprune.run.suite import run_suite
@@ -188,3 +191,41 @@ def test_a_store_with_a_link_to_elsewhere_is_no_store(tmp_path):
     with pytest.raises(InputError, match="no store"):
         spare(tmp_path / "store", set())
     assert content(tmp_path / "nothing there").files == ()
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_the_verb_writes_what_was_put_together_as_the_latest_results(measured, halves, tmp_path):
+    suite, _, results = measured
+    done = call("merge", suite.file, *halves, "--results", tmp_path / "results")
+    assert done.exit_code == 0, done.output
+    assert "shard 2 of 2, 2 cases" in done.stderr
+    latest = tmp_path / ".robustprune" / "latest" / "mini"
+    assert packed(load(latest / CASES)) == packed(results)
+    assert (latest / "table.md").read_text() in done.stdout
+    refused = call("merge", suite.file, halves[0], "--results", tmp_path / "results")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "1/9"], ["--shard", "1/2", "--quick"]])
+def test_a_shard_that_cannot_be_is_one_line(measured, words):
+    done = call("run", measured[0].file, *words)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "--shard" in done.stderr
+
+
+def test_the_verb_says_first_what_it_would_remove(tmp_path):
+    store = own_store(tmp_path / ".robustprune" / "store")
+    store.put("attacked", "0" * 32, {})
+    words = ["clean", "--results", tmp_path / "results"]
+    said = call(*words)
+    assert said.exit_code == 0
+    assert "to remove 1 records, 1 files" in said.stdout
+    assert store.get("attacked", "0" * 32) == {}
+    assert "removed 1 records" in call(*words, "--yes").stdout
+    assert store.get("attacked", "0" * 32) is None
+    (store.folder / "notes.txt").write_text("mine")
+    assert call(*words, "--yes").exit_code == 2
+    assert (store.folder / "notes.txt").exists()
