@@ -94,7 +94,7 @@ def run_suite(
         check_strategies(work.bench)
         first()
 
-    executor = executor or choose(work.bench.device.type, workers)
+    executor = executor or choose(str(work.bench.device), workers)
     finished = measure_cases(suite.cases, work, executor, listener, first=begin)
     return [*_with_reach(finished, work.bench, listener)]
 

@@ -5,15 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from robustprune.attacks import FMN, PGD, Square, Transfer, tier
+from robustprune.attacks import FMN, PGD, Square, tier
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
 from robustprune.models import CifarResNet
-from robustprune.results.records import Outcomes
-from robustprune.run.attacked import Attacked, Result
-from robustprune.run.chunks import BATCHES, LONG, PARTS, SMALLEST, chunk, chunks, joined
+from robustprune.run.attacked import Attacked
+from robustprune.run.chunks import LONG, chunk, chunks, dealt, joined
 
-N = 40
+N = 24
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def test_every_cut_gives_the_same_outcomes(net, chain):
     whole = made(net, chain)
     wanted = result(whole)
     assert {"e", "r", "b"} <= set("".join(one.status for one in wanted.outcomes))
-    for count in (2, 3, N):
+    for count in (3, N):
         found = joined([result(chunk(whole, number, count)) for number in range(count)])
         assert found.clean == wanted.clean
         for one, other in zip(found.outcomes, wanted.outcomes, strict=True):
@@ -59,3 +58,29 @@ def test_every_cut_gives_the_same_outcomes(net, chain):
             assert one.distance == pytest.approx(other.distance, abs=1e-5, nan_ok=True)
             assert (one.forwards, one.backwards) == (other.forwards, other.backwards)
             assert (one.attack, one.settings, one.notes) == (other.attack, other.settings, other.notes)
+
+
+def test_what_was_noted_of_the_chunks_says_the_least_that_was_done(net):
+    first, second = (result(chunk(made(net, CHAINS["FMN"]), number, 2)) for number in range(2))
+    (one,), (other,) = first.outcomes, second.outcomes
+    one.notes.update({"precision": "bfloat16, then float32", "fresh passes": 21, "batchnorm_folded": True})
+    other.notes.update({"precision": "float32", "fresh passes": 1, "batchnorm_folded": False, "left out": ["copy"]})
+    (found,) = joined([first, second]).outcomes
+    assert found.notes["precision"] == "bfloat16, then float32"
+    assert (found.notes["fresh passes"], found.notes["batchnorm_folded"]) == (1, False)
+    assert found.notes["left out"] == ["copy"]
+    assert found.seconds == pytest.approx(one.seconds + other.seconds)
+
+
+def test_the_cut_follows_from_the_suite_and_leaves_short_attacks_whole():
+    quick, standard = (tuple(tier(name, "Linf", 8 / 255)) for name in ("quick", "standard"))
+    assert chunks(300, quick, 128) == 1
+    assert chunks(128, standard, 128) == 4
+    assert chunks(40, standard, 128) == 2
+    assert chunks(10_000, standard, 128) == round(10_000 / 256)
+    assert chunks(10, standard, 128) == 1
+    for samples in range(1, 2000, 37):
+        count = chunks(samples, standard, 64)
+        parts = [range(number, samples, count) for number in range(count)]
+        assert dealt(parts) == [*range(samples)]
+        assert samples * 4274 <= LONG or count == 1 or min(map(len, parts)) >= 10

@@ -39,6 +39,13 @@ from robustprune.run.store import NotMeasured, Store
 HERE = "local"
 """The address that stands for a cluster of this machine alone, started for the run."""
 
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
+}
+"""What Ray is told before it starts here: report to nobody, hide no GPU, let workers be as quick as other processes."""
+
 RETRIES = 3
 """So often a task is made again whose node or process was lost."""
 
@@ -107,8 +114,8 @@ def _graph(
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Lend Ray, connected to a cluster, or to one that is started here and ended again; it reports to nobody."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError:
