@@ -1,16 +1,22 @@
 """A long attack in chunks gives what it gives whole, sample by sample."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from suite_files import Silent
 
-from robustprune.attacks import FMN, PGD, Square, tier
+from robustprune.attacks import FGSM, FMN, PGD, Square, tier
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
-from robustprune.models import CifarResNet
+from robustprune.models import CifarResNet, save_weights
 from robustprune.run.attacked import Attacked
 from robustprune.run.chunks import LONG, chunk, chunks, dealt, joined
+from robustprune.run.executors import Local
+from robustprune.run.store import Store
+from robustprune.run.suite import run_suite
+from robustprune.suite.cases import Case, Model, Suite
 
 N = 24
 
@@ -84,3 +90,29 @@ def test_the_cut_follows_from_the_suite_and_leaves_short_attacks_whole():
         parts = [range(number, samples, count) for number in range(count)]
         assert dealt(parts) == [*range(samples)]
         assert samples * 4274 <= LONG or count == 1 or min(map(len, parts)) >= 10
+
+
+class StopsAfterOne:
+    """An executor that is interrupted when one item is done."""
+
+    def each(self, work, items, listener, known):
+        Local().each(work, items[:1], listener, known)
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_was_stopped_goes_on_inside_a_long_attack(net, tmp_path, monkeypatch):
+    monkeypatch.setattr("robustprune.run.chunks.LONG", 0)
+    save_weights(net, tmp_path / "net.safetensors")
+    build = partial(CifarResNet, 8, width=4, in_channels=1)
+    case = Case(model=Model(name="net", build=build, weights=tmp_path / "net.safetensors"))
+    attacks = (FGSM(eps=0.06), PGD(eps=0.06, steps=3))
+    how = {"samples": N, "batches": (1,), "timing_seconds": 0.01, "quick": True}
+    suite, store = Suite(name="long", data=digits, cases=[case], attacks=attacks, **how), Store(folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(suite, store, Silent(), executor=StopsAfterOne())
+    (kept,) = (tmp_path / "attacked").glob("*.json")
+    before = kept.stat().st_mtime_ns
+    (found,) = run_suite(suite, store, Silent(), workers=1)
+    assert len([*kept.parent.glob("*.json")]) == 2
+    assert kept.stat().st_mtime_ns == before
+    assert [one.status for one in found.outcomes] == [one.status for one in result(made(net, attacks)).outcomes]

@@ -1,12 +1,17 @@
 """A cluster of two nodes on this machine measures what this process measures, also when one of them is lost."""
 
 import os
+import sys
 from dataclasses import replace
 
+import click
 import pytest
 from suite_files import Silent
 
+from robustprune.cli import main
+from robustprune.cli.options import cluster as cluster_at
 from robustprune.errors import InputError
+from robustprune.results.records import to_record
 from robustprune.run.executors.ray_cluster import SETTINGS, RayCluster, _connected
 from robustprune.run.store import Store
 from robustprune.run.suite import run_suite
@@ -38,7 +43,8 @@ one, other = (
 cut = Case(model=one, strategy=Strategy(criterion=DepthFirst(), remove=1, keep_per_stage=0, samples=32),
     recipe=Recipe(name="ft", epochs=1, lr=0.01, samples=200))
 SUITE = Suite(name="far", data=digits, cases=[Case(model=one), Case(model=other), cut],
-    attacks=(FGSM(eps=0.05), PGD(eps=0.05, steps=3)), samples=40, minutes=1, timing_seconds=0.01, batches=(1,), quick=True)
+    attacks=(FGSM(eps=0.05), PGD(eps=0.05, steps=3)), samples=40, minutes=1,
+    timing_seconds=0.01, batches=(1,), quick=True)
 '''
 
 
@@ -71,10 +77,12 @@ def here(suite, tmp_path_factory):
 
 def outcomes(results):
     """All that is measured of every case, but what a clock says."""
-    return [
-        replace(case, cost=None, environment={}, outcomes=[replace(one, seconds=0.0) for one in case.outcomes])
-        for case in results
-    ]
+    records = {case.case: to_record(case) for case in results}
+    for record in records.values():
+        del record["cost"], record["environment"]
+        for one in record["outcomes"]:
+            del one["seconds"]
+    return records
 
 
 class Loses(Silent):
@@ -115,3 +123,21 @@ def test_an_address_without_a_cluster_is_one_line():
         _connected("127.0.0.1:1"),
     ):
         pass
+
+
+def test_where_ray_is_not_installed_that_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'robustprune\[ray\]'"), _connected("local"):
+        pass
+
+
+@pytest.mark.parametrize("words", [["--ray", "local", "--workers", "2"], ["--gpus-per-task", "1"]])
+def test_options_of_this_machine_and_of_a_cluster_do_not_mix(words):
+    with pytest.raises(click.UsageError, match="--ray ADDRESS"):
+        main.main(["run", "any.py", *words], standalone_mode=False)
+
+
+def test_a_task_gets_a_gpu_where_the_device_is_one():
+    assert cluster_at("local", None, "cuda:0") == RayCluster(address="local", gpus=1)
+    assert cluster_at("local", None, "cpu") == RayCluster(address="local", gpus=0)
+    assert cluster_at("local", 0.5, "cuda") == RayCluster(address="local", gpus=0.5)
