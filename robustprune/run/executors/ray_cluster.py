@@ -11,9 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
+import socket
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -58,11 +61,11 @@ class RayCluster:
         """See `Executor`. An interrupt, or an error, ends the tasks."""
         if not items:
             return {}
-        with _connected(self.address) as ray:
+        with _interrupts() as stop, _connected(self.address) as ray:
             if ray.cluster_resources().get("GPU", 0) < self.gpus:
                 listener.stage(items[0].id, f"warning: no node has {self.gpus:g} GPUs yet; waiting for one", 0, SAID)
             try:
-                return _graph(ray, self.gpus, work, items, listener, known or {})
+                return _graph(ray, self.gpus, work, items, listener, known or {}, stop)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except ray.exceptions.RayError as error:
@@ -71,9 +74,18 @@ class RayCluster:
 
 
 def _graph(
-    ray: Any, gpus: float, work: Work, items: Sequence[Any], listener: Listener, known: Mapping[str, Any]
+    ray: Any,
+    gpus: float,
+    work: Work,
+    items: Sequence[Any],
+    listener: Listener,
+    known: Mapping[str, Any],
+    stop: Callable[[], object],
 ) -> dict[str, Any]:
-    """Hand all items to Ray, pass on what the tasks say, and keep what they measured; return the values."""
+    """Hand all items to Ray, pass on what the tasks say, and keep what they measured; return the values.
+
+    `stop` is asked now and then, and raises where somebody wants an end.
+    """
     folder = Path(tempfile.gettempdir()) / f"robustprune-{uuid.uuid4().hex}"
     pack = partial(packed, store=work.store)
     load = [ray.put(cloudpickle.dumps((folder, sources(), pack(work.carried(NodeStore(folder=folder))))))]
@@ -91,6 +103,7 @@ def _graph(
     try:
         while running:
             done, _ = ray.wait(list(running), timeout=0.2)
+            stop()
             for message in ray.get(news.heard.remote()):
                 listener.stage(*message)
             for back in done:
@@ -103,6 +116,27 @@ def _graph(
 
 
 @contextmanager
+def _interrupts() -> Iterator[Callable[[], object]]:
+    """Hold interrupts back inside, and lend what hands them on: Ray would raise an exception of its own for them."""
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop() -> None:
+        if pressed and callable(before):
+            before(pressed.pop(), None)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+    stop()
+
+
+@contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Lend Ray, connected to a cluster, or to one that is started here and ended again; it reports to nobody."""
     for name, value in SETTINGS.items():
@@ -111,6 +145,7 @@ def _connected(address: str) -> Iterator[Any]:
         import ray
     except ImportError:
         raise InputError("--ray needs Ray, which is not installed: pip install 'robustprune[ray]'") from None
+    _check(address)
     here: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False} if address == HERE else {}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, address=address, **here)
@@ -121,6 +156,20 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address:
+        raise InputError(
+            f"--ray {address}: expected HOST:PORT of a cluster that this machine belongs to, auto or local"
+        )
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(f"--ray {address}: no Ray cluster can be reached there ({error})") from error
 
 
 def _here(ray: Any) -> str:
