@@ -95,7 +95,7 @@ def run_suite(
         check_strategies(work.bench)
         first()
 
-    executor = executor or choose(work.bench.device.type, workers)
+    executor = executor or choose(str(work.bench.device), workers)
     return results_of(suite.cases if cases is None else cases, work, executor, listener, first=begin)
 
 

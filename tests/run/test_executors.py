@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -44,11 +45,12 @@ ITEMS = [Item(number) for number in (3, 1, 2)]
 def test_values_come_in_the_order_of_the_items_and_the_listener_hears_of_each(executor):
     heard = Silent()
     values = executor.each(Squares(), ITEMS, heard)
-    assert [square for square, _ in values] == [9, 1, 4]
-    assert ({process for _, process in values} == {os.getpid()}) == isinstance(executor, Local)
+    assert [*values] == [item.id for item in ITEMS]
+    assert [square for square, _ in values.values()] == [9, 1, 4]
+    assert ({process for _, process in values.values()} == {os.getpid()}) == isinstance(executor, Local)
     assert sorted(heard.done) == ["item 1", "item 2", "item 3"]
     assert ("item 3", "squaring") in heard.stages
-    assert executor.each(Squares(), [], heard) == []
+    assert executor.each(Squares(), [], heard) == {}
 
 
 @pytest.mark.parametrize("executor", [Local(), Processes(count=2)], ids=["local", "processes"])
@@ -103,7 +105,48 @@ def test_where_the_main_process_is_killed_nothing_is_left_that_holds_its_output(
     assert ran.returncode == -signal.SIGKILL, ran.stderr
 
 
-def test_one_worker_needs_no_process_and_an_accelerator_is_not_shared():
+def test_one_worker_needs_no_process_and_every_gpu_has_one_of_its_own(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert choose("cpu", 1) == Local()
     assert choose("cpu", 3) == Processes(count=3)
-    assert choose("cuda") == choose("mps") == Local()
+    assert choose("cuda", gpus=1) == choose("mps") == choose("cuda:1", gpus=4) == Local()
+    assert choose("cuda", gpus=2) == Processes(count=2, gpus=("0", "1"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert choose("cuda", 3, gpus=2) == Processes(count=3, gpus=("4", "7"))
+
+
+@dataclass(frozen=True)
+class Sees:
+    """Work that says which process does it, and which GPU that sees; it waits until another is at work too."""
+
+    folder: str
+
+    def __call__(self, item, needed, tick):
+        mark = os.path.join(self.folder, str(os.getpid()))
+        with open(mark, "w") as file:
+            file.write("here")
+        while len(os.listdir(self.folder)) < 2:
+            time.sleep(0.02)
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_process_sees_another_gpu(tmp_path):
+    values = Processes(count=2, gpus=("4", "7")).each(Sees(str(tmp_path)), ITEMS[:2], Silent())
+    assert sorted(values.values()) == ["4", "7"]
+
+
+@dataclass(frozen=True)
+class Adds:
+    """Work on numbers: the item's own, and those of what it needs."""
+
+    def __call__(self, item, needed, tick):
+        return item.number + sum(needed)
+
+
+CHAIN = [Item(1, ("known",)), Item(2, ("item 1",)), Item(3), Item(4, ("item 2", "item 3", "item 1"))]
+
+
+@pytest.mark.parametrize("executor", [Local(), Processes(count=2)], ids=["local", "processes"])
+def test_values_flow_to_the_items_that_need_them(executor):
+    values = executor.each(Adds(), CHAIN, Silent(), {"known": 10, "not needed": 0})
+    assert values == {"item 1": 11, "item 2": 13, "item 3": 3, "item 4": 4 + 13 + 3 + 11}

@@ -1,20 +1,57 @@
 """A cluster of two nodes on this machine measures what this process measures, also when one of them is lost."""
 
+import os
+import sys
 from dataclasses import replace
 
+import click
 import pytest
-from suite_files import Silent, write_tiny
+from suite_files import Silent
 
-from robustprune.run.executors.ray_cluster import RayCluster
+from robustprune.cli import main
+from robustprune.cli.options import cluster as cluster_at
+from robustprune.errors import InputError
+from robustprune.results.records import to_record
+from robustprune.run.executors.ray_cluster import SETTINGS, RayCluster, _connected
 from robustprune.run.store import Store
 from robustprune.run.suite import run_suite
+from robustprune.run.tasks import AttackChunk, tasks
 from robustprune.suite.files import load_suite
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'robustprune[ray]'")
 
+HELPER = """
+from robustprune.models import CifarResNet
+
+class Net(CifarResNet):
+    def __init__(self):
+        super().__init__(14, width=4, in_channels=1)
+"""
+TEXT = '''"""Two nets of a class beside the suite, trained here; one is pruned."""
+
+from helper_on_ray import Net
+from robustprune.attacks import FGSM, PGD
+from robustprune.criteria import DepthFirst
+from robustprune.data import digits
+from robustprune.finetune import Recipe
+from robustprune.suite import Case, Model, Strategy, Suite
+
+one, other = (
+    Model(name=name, build=lambda: Net(), recipe=Recipe(name="t", epochs=3, lr=0.1), seed=seed)
+    for seed, name in enumerate(("one", "other"))
+)
+cut = Case(model=one, strategy=Strategy(criterion=DepthFirst(), remove=1, keep_per_stage=0, samples=32),
+    recipe=Recipe(name="ft", epochs=1, lr=0.01, samples=200))
+SUITE = Suite(name="far", data=digits, cases=[Case(model=one), Case(model=other), cut],
+    attacks=(FGSM(eps=0.05), PGD(eps=0.05, steps=3)), samples=40, minutes=1,
+    timing_seconds=0.01, batches=(1,), quick=True)
+'''
+
 
 @pytest.fixture(scope="module")
 def cluster():
+    """One node; the tests add another."""
+    os.environ.update(SETTINGS)
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
@@ -22,21 +59,85 @@ def cluster():
     made.shutdown()
 
 
-def small(folder):
-    suite = load_suite(write_tiny(folder))
-    return replace(suite.only(suite.cases[:3]), samples=24, quick=True)
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """Its attacks count as long, so that they are cut."""
+    file = tmp_path_factory.mktemp("far") / "far.py"
+    file.write_text(TEXT)
+    (file.parent / "helper_on_ray.py").write_text(HELPER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("robustprune.run.chunks.LONG", 0)
+        yield load_suite(file)
 
 
-def test_it(cluster, tmp_path):
-    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    suite = small(tmp_path)
-    heard = Silent()
-    there = run_suite(suite, Store(folder=tmp_path / "there"), heard, executor=RayCluster(address=cluster.address))
-    here = run_suite(suite, Store(folder=tmp_path / "here"), Silent(), workers=1)
-    print(heard.stages, heard.done)
-    for one, other in zip(there, here, strict=True):
-        assert one.clean == other.clean
-        assert one.removed == other.removed
-        assert one.weights_hash == other.weights_hash
-        assert [o.status for o in one.outcomes] == [o.status for o in other.outcomes]
-        assert one.checks == other.checks
+@pytest.fixture(scope="module")
+def here(suite, tmp_path_factory):
+    return run_suite(suite, Store(folder=tmp_path_factory.mktemp("here")), Silent(), workers=1)
+
+
+def outcomes(results):
+    """All that is measured of every case, but what a clock says."""
+    records = {case.case: to_record(case) for case in results}
+    for record in records.values():
+        del record["cost"], record["environment"]
+        for one in record["outcomes"]:
+            del one["seconds"]
+    return records
+
+
+class Loses(Silent):
+    """Removes a node as soon as both nodes are at work."""
+
+    def __init__(self, cluster, node):
+        super().__init__()
+        self.cluster, self.node = cluster, node
+
+    def stage(self, case, stage, done, total):
+        super().stage(case, stage, done, total)
+        if self.node is not None and len({case for case, _ in self.stages}) == 2 and not self.done:
+            self.cluster.remove_node(self.node, allow_graceful=False)
+            self.node = None
+
+
+def test_a_suite_measures_the_same_on_two_nodes_and_where_one_is_lost(cluster, suite, here, tmp_path):
+    attacks = [task for task in tasks(suite.cases, suite, 40) if isinstance(task, AttackChunk)]
+    assert len(attacks) == 2 * len(suite.cases)
+    for name in ("both", "lost"):
+        node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        store = Store(folder=tmp_path / name)
+        listener = Loses(cluster, node) if name == "lost" else Silent()
+        there = run_suite(suite, store, listener, executor=RayCluster(address=cluster.address))
+        assert outcomes(there) == outcomes(here)
+        assert {*listener.done} == {case.id for case in suite.cases}
+        again = run_suite(suite, replace(store, readonly=True), Silent(), executor=RayCluster(address="nowhere:1"))
+        assert outcomes(again) == outcomes(here)
+        if name == "both":
+            cluster.remove_node(node)
+        else:
+            assert listener.node is None, "the node was never at work"
+
+
+def test_an_address_without_a_cluster_is_one_line():
+    with (
+        pytest.raises(InputError, match=r"--ray 127\.0\.0\.1:1: no Ray cluster can be reached there"),
+        _connected("127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_where_ray_is_not_installed_that_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'robustprune\[ray\]'"), _connected("local"):
+        pass
+
+
+@pytest.mark.parametrize("words", [["--ray", "local", "--workers", "2"], ["--gpus-per-task", "1"]])
+def test_options_of_this_machine_and_of_a_cluster_do_not_mix(words):
+    with pytest.raises(click.UsageError, match="--ray ADDRESS"):
+        main.main(["run", "any.py", *words], standalone_mode=False)
+
+
+def test_a_task_gets_a_gpu_where_the_device_is_one():
+    assert cluster_at("local", None, "cuda:0") == RayCluster(address="local", gpus=1)
+    assert cluster_at("local", None, "cpu") == RayCluster(address="local", gpus=0)
+    assert cluster_at("local", 0.5, "cuda") == RayCluster(address="local", gpus=0.5)

@@ -29,6 +29,9 @@ from robustprune.run.executors.local import Work
 from robustprune.run.lifeline import begin
 from robustprune.run.measurement import SAID
 
+CUDA = "CUDA_VISIBLE_DEVICES"
+"""Says which GPUs a process sees, before it looks. It calls the first of them its device, whichever that is."""
+
 KILLED = (
     "a worker process was ended from outside, most likely for want of memory: give fewer --workers, or the suite a "
     "smaller attack_batch; what was finished is kept, and the same command goes on from there"
@@ -37,9 +40,10 @@ KILLED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """So many processes of this machine."""
+    """So many processes of this machine; of `gpus`, by the names that CUDA knows them by, each sees one."""
 
     count: int
+    gpus: tuple[str, ...] = ()
 
     def each(
         self, work: Work, items: Sequence[Any], listener: Listener, known: Mapping[str, Any] | None = None
@@ -50,7 +54,10 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         news = context.SimpleQueue()
         count = min(self.count, len(items))
-        given = (f"{__name__}:_open", _packed(work), news)
+        seen = context.SimpleQueue()
+        for gpu in assigned(count, self.gpus):
+            seen.put(gpu)
+        given = (f"{__name__}:_open", _packed(work), news, seen if self.gpus else None)
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=begin, initargs=given)
         try:
             values = _drain(pool, count, items, _wanted(items, known or {}), news, listener)
@@ -68,6 +75,25 @@ class Processes:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def assigned(count: int, gpus: Sequence[str]) -> list[str]:
+    """Return the GPU that each of `count` processes sees; they take turns.
+
+    >>> assigned(3, ("0", "2")), assigned(3, ())
+    (['0', '2', '0'], [])
+    """
+    return [gpus[number % len(gpus)] for number in range(count)] if gpus else []
+
+
+def visible(count: int, given: str | None) -> tuple[str, ...]:
+    """Return the names of `count` GPUs; `given` is what the environment says of those that may be seen.
+
+    >>> visible(2, None), visible(2, "3, GPU-5d"), visible(1, "")
+    (('0', '1'), ('3', 'GPU-5d'), ('0',))
+    """
+    names = [name.strip() for name in (given or "").split(",") if name.strip()]
+    return tuple(names or map(str, range(count)))[:count]
 
 
 def _packed(thing: object) -> bytes:
@@ -131,7 +157,9 @@ _state: dict[str, Any] = {}
 """What a worker process keeps between items: the work, packed until the first item needs it."""
 
 
-def _open(work: bytes, news: SimpleQueue[Any]) -> None:
+def _open(work: bytes, news: SimpleQueue[Any], gpus: SimpleQueue[str] | None) -> None:
+    if gpus is not None:
+        os.environ[CUDA] = gpus.get()
     _state.update(packed=work, news=Forward(news.put))
 
 
