@@ -158,7 +158,7 @@ def test_square_asks_what_the_public_code_asks(norm, side, run):
     for row, stream in enumerate(streams(7, keys(x), torch.full((2,), run)).tolist()):
         with torch.no_grad():
             wanted, improved = plain_square(net, x[row], EPS[norm], norm, 220, Stream(stream))
-        assert 10 <= improved <= 210
+        assert 5 <= improved <= 210
         for query in range(221):
             torch.testing.assert_close(mine[query][row], wanted[query], atol=1e-9, rtol=0, msg=f"query {query}")
 
@@ -202,7 +202,7 @@ def test_squares_reach_every_pixel_and_stay_in_the_ball(norm, height, width):
     """The last row and column too (Algorithm 2), also where a square or a tile does not fit."""
     x = images(2, 0, (1, height, width), 0.3, 0.7)
     net = nn.Sequential(nn.Flatten(), nn.Linear(height * width, 2))
-    attack = Square(eps=0.2, norm=norm, queries=300)
+    attack = Square(eps=0.2, norm=norm, queries=700)
     iterates = path(attack, net, x, torch.zeros(2).long())
     for adv in iterates:
         assert bool(attack.ball.inside(adv, x).all())
@@ -241,16 +241,16 @@ def test_batch_size_and_neighbours_play_no_part(norm):
     """With refilled places, so that samples at different queries share a batch."""
     net = rugged_net()
     net[3].bias.data[0] -= 7
-    x = images(8, 3, (2, 8, 8))
+    x = images(12, 3, (2, 8, 8))
     y = labelled(net, x)
     attack = Square(eps=EPS[norm] / 2, norm=norm, queries=30, restarts=2)
 
-    def outcome(x: Tensor, y: Tensor, batch_size: int = 8):
+    def outcome(x: Tensor, y: Tensor, batch_size: int = 12):
         return evaluate(net, x, y, [attack], seed=3, batch_size=batch_size).outcomes[0]
 
     whole = outcome(x, y)
     assert {"b", "r"} <= set(whole.status)
-    alone, back = outcome(x, y, 1), outcome(x.flip(0), y.flip(0), 3)
+    alone, back = outcome(x, y, 1), outcome(x.flip(0), y.flip(0), 5)
     assert (alone.status, alone.steps) == (whole.status, whole.steps)
     assert (back.status[::-1], back.steps[::-1]) == (whole.status, whole.steps)
 

@@ -136,7 +136,7 @@ ATTACK = TargetedPGD(eps=6 / 255, steps=12)
 
 @judged_twice
 def test_batches_order_and_company_change_nothing(case):
-    net, x, y = case[0], case[1][:30], case[2][:30]
+    net, x, y = case[0], case[1][:60], case[2][:60]
     attacks = [ATTACK, TargetedPGD(eps=0.15, norm="L2", steps=12), TargetedPGD(eps=0.4, norm="L1", steps=12)]
     expected = [outcome.status for outcome in evaluate(net, x, y, attacks).outcomes]
     assert all({"r", "b"} <= set(status) for status in expected)
@@ -146,7 +146,7 @@ def test_batches_order_and_company_change_nothing(case):
     assert [outcome.status for outcome in found] == expected
     few = evaluate(net, x[:6], y[:6], attacks, batch_size=1).outcomes
     assert [outcome.status for outcome in few] == [status[:6] for status in expected]
-    mixed = torch.randperm(30, generator=torch.Generator().manual_seed(1))
+    mixed = torch.randperm(60, generator=torch.Generator().manual_seed(1))
     for part in (mixed, torch.arange(10, 19)):
         found = evaluate(net, x[part], y[part], attacks).outcomes
         assert [outcome.status for outcome in found] == ["".join(s[i] for i in part.tolist()) for s in expected]
