@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from suite_files import TINY, write_tiny
+from suite_files import TINY, evidence_taken_as_read, write_tiny
 
 from robustprune import names
 from robustprune.cli.verbs import main
@@ -21,9 +21,10 @@ def approved(tmp_path_factory):
     """A folder of suites as a user would have it: measured and approved."""
     folder = tmp_path_factory.mktemp("user")
     suite = write_tiny(folder, ONE_CASE)
-    for words in (["run", str(suite), "--workers", "1"], ["approve", str(suite), "--by", "Ada", "--reason", "a test"]):
-        result = CliRunner().invoke(main, words)
-        assert result.exit_code == 0, result.output
+    with evidence_taken_as_read():
+        for words in (["run", suite, "--workers", "1"], ["approve", suite, "--by", "Ada", "--reason", "a test"]):
+            result = CliRunner().invoke(main, [str(word) for word in words])
+            assert result.exit_code == 0, result.output
     return folder
 
 

@@ -147,16 +147,16 @@ def test_what_the_library_finds_within_eps_is_found(norm):
     x = images(60, 1, (2, 8, 8))
     net[3].bias.data[0] -= 5
     y = labelled(net, x)
-    for eps in (0.2 * EPS[norm], 0.4 * EPS[norm]):
-        with torch.random.fork_rng(devices=[]):
-            library = torchattacks.FAB(net, norm=norm, eps=eps, steps=20, multi_targeted=True, n_classes=6)(x, y)
-        theirs = labelled(net, library) != y
-        found = evaluate(net, x, y, [FABT(eps=eps, norm=norm, steps=20, n_classes=6)], keep=True)
-        ours = torch.tensor([letter == "b" for letter in found.outcomes[0].status])
-        assert 5 < int(theirs.sum()) < 58
-        assert not bool((theirs & ~ours).any())
-        assert torch.equal(labelled(net, found.adversarials[0]) != y, ours)
-        assert bool(FABT(eps=eps, norm=norm).ball.inside(found.adversarials[0], x).all())
+    eps = 0.3 * EPS[norm]
+    with torch.random.fork_rng(devices=[]):
+        library = torchattacks.FAB(net, norm=norm, eps=eps, steps=20, multi_targeted=True, n_classes=6)(x, y)
+    theirs = labelled(net, library) != y
+    found = evaluate(net, x, y, [FABT(eps=eps, norm=norm, steps=20, n_classes=6)], keep=True)
+    ours = torch.tensor([letter == "b" for letter in found.outcomes[0].status])
+    assert 5 < int(theirs.sum()) < 58
+    assert not bool((theirs & ~ours).any())
+    assert torch.equal(labelled(net, found.adversarials[0]) != y, ours)
+    assert bool(FABT(eps=eps, norm=norm).ball.inside(found.adversarials[0], x).all())
 
 
 def test_a_network_that_never_gives_way_costs_the_stated_passes():

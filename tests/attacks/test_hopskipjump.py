@@ -71,8 +71,8 @@ def test_it_reaches_the_closed_form_distance_of_linear_networks(norm, tolerance)
 def test_what_the_engine_calls_broken_is_inside_the_budget(norm):
     net, x, y = linear_case(24)
     distance = margins(net, x, y, DUAL[norm])
-    eps = 1.25 * float(distance.median())
-    outcome = evaluate(net, x, y, [HopSkipJump(eps=eps, norm=norm, queries=2000)], keep=True)
+    eps = 1.5 * float(distance.median())
+    outcome = evaluate(net, x, y, [HopSkipJump(eps=eps, norm=norm, queries=800)], keep=True)
     broken = ~torch.tensor(outcome.outcomes[0].robust)
     assert bool(broken[distance <= distance.median()].all())
     assert not bool(broken[distance > eps * (1 + 1e-4)].any())
@@ -142,7 +142,7 @@ def test_phases_follow_the_paper(norm):
 def test_it_sees_nothing_but_labels(norm):
     net, x = SmallConv(), images(8, 4)
     y = labelled(net, x)
-    attack = HopSkipJump(eps={"Linf": 0.05, "L2": 0.25}[norm], norm=norm, queries=400)
+    attack = HopSkipJump(eps={"Linf": 0.05, "L2": 0.25}[norm], norm=norm, queries=200)
     seen = [evaluate(model, x, y, [attack]).outcomes[0] for model in (net, LabelsOnly(net))]
     assert {"b", "r"} <= set(seen[0].status)
     assert (seen[0].status, seen[0].steps) == (seen[1].status, seen[1].steps)
@@ -150,11 +150,11 @@ def test_it_sees_nothing_but_labels(norm):
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_batch_size_and_neighbours_play_no_part(norm):
-    net, x = SmallConv(), images(6, 4)
+    net, x = SmallConv(), images(5, 4)
     y = labelled(net, x)
-    attack = HopSkipJump(eps={"Linf": 0.025, "L2": 0.12}[norm], norm=norm, queries=120, b0=10, restarts=2)
+    attack = HopSkipJump(eps={"Linf": 0.025, "L2": 0.12}[norm], norm=norm, queries=60, b0=10, restarts=2)
 
-    def outcome(x: Tensor, y: Tensor, batch_size: int = 6):
+    def outcome(x: Tensor, y: Tensor, batch_size: int = 5):
         return evaluate(net, x, y, [attack], batch_size=batch_size, seed=1).outcomes[0]
 
     whole = outcome(x, y)

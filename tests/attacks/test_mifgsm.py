@@ -14,7 +14,8 @@ from robustprune.attacks.engine.first_success import FirstSuccess
 from robustprune.errors import InputError
 from robustprune.evidence import EvidenceContext, gather, trust
 
-pytestmark = pytest.mark.usefixtures("precision")
+judged_twice = pytest.mark.usefixtures("precision")
+"""In float32 and in bfloat16: where an evaluation is what is looked at."""
 
 EPS = 8 / 255
 
@@ -46,6 +47,7 @@ def test_all_iterates_equal_the_librarys(decay):
     assert not torch.allclose(without[-1], last, rtol=0, atol=1e-6)
 
 
+@judged_twice
 def test_the_engine_finds_what_the_library_finds():
     net, x = SmallConv(), images(100)
     y = labelled(net, x)
@@ -83,6 +85,7 @@ def run(attack, net=HELD):
     return evaluate(net, torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), [attack]).outcomes[0]
 
 
+@judged_twice
 def test_a_run_with_momentum_goes_on_where_it_does_not_move():
     attack = MIFGSM(eps=0.1, alpha=0.07, steps=10)
     walk = path(attack, HELD, torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]))
@@ -100,6 +103,7 @@ class Plateau(nn.Module):
         return torch.cat([torch.zeros_like(lead), lead], 1)
 
 
+@judged_twice
 def test_momentum_carries_over_ground_without_a_gradient():
     assert run(MIFGSM(eps=0.1, alpha=0.03, steps=10), Plateau()).status == "b"
     assert run(PGD(eps=0.1, alpha=0.03, steps=10, random_start=False), Plateau()).status == "r"

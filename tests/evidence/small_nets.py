@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robustprune.attacks import Attack
+from robustprune.attacks.algorithms.autoattack import parts
 from robustprune.attacks.algorithms.fgsm import FGSM
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.engine.evaluate import evaluate
@@ -62,6 +64,12 @@ def context(model: nn.Module, data: Digits, attacks: Any = ATTACKS, **more: Any)
 def bare_context(model: nn.Module, data: Digits, **more: Any) -> EvidenceContext:
     """A context without outcomes, for checks that look at the network alone."""
     return EvidenceContext(**{"model": model, "x": data.x, "y": data.y, "attacks": ATTACKS, **more})
+
+
+def shortened(norm: Any, eps: float, classes: int = 10) -> tuple[Attack, ...]:
+    """AutoAttack's set with few steps and queries."""
+    few = {"Square": {"queries": 300}}
+    return tuple(one.change(**few.get(one.name, {"steps": 10})) for one in parts(norm, eps, classes))
 
 
 class Around(nn.Module):

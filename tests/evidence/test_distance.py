@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from small_nets import ATTACKS, EPS, Around, Digits, bare_context, context, quantised
+from small_nets import ATTACKS, EPS, Around, Digits, bare_context, context, quantised, shortened
 from torch import nn
 
 from robustprune.attacks.algorithms.autoattack import APGD, Square, parts
@@ -100,27 +100,27 @@ def test_a_bound_beyond_the_margin_fails_15_even_where_nothing_was_found(weak):
     assert distance.distance_bounded(weak).status == "pass"
 
 
-def test_all_survivors_are_settled_exactly_from_tier_standard_on(cnn, few):
+def test_all_survivors_are_settled_exactly_from_tier_standard_on(cnn, few, short_set):
     """The count is that of the set run by hand behind the chain."""
     five = Digits(few.train_x, few.train_y, few.x[:5], few.y[:5])
     ctx = context(cnn, five, attacks=WEAK).resized(SIZES["standard"])
-    whole = evaluate(cnn, five.x, five.y, [*WEAK, *parts("Linf", 40 / 255)]).outcomes
+    whole = evaluate(cnn, five.x, five.y, [*WEAK, *shortened("Linf", 40 / 255)]).outcomes
     more = sum(one.status.count(BROKEN) for one in whole[1:])
     found = stronger(ctx).found
     assert (found.exact, found.broken, found.bound) == (True, more, more / 5)
     assert distance.distance_bounded(ctx).status == "fail"
 
 
-def test_what_the_chain_has_run_is_not_run_again(cnn, few, monkeypatch):
+def test_what_the_chain_has_run_is_not_run_again(cnn, few, short_set, monkeypatch):
     six = Digits(few.train_x, few.train_y, few.x[:6], few.y[:6])
-    ctx = context(cnn, six, attacks=parts("Linf", EPS))
+    ctx = context(cnn, six, attacks=shortened("Linf", EPS))
     ran = []
     monkeypatch.setattr("robustprune.evidence.stronger.outcomes_of", lambda *given: ran.append(given[3]) or [])
     found = stronger(ctx).found
     assert (found.exact, found.broken, ran) == (True, 0, [])
     partly = replace(ctx, outcomes=ctx.outcomes[:1], memo={}).resized(replace(SIZES["quick"], beside=inf))
     stronger(partly)
-    assert [attack.name for attack in ran[0]] == ["APGD-T", "FAB-T", "Square"]
+    assert [attack.name for attack in ran[0]] == ["APGD-T", "FAB-T", "Square-300"]
     other = [replace(one, settings={**one.settings, "restarts": 7}) for one in ctx.outcomes[:1]]
     stronger(replace(partly, outcomes=other, memo={}))
     assert isinstance(ran[1][0], APGD)
@@ -139,17 +139,17 @@ def test_under_l1_a_longer_run_of_the_reference_stands_in(cnn, few):
 def test_masked_gradients_fail_16(tier, cnn, few, data):
     """Square is given as many survivors as the tier has samples, whatever the chain pays for."""
     masked = Around(cnn, before=quantised)
-    sizes = replace(SIZES[tier], beside=1.0, queries=1000)
+    sizes = replace(SIZES[tier], beside=1.0, queries=300)
     ctx = context(masked, data).resized(sizes)
     seen = distance.beats_black_box(ctx)
     assert (seen.number, seen.status, seen.blocking) == (16, "fail", True), seen.evidence
     assert f" of {sizes.samples} of the " in seen.evidence
 
 
-def test_what_square_breaks_behind_the_gradients_fails_16_too(cnn, data):
+def test_what_square_breaks_behind_the_gradients_fails_16_too(cnn, few, short_set):
     """With a first look at one survivor, which is never held against an attack, only the set itself can tell."""
     sizes = replace(SIZES["standard"], samples=1, queries=1)
-    seen = distance.beats_black_box(context(Around(cnn, before=quantised), data).resized(sizes))
+    seen = distance.beats_black_box(context(Around(cnn, before=quantised), few).resized(sizes))
     assert seen.status == "fail", seen.evidence
     assert " of 1 of the " in seen.evidence
 
@@ -179,7 +179,7 @@ def test_nothing_left_is_nothing_to_break(linear, data):
     assert distance.distance_bounded(ctx).evidence == "0.0 points above AutoAttack's: nothing survived"
 
 
-def test_an_attack_that_falls_over_is_no_evidence(cnn, few):
+def test_an_attack_that_falls_over_is_no_evidence(cnn, few, short_set):
     class Refusing(Around):
         def forward(self, x):
             if x.requires_grad:

@@ -70,10 +70,10 @@ def test_trust(checks, expected):
     assert trust(checks) == expected
 
 
-@pytest.mark.parametrize("name", ["cnn", "linear"])
-@pytest.mark.parametrize("size", ["quick", "standard"])
-def test_clean_networks_are_trusted(name, size, request, data):
-    few = Digits(data.train_x, data.train_y, data.x[:60], data.y[:60])
+@pytest.mark.parametrize(("name", "size"), [("cnn", "quick"), ("linear", "quick"), ("cnn", "standard")])
+def test_clean_networks_are_trusted(name, size, request, data, short_set):
+    n = 60 if size == "quick" else 24
+    few = Digits(data.train_x, data.train_y, data.x[:n], data.y[:n])
     checks = gather(context(request.getfixturevalue(name), few), size)
     assert [check.number for check in checks] == list(range(1, 30))
     assert trust(checks) == "TRUSTED", failures(checks)
@@ -134,18 +134,19 @@ BREAKS = {
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_breaks_are_named_and_the_trust_falls(name, cnn, data):
+    """At a margin so small that no bound on what stronger attacks would find could serve: none is run."""
     spoil, attacks, numbers = BREAKS[name]
     few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
-    checks = gather(context(spoil(cnn), few, attacks=attacks), "quick")
+    checks = gather(context(spoil(cnn), few, attacks=attacks, margin=0.01), "quick")
     assert trust(checks) == "INVALID", failures(checks)
     assert numbers <= set(failures(checks))
 
 
 def test_a_random_network_is_trusted_with_eot_and_named_without(random_net, data):
-    """Random resizing, padding and noise; 20 images."""
-    few = Digits(data.train_x, data.train_y, data.x[:20], data.y[:20])
+    """Random resizing, padding and noise; 8 images."""
+    few = Digits(data.train_x, data.train_y, data.x[:8], data.y[:8])
     for eot, result in ((1, "INVALID"), (20, "TRUSTED")):
-        attacks = [attack.change(eot=eot) for attack in ATTACKS]
+        attacks = [attack.change(eot=eot) for attack in (ATTACKS[0], ATTACKS[-1])]
         checks = gather(context(random_net, few, attacks=attacks), "quick")
         assert trust(checks) == result, failures(checks)
         assert set(failures(checks)) == ({5} if eot == 1 else set())
@@ -203,7 +204,7 @@ def test_bad_input_is_refused(linear, data):
 
 @pytest.mark.skipif("ROBUSTPRUNE_DATA" not in os.environ, reason="ROBUSTPRUNE_DATA is not set")
 @pytest.mark.parametrize(("file", "eps"), [("cifar10_robust_resnet4b.pth", 8), ("cifar10_resnet20-12fca82f.th", 1)])
-def test_published_networks_are_trusted(file, eps):
+def test_published_networks_are_trusted(file, eps, short_set):
     import numpy as np
 
     from robustprune.models import cifar10_resnet, load_weights, resnet4b
@@ -212,7 +213,7 @@ def test_published_networks_are_trusted(file, eps):
     net: nn.Module = resnet4b() if "4b" in file else cifar10_resnet(20)
     load_weights(net, root / "checkpoints" / file).eval()
     raw = np.load(root / "cifar10" / "test_first_1000.npz")
-    x = torch.from_numpy(raw["x"][:100]).permute(0, 3, 1, 2).float() / 255
-    images = Digits(x, x, x, torch.from_numpy(raw["y"][:100]).long())
+    x = torch.from_numpy(raw["x"][:40]).permute(0, 3, 1, 2).float() / 255
+    images = Digits(x, x, x, torch.from_numpy(raw["y"][:40]).long())
     checks = gather(context(net, images, attacks=tier("quick", "Linf", eps / 255)), "quick")
     assert trust(checks) == "TRUSTED", failures(checks)

@@ -45,8 +45,14 @@ def undrawn(monkeypatch):
 
 
 @pytest.fixture
-def copy(original, tmp_path):
+def drawn(original, tmp_path):
     return Path(shutil.copytree(original, tmp_path / "copy"))
+
+
+@pytest.fixture
+def copy(drawn, undrawn):
+    """A bundle that is verified but for its page, which is drawn anew for that."""
+    return drawn
 
 
 def edit(folder: Path, name: str, change) -> None:
@@ -174,7 +180,8 @@ def test_other_samples_are_seen(copy):
 
 
 @pytest.mark.parametrize("name", sorted(PEOPLE))
-def test_what_people_read_is_made_again_and_compared(name, copy):
+def test_what_people_read_is_made_again_and_compared(name, request):
+    copy = request.getfixturevalue("drawn" if name == "report.html" else "copy")
     text = (copy / name).read_text()
     changed = text.replace("FAIL", "PASS") if "FAIL" in text else text.replace("0", "1", 1)
     (copy / name).write_text(changed)
@@ -282,7 +289,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
         verify(tmp_path)
 
 
-def test_the_candidates_file_is_recognised(original, desk):
+def test_the_candidates_file_is_recognised(original, desk, undrawn):
     assert verify(original, desk.folder / "noisy.safetensors").holds
     (problem,) = verify(original, desk.folder / "parent.safetensors").problems
     assert "not the candidate that was reviewed" in problem

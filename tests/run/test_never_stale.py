@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from suite_files import Silent
+from suite_files import Silent, evidence_taken_as_read
 
 from robustprune.data import digits
 from robustprune.finetune import Recipe, finetune
@@ -36,6 +36,12 @@ PLAIN = {
     "build": "lambda: Normalized(CifarResNet(8, width=4, in_channels=1), (0.0,), (1.0,))",
     "attack": "FGSM(eps=0.1)",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _evidence_taken_as_read():
+    with evidence_taken_as_read():
+        yield
 
 
 @functools.cache

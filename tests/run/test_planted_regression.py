@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from suite_files import Silent
+from suite_files import Silent, evidence_taken_as_read
 
 from robustprune.attacks import FGSM, PGD
 from robustprune.criteria import DepthFirst
@@ -49,9 +49,10 @@ def suite(recipe: Recipe) -> Suite:
 
 def test_a_learning_rate_thirty_times_too_high_fails_over_the_runs(tmp_path):
     store = Store(folder=tmp_path)
-    before = run_suite(suite(RECIPE), store, Silent(), workers=1)
-    again = run_suite(suite(RECIPE), store, Silent(), workers=1)
-    worse = run_suite(suite(replace(RECIPE, lr=30 * RECIPE.lr)), store, Silent(), workers=1)
+    with evidence_taken_as_read():
+        before = run_suite(suite(RECIPE), store, Silent(), workers=1)
+        again = run_suite(suite(RECIPE), store, Silent(), workers=1)
+        worse = run_suite(suite(replace(RECIPE, lr=30 * RECIPE.lr)), store, Silent(), workers=1)
     policy = suite(RECIPE).policy
     assert {(one.verdict, one.exact) for one in changes(again, before, policy)} == {("PASS", True)}
     found = {(one.subject, one.claim): one for one in changes(worse, before, policy)}

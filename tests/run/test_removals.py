@@ -94,6 +94,7 @@ def test_a_wrapped_network_that_returns_a_dict_is_pruned_and_measured(tmp_path):
     assert parent.blocks == ["net.layer1.0", "net.layer1.1", "net.layer2.1", "net.layer3.1"]
     assert len(pruned.removed) == 2
     assert len(pruned.clean) == 10
+    assert [check.number for check in pruned.checks] == [*range(1, 30)]
 
 
 def test_a_strategy_takes_out_the_units_that_it_names(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from suite_files import Silent, write_tiny
+from suite_files import Silent, evidence_taken_as_read, write_tiny
 
 from robustprune.attacks import FGSM, PGD, Transfer
 from robustprune.errors import InputError
@@ -23,6 +23,12 @@ from robustprune.run.store import Store
 from robustprune.run.suite import CaseWork, recall, run_suite
 from robustprune.suite.cases import Model, Strategy
 from robustprune.suite.files import load_suite
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _evidence_taken_as_read():
+    with evidence_taken_as_read():
+        yield
 
 
 @pytest.fixture(scope="module")
