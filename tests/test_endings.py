@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 
 import click
 import pytest
 
-from robustprune.cli.child import Ended, in_child
+from robustprune.cli.child import Ended, Terminated, in_child
 from robustprune.cli.ending import Ending, ending_of
 from robustprune.cli.program import earned
 from robustprune.errors import InputError
@@ -117,6 +119,26 @@ def test_a_child_says_what_came_of_its_work():
 def test_a_child_that_ends_without_a_word_has_failed(work, how):
     with pytest.raises(Ended, match=how):
         in_child("fork", *work)
+
+
+def waits(how):
+    """Wait for a long time, ready to end as asked, as by default, or never."""
+    handlers = {"said": lambda *_: quits(0), "default": signal.SIG_DFL, "never": signal.SIG_IGN}
+    signal.signal(signal.SIGTERM, handlers[how])
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("how", ["said", "default", "never"])
+def test_a_request_to_end_ends_the_child_too(how):
+    asking = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    asking.start()
+    with pytest.raises(Terminated, match="SIGTERM") as ended:
+        in_child("fork", waits, how)
+    asking.join()
+    assert (ended.value.number, ended.value.said) == (signal.SIGTERM, None)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.fixture(params=[-3600.0, 0.0, 3600.0])
