@@ -37,11 +37,7 @@ from robustprune.run.travel import Look, NodeStore, Parcel, Sources, import_sour
 HERE = "local"
 """The address that stands for a cluster of this machine alone, started for the run."""
 
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",
-}
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 """What Ray is told before it starts here: report to nobody, hide no GPU, let workers be as quick as other processes."""
 
 RETRIES = 3
