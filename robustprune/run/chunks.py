@@ -20,8 +20,11 @@ from robustprune.run.attacked import Attacked, Attacks, Result
 LONG = 100_000
 """Passes, at most, of an attack that is left whole: minutes for a small network on one core."""
 
-PARTS, SMALLEST, BATCHES = 4, 16, 2
-"""A long one is cut into so many parts: none smaller than this, none larger than so many batches."""
+PARTS, SMALLEST, BATCHES = 2, 32, 2
+"""A long one is cut into so many parts: none much smaller than this, none much larger than so many batches.
+
+On one core two parts of 128 samples took 1.2 to 1.3 times as long as the whole, four 1.6 to 1.8 times.
+"""
 
 Value = TypeVar("Value")
 

@@ -81,8 +81,8 @@ def test_what_was_noted_of_the_chunks_says_the_least_that_was_done(net):
 def test_the_cut_follows_from_the_suite_and_leaves_short_attacks_whole():
     quick, standard = (tuple(tier(name, "Linf", 8 / 255)) for name in ("quick", "standard"))
     assert chunks(300, quick, 128) == 1
-    assert chunks(128, standard, 128) == 4
-    assert chunks(40, standard, 128) == 2
+    assert chunks(128, standard, 128) == 2
+    assert chunks(64, standard, 128) == 2
     assert chunks(10_000, standard, 128) == round(10_000 / 256)
     assert chunks(10, standard, 128) == 1
     for samples in range(1, 2000, 37):
@@ -102,6 +102,7 @@ class StopsAfterOne:
 
 def test_a_run_that_was_stopped_goes_on_inside_a_long_attack(net, tmp_path, monkeypatch):
     monkeypatch.setattr("robustprune.run.chunks.LONG", 0)
+    monkeypatch.setattr("robustprune.run.chunks.SMALLEST", 8)
     save_weights(net, tmp_path / "net.safetensors")
     build = partial(CifarResNet, 8, width=4, in_channels=1)
     case = Case(model=Model(name="net", build=build, weights=tmp_path / "net.safetensors"))

@@ -67,6 +67,7 @@ def suite(tmp_path_factory):
     (file.parent / "helper_on_ray.py").write_text(HELPER)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robustprune.run.chunks.LONG", 0)
+        patch.setattr("robustprune.run.chunks.SMALLEST", 16)
         yield load_suite(file)
 
 

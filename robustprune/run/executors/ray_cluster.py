@@ -37,11 +37,7 @@ from robustprune.run.travel import Look, NodeStore, Parcel, Sources, import_sour
 HERE = "local"
 """The address that stands for a cluster of this machine alone, started for the run."""
 
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",
-}
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 """What Ray is told before it starts here: report to nobody, hide no GPU, let workers be as quick as other processes."""
 
 RETRIES = 3
@@ -89,7 +85,8 @@ def _graph(
     folder = Path(tempfile.gettempdir()) / f"robustprune-{uuid.uuid4().hex}"
     pack = partial(packed, store=work.store)
     load = [ray.put(cloudpickle.dumps((folder, sources(), pack(work.carried(NodeStore(folder=folder))))))]
-    news = ray.remote(_News).options(num_cpus=0, scheduling_strategy=_at(ray, _here(ray))).remote()
+    here = _at(ray, str(ray.get_runtime_context().get_node_id()))
+    news = ray.remote(_News).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
     task, how = ray.remote(_do), {"num_cpus": 1, "num_gpus": gpus, "max_retries": RETRIES, "num_returns": 2}
     given = {name for item in items for name in item.needs if name in known}
     values = {name: ray.put(pack(known[name])) for name in given}
@@ -104,7 +101,7 @@ def _graph(
         while running:
             done, _ = ray.wait(list(running), timeout=0.2)
             stop()
-            for message in ray.get(news.heard.remote()):
+            for message in _heard(ray, news):
                 listener.stage(*message)
             for back in done:
                 name = running.pop(back)
@@ -172,8 +169,13 @@ def _check(address: str) -> None:
             raise InputError(f"--ray {address}: no Ray cluster can be reached there ({error})") from error
 
 
-def _here(ray: Any) -> str:
-    return str(ray.get_runtime_context().get_node_id())
+def _heard(ray: Any, news: Any) -> list[Any]:
+    """Return what tasks have said; nothing where it was lost with a node."""
+    try:
+        heard: list[Any] = ray.get(news.heard.remote())
+    except ray.exceptions.RayActorError:
+        return []
+    return heard
 
 
 def _at(ray: Any, node: str) -> Any:
