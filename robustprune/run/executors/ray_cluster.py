@@ -30,8 +30,8 @@ from robustprune.files import write_whole
 from robustprune.run.bench import Listener
 from robustprune.run.executors.local import Work, on_threads
 from robustprune.run.executors.processes import Forward, cores
-from robustprune.run.measurement import SAID
-from robustprune.run.store import NotMeasured, Store
+from robustprune.run.measurement import SAID, WEIGHTS
+from robustprune.run.store import RECORD, Damaged, NotMeasured, Store
 from robustprune.run.travel import Look, NodeStore, Parcel, Sources, import_sources, packed, sources, unpacked
 
 HERE = "local"
@@ -209,7 +209,7 @@ def _found(work: Work, item: Any, known: Mapping[str, Any]) -> Parcel:
     """Return the records that an item would find in the real store, before something has to be measured for it."""
     look = Look(folder=work.store.folder, readonly=True, real=work.store)
     if known.keys() >= {*item.needs}:
-        with suppress(NotMeasured), on_threads(1):
+        with suppress(NotMeasured, Damaged), on_threads(1):
             work.carried(look)(item, [known[name] for name in item.needs], lambda stage, done, total: None)
     return look.contents()
 
@@ -217,6 +217,8 @@ def _found(work: Work, item: Any, known: Mapping[str, Any]) -> Parcel:
 def _kept(back: Parcel, value: bytes, real: Store) -> Any:
     """Write what came back from a node into the real store, and return the value with the files as they lie here."""
     records, files = back
+    for name in records:
+        real.make_room(*name, RECORD, WEIGHTS)
     for file, content in files.items():
         write_whole(real.folder / file, content)
     for name, record in records.items():
