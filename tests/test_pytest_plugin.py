@@ -2,6 +2,7 @@ import gzip
 import json
 import re
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ def approved(tmp_path_factory):
             assert result.exit_code == 0, result.output
     return folder
 
+
+KEPT = forkserver
+"""The module that holds the server of children: pytester forgets what is first imported in a run inside it."""
 
 CLAIMS, CASES = 4, 3
 """Clean, two attacks and the worst case of each subject; the parent and two others."""

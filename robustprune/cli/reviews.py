@@ -199,7 +199,9 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
 
     pick_device(options["device"])
     if options["shipped"] is not None and not options["shipped"].is_file():
-        raise InputError(f"--shipped {options['shipped']}: no such file")
+        raise InputError(
+            f"--shipped {options['shipped']}: no such file; expected what ships, an .onnx or a TorchScript .pt"
+        )
     data = load_data(options["data"], test_share=1)
     hashes, held_out = options["training_hashes"], options["held_out"]
     norm, tier = options["norm"], options["tier"]
