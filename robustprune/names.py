@@ -127,9 +127,30 @@ def import_file(path: Path, name: str = "") -> ModuleType:
     return module
 
 
-def imported_files() -> list[str]:
-    """The files that this process imported by their paths: another one has to do that too, before it is sent things."""
-    return [file for name, file in _files() if name.startswith(PREFIX) and name == module_name(Path(file))]
+def imported_files() -> dict[str, Path]:
+    """Name -> file of the modules that this process imported by their paths: another one may need them too."""
+    found = {name: Path(file) for name, file in _files() if name.startswith(PREFIX)}
+    return {name: file for name, file in found.items() if name == module_name(file) and file.is_file()}
+
+
+@contextmanager
+def files_imported(files: Mapping[str, Path]) -> Iterator[None]:
+    """Unpack inside what another process has packed, with the files (by the names of their modules) that it imported.
+
+    Much that it imported has nothing to do with it: a file that can no longer be imported matters where it is missed.
+    """
+    failed = list[InputError]()
+    for name, path in files.items():
+        try:
+            sys.modules.get(name) or import_file(path, name)
+        except InputError as error:
+            failed.append(error)
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        if failed:
+            raise failed[0] from error
+        raise
 
 
 @contextmanager

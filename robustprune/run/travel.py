@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import cloudpickle
 
 from robustprune.files import write_whole
-from robustprune.names import import_file, imported_files, module_name
+from robustprune.names import imported_files
 from robustprune.run.code import PACKAGE, closure
 from robustprune.run.measurement import WEIGHTS
 from robustprune.run.store import Store
@@ -77,18 +76,16 @@ def sources() -> Sources:
 
     What is installed is not among them; a node has to have that too.
     """
-    mains = {Path(file): module_name(Path(file)) for file in imported_files()}
+    mains = {file: name for name, file in imported_files().items()}
     files = {file for main in mains for file in closure(main) if not file.is_relative_to(PACKAGE)}
     return {str(file.relative_to(file.anchor)): (mains.get(file, ""), file.read_bytes()) for file in sorted(files)}
 
 
-def import_sources(modules: Sources, folder: Path) -> None:
-    """Write the user's modules below a folder, and import those that were imported by their path."""
+def written(modules: Sources, folder: Path) -> dict[str, Path]:
+    """Write the user's modules below a folder; return those that were imported by their path, by their names."""
     for path, (_, content) in modules.items():
         write_whole(folder / path, content)
-    for path, (name, _) in modules.items():
-        if name and name not in sys.modules:
-            import_file(folder / path, name)
+    return {name: folder / path for path, (name, _) in modules.items() if name}
 
 
 class _Packer(cloudpickle.Pickler):

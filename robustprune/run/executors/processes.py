@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,13 +16,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import SimpleQueue
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 
 from robustprune.errors import InputError
-from robustprune.names import import_file, imported_files, module_name
+from robustprune.names import files_imported, imported_files
 from robustprune.run.bench import Listener
 from robustprune.run.executors.local import Work
 from robustprune.run.lifeline import begin
@@ -104,10 +102,8 @@ def _packed(thing: object) -> bytes:
 def _unpacked(packed: bytes) -> Any:
     """The thing again, after the files that it comes from were imported."""
     files, thing = cloudpickle.loads(packed)
-    for file in map(Path, files):
-        if module_name(file) not in sys.modules:
-            import_file(file)
-    return cloudpickle.loads(thing)
+    with files_imported(files):
+        return cloudpickle.loads(thing)
 
 
 def _wanted(items: Sequence[Any], known: Mapping[str, Any]) -> dict[str, bytes]:

@@ -27,12 +27,13 @@ import cloudpickle
 
 from robustprune.errors import InputError
 from robustprune.files import write_whole
+from robustprune.names import files_imported
 from robustprune.run.bench import Listener
 from robustprune.run.executors.local import Work, on_threads
 from robustprune.run.executors.processes import Forward, cores
 from robustprune.run.measurement import SAID, WEIGHTS
 from robustprune.run.store import RECORD, Damaged, NotMeasured, Store
-from robustprune.run.travel import Look, NodeStore, Parcel, Sources, import_sources, packed, sources, unpacked
+from robustprune.run.travel import Look, NodeStore, Parcel, Sources, packed, sources, unpacked, written
 
 HERE = "local"
 """The address that stands for a cluster of this machine alone, started for the run."""
@@ -159,9 +160,7 @@ def _check(address: str) -> None:
     """Refuse an address where nobody listens; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address:
-        raise InputError(
-            f"--ray {address}: expected HOST:PORT of a cluster that this machine belongs to, auto or local"
-        )
+        raise InputError(f"--ray {address}: expected HOST:PORT of a cluster that this machine is in, auto or local")
     if host and port.isdecimal():
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
@@ -255,6 +254,6 @@ def _unloaded(folder: Path, modules: Sources, load: bytes) -> Work:
 
     torch.set_num_threads(1)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    import_sources(modules, folder / "sources")
-    work: Work = unpacked(load, Store(folder=folder))
+    with files_imported(written(modules, folder / "sources")):
+        work: Work = unpacked(load, Store(folder=folder))
     return work

@@ -33,9 +33,9 @@ FILES = {
     "no SUITE": (TINY.replace("SUITE", "OTHER"), "expected a module-level `SUITE = Suite(...)`, found NoneType"),
     "a SUITE that is a list": (TINY + "\nSUITE = [SUITE, SUITE]\n", "found list"),
     "a SUITE that is a class": (TINY + "\nSUITE = Suite\n", "found type"),
-    "a helper that is not there": ("import helper_of_mine\n" + TINY, "No module named 'helper_of_mine'"),
+    "a helper that is not there": ("import no_such_helper\n" + TINY, "No module named 'no_such_helper'"),
     "a helper in a helper": ("from suites import none_such\n" + TINY, "none_such"),
-    "a helper from nowhere": ("from .helper_of_mine import net\n" + TINY, "No module named"),
+    "a helper from nowhere": ("from .no_such_helper import net\n" + TINY, "No module named"),
     "a star from nowhere": ("from ... import net\n" + TINY, "cannot be imported"),
 }
 
