@@ -116,9 +116,9 @@ def import_file(path: Path, name: str = "") -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         sys.modules.pop(name, None)
-        if isinstance(error, InputError):
+        if isinstance(error, InputError) or not isinstance(error, Exception | SystemExit):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise InputError(f"{path}: cannot be imported: {reason}") from error
