@@ -11,7 +11,9 @@ import pytest
 from suite_files import Silent
 
 from robustprune.errors import InputError
+from robustprune.names import import_file, imported_files
 from robustprune.run.executors import Local, Processes, choose
+from robustprune.run.executors.processes import _packed, _unpacked
 from robustprune.run.measurement import SAID
 
 
@@ -150,3 +152,24 @@ CHAIN = [Item(1, ("known",)), Item(2, ("item 1",)), Item(3), Item(4, ("item 2", 
 def test_values_flow_to_the_items_that_need_them(executor):
     values = executor.each(Adds(), CHAIN, Silent(), {"known": 10, "not needed": 0})
     assert values == {"item 1": 11, "item 2": 13, "item 3": 3, "item 4": 4 + 13 + 3 + 11}
+
+
+def test_a_file_that_can_no_longer_be_imported_matters_only_where_it_is_missed(tmp_path):
+    file = tmp_path / "gone.py"
+    file.write_text("def answer():\n    return 41\n")
+    module = import_file(file)
+    apart, wanted = _packed(41), _packed(module.answer)
+    del sys.modules[module.__name__]
+    file.write_text("1 / 0\n")
+    assert _unpacked(apart) == 41
+    with pytest.raises(InputError, match=r"gone\.py: cannot be imported: ZeroDivisionError"):
+        _unpacked(wanted)
+
+
+def test_a_file_that_ended_oddly_while_it_was_imported_is_no_module(tmp_path):
+    file = tmp_path / "odd.py"
+    file.write_text("class Odd(BaseException):\n    pass\n\n\nraise Odd\n")
+    with pytest.raises(BaseException, match="^$") as raised:
+        import_file(file)
+    assert type(raised.value).__name__ == "Odd"
+    assert file not in imported_files().values()
