@@ -169,7 +169,7 @@ def test_a_file_that_can_no_longer_be_imported_matters_only_where_it_is_missed(t
 def test_a_file_that_ended_oddly_while_it_was_imported_is_no_module(tmp_path):
     file = tmp_path / "odd.py"
     file.write_text("class Odd(BaseException):\n    pass\n\n\nraise Odd\n")
-    with pytest.raises(BaseException, match="^$") as raised:
+    with pytest.raises(BaseException, match=r"^$") as raised:
         import_file(file)
     assert type(raised.value).__name__ == "Odd"
     assert file not in imported_files().values()
