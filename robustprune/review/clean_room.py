@@ -27,7 +27,7 @@ from torch import Tensor
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.settings import Settings
-from robustprune.results.checks import CATALOGUE
+from robustprune.evidence.registry import entered, holds, skipped
 from robustprune.results.records import Check
 from robustprune.review import service
 from robustprune.review.given import Loading
@@ -35,7 +35,6 @@ from robustprune.review.shown import Shown
 from robustprune.run.network import Network
 
 NUMBER = 31
-NAME = CATALOGUE[NUMBER].name
 
 BATCH = 32
 """Images that the service is shown together."""
@@ -108,19 +107,14 @@ def room_check(found: Room | str) -> Check:
     'skipped'
     """
     if isinstance(found, str):
-        return Check(number=NUMBER, name=NAME, status="skipped", evidence=f"unmeasured: {found}")
+        return entered(NUMBER, skipped(f"unmeasured: {found}"))
     loaded = f", which loads {', '.join(found.library)} itself" if found.library else ""
     seen = f"{found.images} images in a fresh process{loaded}: one at a time, in batches, from the first call on"
     lost = sum(map(len, found.broken.values()))
     told = "; ".join([*found.problems, *([f"{lost} robust samples are broken there"] if lost else [])])
-    return Check(
-        number=NUMBER,
-        name=NAME,
-        status="fail" if found.problems else "pass",
-        evidence=f"{seen}; {told or 'the same logits and gradients as under attack'}",
-        blocking=True,
-        figures={"images": found.images, "broken": lost, "seconds": round(found.seconds, 1)},
-    )
+    figures = {"images": found.images, "broken": lost, "seconds": round(found.seconds, 1)}
+    seen = f"{seen}; {told or 'the same logits and gradients as under attack'}"
+    return entered(NUMBER, holds(not found.problems, seen, figures=figures))
 
 
 def _here(network: Network, shown: Shown, batch_size: int) -> tuple[dict[str, Tensor], Tensor | None]:

@@ -216,8 +216,11 @@ def test_a_lock_of_a_process_that_was_killed_stops_nobody(tmp_path: Path):
 
 def test_where_nothing_can_be_locked_the_work_is_done(tmp_path: Path):
     (tmp_path / "file").write_text("")
+    done = []
     with alone(tmp_path / "file" / "below.lock", pytest.fail), alone(tmp_path / "x.lock", pytest.fail):
-        pass
+        done.append(sorted(path.name for path in tmp_path.iterdir()))
+    assert done == [["file", "x.lock"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_who_asks_again_inside_does_not_wait_for_itself(tmp_path: Path):
