@@ -10,6 +10,7 @@ from robustprune.criteria.consensus import (
     rank_sum,
     weighted_sum,
 )
+from robustprune.criteria.fitted import fitted_weights
 
 __all__ = [
     "CONSENSUS",
@@ -18,6 +19,7 @@ __all__ = [
     "agreement",
     "candidates",
     "family_weights",
+    "fitted_weights",
     "rank_sum",
     "weighted_sum",
 ]

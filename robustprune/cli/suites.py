@@ -15,6 +15,7 @@ from robustprune.cli.options import where_options
 from robustprune.cli.reviews import export, review, stage, verify
 from robustprune.cli.stores import clean, merge
 from robustprune.cli.tables import show, wide_option
+from robustprune.cli.tuning import tune
 from robustprune.cli.verbs import data_option, device_option, example, main, results_option
 from robustprune.errors import InputError
 from robustprune.machine import user_name
@@ -237,5 +238,5 @@ def doctor(results: Path | None) -> None:
     click.echo(f"{'store':<14}{told(local_folder(results or Path('results')) / STORE)}")
 
 
-for verb in (blocks, hashes, merge, clean, review, verify, stage, export):
+for verb in (blocks, hashes, merge, clean, tune, review, verify, stage, export):
     main.add_command(verb)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from robustprune.run.measurement import WEIGHTS
 from robustprune.run.store import Store
 
 Sources = Mapping[str, tuple[str, bytes]]
-"""Path of a module -> its name, where it was imported by its path, and its content."""
+"""Path of a file -> the name of the module that was imported from it by its path, if any, and its content."""
+
+BESIDE = 16 * 2**20
+"""So many bytes of other files beside a user's modules go along at most, the smallest first."""
 
 Records = dict[tuple[str, str], Mapping[str, Any]]
 """Kind and key -> record."""
@@ -72,13 +75,26 @@ class Look(NodeStore):
 
 
 def sources() -> Sources:
-    """Return the files that were imported by their path, and all that those import: path -> module name and content.
+    """Return the files that were imported by their path, all that those import, and what lies beside those.
 
-    What is installed is not among them; a node has to have that too.
+    A module may read the latter: settings, class names. What is installed is not among them; a node has to have that.
     """
     mains = {file: name for name, file in imported_files().items()}
     files = {file for main in mains for file in closure(main) if not file.is_relative_to(PACKAGE)}
+    files |= {*_beside({main.parent for main in mains})}
     return {str(file.relative_to(file.anchor)): (mains.get(file, ""), file.read_bytes()) for file in sorted(files)}
+
+
+def _beside(folders: Iterable[Path]) -> Iterator[Path]:
+    """The files, code excepted, that stand in some folders: not below them, none that is hidden, none too large."""
+    there = (file for folder in folders for file in folder.iterdir() if file.suffix != ".py" and file.is_file())
+    sizes = sorted((file.stat().st_size, file) for file in there if not file.name.startswith("."))
+    total = 0
+    for size, file in sizes:
+        total += size
+        if total > BESIDE:
+            return
+        yield file
 
 
 def written(modules: Sources, folder: Path) -> dict[str, Path]:

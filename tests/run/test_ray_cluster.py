@@ -21,13 +21,18 @@ from robustprune.suite.files import load_suite
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'robustprune[ray]'")
 
 HELPER = """
+import json
+from pathlib import Path
+
 from robustprune.models import CifarResNet
+
+SETTINGS = json.loads(Path(__file__).with_name("net.json").read_text())
 
 class Net(CifarResNet):
     def __init__(self):
-        super().__init__(14, width=4, in_channels=1)
+        super().__init__(**SETTINGS)
 """
-TEXT = '''"""Two nets of a class beside the suite, trained here; one is pruned."""
+TEXT = '''"""Two nets of a class beside the suite, which reads a file beside it, trained here; one is pruned."""
 
 from helper_on_ray import Net
 from robustprune.attacks import FGSM, PGD
@@ -54,7 +59,10 @@ def cluster():
     os.environ.update(SETTINGS)
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False},
+    )
     yield made
     made.shutdown()
 
@@ -65,6 +73,7 @@ def suite(tmp_path_factory):
     file = tmp_path_factory.mktemp("far") / "far.py"
     file.write_text(TEXT)
     (file.parent / "helper_on_ray.py").write_text(HELPER)
+    (file.parent / "net.json").write_text('{"depth": 14, "width": 4, "in_channels": 1}')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robustprune.run.chunks.LONG", 0)
         patch.setattr("robustprune.run.chunks.SMALLEST", 16)
@@ -100,22 +109,24 @@ class Loses(Silent):
             self.node = None
 
 
-def test_a_suite_measures_the_same_on_two_nodes_and_where_one_is_lost(cluster, suite, here, tmp_path):
+class Nobody:
+    """An executor that has nothing to do."""
+
+    def each(self, work, items, listener, known=None):
+        raise AssertionError(f"not in the store: {[item.id for item in items]}")
+
+
+def test_a_suite_measures_the_same_on_two_nodes_of_which_one_is_lost(cluster, suite, here, tmp_path):
     attacks = [task for task in tasks(suite.cases, suite, 40) if isinstance(task, AttackChunk)]
     assert len(attacks) == 2 * len(suite.cases)
-    for name in ("both", "lost"):
-        node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-        store = Store(folder=tmp_path / name)
-        listener = Loses(cluster, node) if name == "lost" else Silent()
-        there = run_suite(suite, store, listener, executor=RayCluster(address=cluster.address))
-        assert outcomes(there) == outcomes(here)
-        assert {*listener.done} == {case.id for case in suite.cases}
-        again = run_suite(suite, replace(store, readonly=True), Silent(), executor=RayCluster(address="nowhere:1"))
-        assert outcomes(again) == outcomes(here)
-        if name == "both":
-            cluster.remove_node(node)
-        else:
-            assert listener.node is None, "the node was never at work"
+    store = Store(folder=tmp_path)
+    listener = Loses(cluster, cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20))
+    there = run_suite(suite, store, listener, executor=RayCluster(address=cluster.address))
+    assert listener.node is None, "the second node was never at work"
+    assert outcomes(there) == outcomes(here)
+    assert {*listener.done} == {case.id for case in suite.cases}
+    again = run_suite(suite, replace(store, readonly=True), Silent(), executor=Nobody())
+    assert outcomes(again) == outcomes(here)
 
 
 def test_an_address_without_a_cluster_is_one_line():
