@@ -74,7 +74,7 @@ def bench(tmp_path_factory):
 @pytest.fixture
 def search(bench, tmp_path):
     fitting = Fitting(bench=bench, cases=consensus_cases(HALVES), objective="clean")
-    return Search(fitting=fitting, by="voter", networks=3, seed=0, storage=tmp_path / "deep" / "study.db", patience=9)
+    return Search(fitting=fitting, by="voter", networks=3, seed=0, storage=tmp_path / "deep" / "study.db")
 
 
 def test_it_finds_what_a_search_through_all_choices_finds(search, bench):
@@ -118,7 +118,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(search, tmp_path):
 
 
 def test_families_share_a_weight(search):
-    tried = replace(search, by="family").run()
+    tried = replace(search, by="family", patience=9).run()
     assert {tuple(one.weights.values()) for one in tried} == {(1.0, 1.0, 1.0)}
     assert len(tried) == 10, "it ends where nothing new is chosen"
 
