@@ -11,7 +11,8 @@ from torch import nn
 from robustprune.data import Split
 from robustprune.errors import InputError
 from robustprune.finetune import Adversarial, DivergedError, Recipe, finetune
-from robustprune.finetune.loop import attacked, batch_loss, distillation_loss, recalibrate
+from robustprune.finetune.losses import attacked, batch_loss, distillation_loss, prepared
+from robustprune.finetune.recalibration import recalibrate
 
 
 def small(seed=0, dropout=0.0, norm=True):
@@ -158,7 +159,9 @@ def test_the_batch_loss_weighs_teacher_and_labels():
     data, model, teacher = blobs(12), small(0).eval(), small(1).eval()
     draws = torch.Generator()
     with torch.no_grad():
-        mixed, logits = batch_loss(model, data.x, data.y, recipe(distill=0.3, label_smoothing=0.1), teacher, draws)
+        settings = recipe(distill=0.3, label_smoothing=0.1)
+        batch = prepared(model, data.x, data.y, settings, teacher, draws)
+        mixed, logits = batch_loss(model, batch, settings)
         labels = F.cross_entropy(model(data.x), data.y, label_smoothing=0.1)
         taught = distillation_loss(model(data.x), teacher(data.x), 2.0)
         assert torch.equal(logits, model(data.x))
@@ -171,7 +174,8 @@ def test_under_attack_the_teacher_still_looks_at_the_clean_image():
     teacher, student = small(1), small(0)
     teacher.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
     attack = attacked(model, data.x, data.y, settings.adversarial, torch.Generator().manual_seed(0))
-    loss, _ = batch_loss(student.eval(), data.x, data.y, settings, teacher, torch.Generator().manual_seed(0))
+    draws = torch.Generator().manual_seed(0)
+    loss, _ = batch_loss(student, prepared(student.eval(), data.x, data.y, settings, teacher, draws), settings)
     assert torch.equal(shown[0], data.x)
     with torch.no_grad():
         taught = distillation_loss(model(attack), teacher.eval()(data.x), 2.0)
