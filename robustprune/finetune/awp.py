@@ -55,4 +55,5 @@ def uphill(weight: Tensor, slope: Tensor, gamma: float) -> Tensor:
     >>> uphill(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 9.0]]), 0.1)
     tensor([[0.0000, 0.5000]])
     """
-    return slope * (gamma * weight.norm() / (slope.norm() + TINY))
+    length: Tensor = gamma * weight.norm() / (slope.norm() + TINY)
+    return slope * length

@@ -19,6 +19,7 @@ Part = Literal["all", "norms", "head", "near"]
 """What moves: everything, the norm layers, the last linear or convolutional layer, or the modules next to a cut."""
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+HEADS = (nn.Linear, nn.modules.conv._ConvNd)
 CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
@@ -58,13 +59,12 @@ def next_to(parent: nn.Module, removed: Sequence[str]) -> tuple[str, ...]:
 
 
 def _modules(model: nn.Module, part: Part, near: Sequence[str]) -> list[nn.Module]:
-    every = list(model.modules())
-    if part == "norms":
-        found = [module for module in every if isinstance(module, NORMS)]
-    elif part == "head":
-        found = [module for module in every if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)][-1:]
-    else:
-        found = [module for name in near for module in model.get_submodule(name).modules()]
+    inside: dict[Part, list[nn.Module]] = {
+        "norms": [module for module in model.modules() if isinstance(module, NORMS)],
+        "head": [module for module in model.modules() if isinstance(module, HEADS)][-1:],
+        "near": [module for name in near for module in model.get_submodule(name).modules()],
+    }
+    found = inside[part]
     if not found:
         raise InputError(f"train={part!r}: {type(model).__name__} has no such layer, expected one with parameters")
     return found

@@ -60,9 +60,7 @@ class Recipe:
         if self.patience is not None and not self.hold_out:
             raise InputError(f"Recipe {self.name!r}: patience={self.patience} with hold_out=0, expected a share of it")
         if self.adversarial is not None and self.adversarial.asks_teacher and not self.distill:
-            raise InputError(
-                f"Recipe {self.name!r}: distill=0 with an attack about a teacher, expected a share above 0"
-            )
+            raise InputError(f"Recipe {self.name!r}: distill=0 with an attack that asks a teacher, expected a share")
 
     @property
     def views(self) -> tuple[Image, ...]:
@@ -83,8 +81,8 @@ class Recipe:
     @property
     def asked(self) -> set[Image]:
         """Which images go through the teacher in a step of training."""
-        against = self.adversarial is not None and self.adversarial.against == "teacher"
-        return {*self.taught.values(), *(["clean"] if against else [])}
+        looked = {*self.taught.values()}
+        return looked | {"clean"} if self.adversarial is not None and self.adversarial.against == "teacher" else looked
 
     def shares(self, n: int) -> tuple[int, int]:
         """Of `n` images, how many are trained on, and how many are held out. InputError where one side stays empty.
