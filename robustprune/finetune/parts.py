@@ -59,9 +59,10 @@ def next_to(parent: nn.Module, removed: Sequence[str]) -> tuple[str, ...]:
 
 
 def _modules(model: nn.Module, part: Part, near: Sequence[str]) -> list[nn.Module]:
+    heads: list[nn.Module] = [module for module in model.modules() if isinstance(module, HEADS)]
     inside: dict[Part, list[nn.Module]] = {
         "norms": [module for module in model.modules() if isinstance(module, NORMS)],
-        "head": [module for module in model.modules() if isinstance(module, HEADS)][-1:],
+        "head": heads[-1:],
         "near": [module for name in near for module in model.get_submodule(name).modules()],
     }
     found = inside[part]
