@@ -53,12 +53,10 @@ def test_the_weights_of_the_first_most_accurate_epoch_are_kept(adversarial):
     accuracies = [epoch.held_out for epoch in told]
     best = accuracies.index(max(accuracies))
     assert 0 < best + 1 < 8  # otherwise this says nothing
-    after = {name: keeper.states[best].tensors[f"network.{name}"] for name in model.state_dict()}
-    assert all(torch.equal(tensor, after[name]) for name, tensor in model.state_dict().items())
-    assert not torch.equal(
-        weights(model),
-        torch.cat([t.flatten() for n, t in keeper.states[-1].tensors.items() if n.startswith("network.")]),
-    )
+    kept, last = (keeper.states[epoch].tensors for epoch in (best, -1))
+    state = model.state_dict()
+    assert all(torch.equal(tensor, kept[f"network.{name}"]) for name, tensor in state.items())
+    assert not all(torch.equal(tensor, last[f"network.{name}"]) for name, tensor in state.items())
     _, outside = split(data, settings, 0)
     assert accuracy_on(model, outside, settings, 0, torch.contiguous_format) == accuracies[best]
 

@@ -94,9 +94,14 @@ def test_flags_come_back_and_what_its_owner_froze_stays():
 
 def test_flags_come_back_after_an_error():
     model = small()
-    with pytest.raises(KeyError), moving(model, "head"):
-        assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 4 + [True] * 2
-        raise KeyError
+
+    def fails():
+        with moving(model, "head"):
+            assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 4 + [True] * 2
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -56,7 +56,7 @@ def counted(settings, n=30):
         recipe(adversarial=replace(PGD, clean=0.5, teacher_sees="same"), distill=0.5, train="head"),
         recipe(hold_out=0.3, recalibrate=True, train="norms"),
     ],
-    ids=str,
+    ids=range(15),
 )
 def test_what_a_recipe_costs_is_what_is_counted(settings):
     assert counted(settings) == cost(settings, 30)
