@@ -14,11 +14,14 @@ from torch import nn
 from robustprune.criteria import Criterion, ScoringContext
 from robustprune.data import Split
 from robustprune.errors import InputError
+from robustprune.finetune import Recipe, next_to
 from robustprune.models import Block, UnitSize, find_blocks, save_weights, weights_hash
 from robustprune.prune import check_count, choose, count_to_remove, eligible, remove
+from robustprune.run.checkpoint import Checkpoint
 from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
-from robustprune.run.training import train
+from robustprune.run.store import Store
+from robustprune.run.training import telling, train
 
 if TYPE_CHECKING:
     from robustprune.suite.cases import Case
@@ -86,11 +89,15 @@ class Chosen(Measurement[Choice]):
     device: str
     score: Callable[[Scored], Scores] = field(metadata=ASIDE)
     """Finds scores, or makes them."""
+    store: Store = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> Choice:
-        """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is."""
+        """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is.
+
+        Trainings in between are kept until all are done: one that was killed finds those before it, and their scores.
+        """
         net, gone, first = copy.deepcopy(self.start.model), list[str](), dict[str, Mapping[str, float]]()
-        strategy = self.strategy
+        strategy, keepers = self.strategy, list[Checkpoint]()
         unit: UnitSize = "outermost" if strategy is None else strategy.unit
         whole = find_blocks(net, self.start.example, unit)
         total = 0 if strategy is None else blocks_to_remove(strategy, whole)
@@ -106,13 +113,20 @@ class Chosen(Measurement[Choice]):
             )
             net, gone, first = remove(net, names, self.start.example), gone + names, first or dict(scores)
             if len(gone) < total:
-                stage = "fine-tune between removals"
-                train(net, strategy.between, self.seed, self.data, tick, stage, teacher=self.start.model)
+                keepers.append(Checkpoint(store=self.store, place=place, tick=tick, number=len(gone)))
+                self._tune(net, strategy.between, gone, tick, keepers[-1])
         order = [block.name for block in whole if block.name in gone]
         file = place.with_suffix(WEIGHTS) if strategy is not None and strategy.step is not None else None
         if file is not None:
             save_weights(net, file)
+        for keeper in keepers:
+            keeper.remove()
         return Choice(removed=tuple(order), scores=first, weights=weights_hash(net), file=file)
+
+    def _tune(self, net: nn.Module, recipe: Recipe | None, gone: list[str], tick: Tick, keeper: Checkpoint) -> None:
+        """Fine-tune between removals, where the strategy has a recipe for that."""
+        parent, told = self.start.model, telling(tick, "fine-tune between removals", self.data)
+        train(net, recipe, self.seed, self.data, told, teacher=parent, near=next_to(parent, gone), keeper=keeper)
 
     def write(self, value: Choice) -> Mapping[str, Any]:
         """All but the place of the file."""
