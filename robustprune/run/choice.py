@@ -16,10 +16,11 @@ from robustprune.data import Split
 from robustprune.errors import InputError
 from robustprune.finetune import Recipe, next_to
 from robustprune.models import Block, UnitSize, find_blocks, save_weights, weights_hash
-from robustprune.prune import check_count, choose, count_to_remove, eligible, remove
+from robustprune.prune import check_count, choose, choose_run, count_to_remove, eligible, remove
 from robustprune.run.checkpoint import Checkpoint
 from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
+from robustprune.run.original import AgainstOriginal
 from robustprune.run.store import Store
 from robustprune.run.training import telling, train
 
@@ -51,6 +52,8 @@ class Scored(Measurement[Scores]):
     kind: ClassVar[str] = "scores"
     network: list[Any]
     """What the network is (`Network.content_key`)."""
+    against: list[Any] | None
+    """What the network is that its features are compared with; None: it itself."""
     criterion: Criterion
     sample: Split
     seed: int
@@ -58,6 +61,7 @@ class Scored(Measurement[Scores]):
     unit: UnitSize
     device: str
     net: nn.Module = field(metadata=ASIDE)
+    original: nn.Module | None = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> Scores:
         """Score."""
@@ -65,6 +69,8 @@ class Scored(Measurement[Scores]):
         x, y = self.sample.x.to(place_of), self.sample.y.to(place_of)
         blocks = eligible(find_blocks(self.net, x[:1], self.unit), protect_first=self.protect_first)
         ctx = ScoringContext(model=self.net, blocks=blocks, x=x, y=y, seed=self.seed)
+        if self.original is not None:
+            ctx = AgainstOriginal(model=self.net, blocks=blocks, x=x, y=y, seed=self.seed, original=self.original)
         return score(self.criterion, ctx)
 
     def write(self, value: Scores) -> Mapping[str, Any]:
@@ -103,16 +109,11 @@ class Chosen(Measurement[Choice]):
         total = 0 if strategy is None else blocks_to_remove(strategy, whole)
         while strategy is not None and len(gone) < total:
             tick(f"score by {strategy.criterion.name}", len(gone), total)
-            scores = self.score(self._scored(net, gone, strategy))
-            names = choose(
-                scores[strategy.criterion.name],
-                find_blocks(net, self.start.example, unit),
-                min(strategy.step or total, total - len(gone)),
-                keep_per_stage=strategy.keep_per_stage,
-                protect_first=strategy.protect_first,
-            )
+            once = strategy.scored == "once" and gone
+            scores = first if once else self.score(self._scored(net, gone, strategy))
+            names = _lowest(scores, find_blocks(net, self.start.example, unit), strategy, total - len(gone))
             net, gone, first = remove(net, names, self.start.example), gone + names, first or dict(scores)
-            if len(gone) < total:
+            if len(gone) < total and len(gone) % (strategy.step or total) == 0:
                 keepers.append(Checkpoint(store=self.store, place=place, tick=tick, number=len(gone)))
                 self._tune(net, strategy.between, gone, tick, keepers[-1])
         order = [block.name for block in whole if block.name in gone]
@@ -143,8 +144,10 @@ class Chosen(Measurement[Choice]):
         )
 
     def _scored(self, net: nn.Module, gone: list[str], strategy: Strategy) -> Scored:
+        original = strategy.scored == "original" and bool(gone)
         return Scored(
             network=[self.start.structure, self.start.behaviour, gone, weights_hash(net)],
+            against=self.start.content_key if original else None,
             criterion=strategy.criterion,
             sample=scoring_sample(self.data, strategy, self.seed),
             seed=self.seed,
@@ -152,7 +155,20 @@ class Chosen(Measurement[Choice]):
             unit=strategy.unit,
             device=self.device,
             net=net,
+            original=self.start.model if original else None,
         )
+
+
+def _lowest(scores: Scores, blocks: list[Block], strategy: Strategy, left: int) -> list[str]:
+    """The blocks that go next, of those that are `left` to remove."""
+    at_once = 1 if strategy.schedule == "greedy" else strategy.step or left
+    return (choose_run if strategy.schedule == "contiguous" else choose)(
+        scores[strategy.criterion.name],
+        blocks,
+        min(at_once, left),
+        keep_per_stage=strategy.keep_per_stage,
+        protect_first=strategy.protect_first,
+    )
 
 
 def score(criterion: Criterion, ctx: ScoringContext) -> Scores:

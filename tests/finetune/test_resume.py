@@ -46,7 +46,7 @@ def trained(settings, keeper=None, told=None):
     ],
     ids=range(6),
 )
-@pytest.mark.parametrize("killed", [1, 3])
+@pytest.mark.parametrize("killed", [2])
 def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(settings, killed):
     whole = []
     wanted = trained(settings, told=whole)
