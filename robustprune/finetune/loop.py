@@ -142,10 +142,9 @@ def _step(course: Course, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Modu
 def accuracy_on(model: nn.Module, held: Split, recipe: Recipe, seed: int, layout: torch.memory_format) -> float:
     """Return the accuracy on what is held out, in eval mode, attacked where the recipe attacks."""
     device, draws, right = next(model.parameters()).device, torch.Generator().manual_seed(seed), 0
-    settings = None if recipe.adversarial is None else replace(recipe.adversarial, against="labels")
     for chosen in torch.arange(len(held)).tensor_split(math.ceil(len(held) / recipe.batch_size)):
         x, y = held.x[chosen].to(device, memory_format=layout), held.y[chosen].to(device)
-        x = x if settings is None else attacked(model, x, y, settings, draws)
+        x = x if recipe.adversarial is None else attacked(model, x, y, recipe.adversarial, draws)
         right += int((answers(model, x).argmax(1) == y).sum())
     return right / len(held)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robustprune.attacks import FGSM
-from robustprune.criteria import Cka
+from robustprune.criteria import Cka, DepthFirst
 from robustprune.data import digits
 from robustprune.finetune import Recipe, State
 from robustprune.models import CifarResNet
@@ -105,6 +105,16 @@ def test_a_kill_in_the_second_training_between_removals_repeats_nothing_of_the_f
     weights, epochs = whole
     assert network(store, after).weights == weights
     assert before.epochs + after.epochs == epochs
+
+
+def test_a_recipe_for_what_is_next_to_a_cut_learns_there_and_nowhere_else(tmp_path):
+    recipe = Recipe(name="near", epochs=1, lr=0.05, samples=40, train="near")
+    strategy = Strategy(criterion=DepthFirst(), remove=1, samples=20, keep_per_stage=0)
+    made = network(Store(folder=tmp_path), Watch(), case(strategy=strategy, recipe=recipe))
+    assert made.removed == ("layer1.1",)
+    before = dict(parent_network(case().model, bench(Store(folder=tmp_path), Watch())).model.state_dict())
+    moved = {name for name, now in made.model.state_dict().items() if not torch.equal(now, before[name])}
+    assert {".".join(name.split(".")[:2]) for name in moved} == {"layer1.0", "layer2.0"}
 
 
 def state():
