@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import fsum, isnan
 
 from torch import Tensor, nn
 
@@ -128,6 +128,41 @@ def choose(
             free[block.stage] -= 1
             chosen.append(block.name)
     return chosen
+
+
+def choose_run(
+    scores: Mapping[str, float],
+    blocks: Sequence[Block],
+    count: int,
+    keep_per_stage: int = 1,
+    protect_first: bool = True,
+) -> list[str]:
+    """The names of `count` neighbouring blocks to remove: the run with the lowest sum of scores (higher = keep).
+
+    Neighbours are eligible blocks that follow each other in the network, in the manner of Gromov et al. 2024 (arXiv
+    2403.17887), who measure the run as a whole instead. A run goes on over what has to stay: a protected first block, a
+    projection, and the last of a stage once no more than `keep_per_stage` eligible blocks would be left of it. In the
+    order of the network; of equal runs the earliest. Raises InputError as `choose` does.
+
+    >>> blocks = [Block(name=n, container="", stage=0, position=i, shape=(1,)) for i, n in enumerate("abcd")]
+    >>> choose_run({"a": 1.0, "b": 9.0, "c": 3.0, "d": 4.0}, blocks, 2)
+    ['c', 'd']
+    """
+    candidates = eligible(blocks, protect_first)
+    _check(scores, blocks, candidates, count, keep_per_stage, protect_first)
+    runs = [_run(candidates[start:], count, _free(candidates, keep_per_stage)) for start in range(len(candidates))]
+    whole = [run for run in runs if len(run) == count] or [[]]
+    return min(whole, key=lambda run: fsum(scores[name] for name in run))
+
+
+def _run(candidates: Sequence[Block], count: int, free: dict[int, int]) -> list[str]:
+    """The first `count` blocks that may go, if no stage gives more of them than are `free` in it."""
+    run: list[str] = []
+    for block in candidates:
+        if len(run) < count and free[block.stage] > 0:
+            free[block.stage] -= 1
+            run.append(block.name)
+    return run
 
 
 def _free(candidates: Sequence[Block], keep_per_stage: int) -> dict[int, int]:

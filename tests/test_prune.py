@@ -1,5 +1,6 @@
 import copy
 import random
+from itertools import combinations
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from robustprune.errors import InputError
 from robustprune.models import Block, CifarResNet, Skip, find_blocks, resnet4b, weights_hash
-from robustprune.prune import check_count, choose, count_to_remove, eligible, most_removable, remove
+from robustprune.prune import check_count, choose, choose_run, count_to_remove, eligible, most_removable, remove
 
 X = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -255,3 +256,50 @@ def test_what_a_network_reads_off_its_blocks_stays():
 def test_resnet4b_can_lose_its_two_only_if_a_stage_may_keep_none():
     blocks = find_blocks(resnet4b(), torch.rand(1, 3, 32, 32))
     assert (most_removable(blocks), most_removable(blocks, keep_per_stage=0)) == (0, 2)
+
+
+def staged(sizes):
+    """Blocks of so many stages, the first of each protected, named by stage and place."""
+    shapes = [(stage, place) for stage, size in enumerate(sizes) for place in range(size)]
+    return [
+        Block(name=f"{stage}.{place}", container="", stage=stage, position=place, shape=(stage,), first=place == 0)
+        for stage, place in shapes
+    ]
+
+
+def is_run(names, blocks, keep):
+    """Without a gap, but for the last blocks of a stage which gives all that it may."""
+    order = [block.name for block in blocks]
+    places = [order.index(name) for name in names]
+    for block in blocks[places[0] : places[-1] + 1]:
+        mates = [other.name for other in blocks if other.stage == block.stage]
+        given = [name for name in mates if name in names]
+        most = max(0, len(mates) - keep)
+        passed_over = block.name not in names
+        if len(given) > most or (passed_over and (len(given) < most or block.name not in mates[most:])):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_the_run_with_the_lowest_sum_of_all_runs(keep):
+    rng = random.Random(keep)
+    blocks = staged([4, 3, 4])
+    free = eligible(blocks)
+    for _ in range(10):
+        scores = {block.name: rng.uniform(-1, 1) for block in free}
+        for count in range(1, most_removable(blocks, keep) + 1):
+            runs = [one for one in combinations(scores, count) if is_run(one, free, keep)]
+            best = min(runs, key=lambda run: sum(scores[name] for name in run))
+            assert choose_run(scores, blocks, count, keep) == list(best)
+
+
+def test_of_equal_runs_the_earliest_and_none_of_nothing():
+    blocks = staged([5])
+    scores = dict.fromkeys([block.name for block in eligible(blocks)], 1.0)
+    assert choose_run(scores, blocks, 2) == ["0.1", "0.2"]
+    assert choose_run(scores, blocks, 0) == []
+    with pytest.raises(InputError, match="at most 3"):
+        choose_run(scores, blocks, 4)
+    with pytest.raises(InputError, match="no score"):
+        choose_run({}, blocks, 1)

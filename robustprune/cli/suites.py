@@ -205,20 +205,18 @@ def approve(suite: str, reason: str, by: str, results: Path | None) -> None:
     type=click.Choice(["models", "criteria", "attacks", "recipes", "datasets", "suites", "checks"]),
 )
 def list_names(kind: str) -> None:
-    """Print the names of one KIND with one line each; of attacks also what they know and may spend on a sample.
+    """Print the names of one KIND with one line each; of attacks and recipes also what they spend.
 
     KIND is models, criteria, attacks, recipes, datasets, suites or checks.
     """
-    from robustprune.names import describe_all
+    from robustprune.names import describe_all, load_object
     from robustprune.results.checks import listed
     from robustprune.run.inspection import list_suites
 
     own = {"suites": lambda: list_suites(Path("suites")), "checks": listed}
     lines = own[kind]() if kind in own else describe_all(kind)
-    if kind == "attacks":
-        from robustprune.cli.attacks import described
-
-        lines = described(lines)
+    if kind in ("attacks", "recipes"):
+        lines = load_object(f"robustprune.cli.{kind}:described")(lines)
     width = max(24, 2 + max(map(len, lines), default=0))
     for name, line in lines.items():
         click.echo(f"{name:<{width}}{line}")

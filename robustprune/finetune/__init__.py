@@ -1,13 +1,20 @@
 """Fine-tuning: recipes, and the loop that follows them.
 
-recipe.py says what a recipe is and names some, loop.py is the training loop, augment.py moves images about, context.py
-keeps the randomness of a training to itself. To add a recipe: a function and a line in RECIPES, both in recipe.py; an
-augmentation is a line in AUGMENTS (augment.py). One of your own needs no name: pass the `Recipe`.
+recipe.py says what a recipe is, adversarial.py what its attacker does, named.py names some, passes.py says what one
+costs. loop.py is the training loop; losses.py has what a step learns from, awp.py the attack on the weights, parts.py
+what moves and what stays, augment.py moves images about, recalibration.py estimates BatchNorm's statistics, course.py
+writes a training down, context.py keeps its randomness to itself. To add a recipe: a function and a line in RECIPES
+(named.py); an augmentation is a line in AUGMENTS (augment.py). One of your own needs no name: pass the `Recipe`.
 """
 
+from robustprune.finetune.adversarial import Adversarial
 from robustprune.finetune.augment import AUGMENTS, Augment
+from robustprune.finetune.course import Keeper, State
 from robustprune.finetune.loop import DivergedError, Epoch, finetune
-from robustprune.finetune.recipe import RECIPES, Adversarial, Recipe
+from robustprune.finetune.named import RECIPES
+from robustprune.finetune.parts import next_to
+from robustprune.finetune.passes import Passes, cost
+from robustprune.finetune.recipe import Recipe
 
 __all__ = [
     "AUGMENTS",
@@ -16,6 +23,11 @@ __all__ = [
     "Augment",
     "DivergedError",
     "Epoch",
+    "Keeper",
+    "Passes",
     "Recipe",
+    "State",
+    "cost",
     "finetune",
+    "next_to",
 ]

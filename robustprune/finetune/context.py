@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -43,6 +43,25 @@ def layout_for(model: nn.Module, x: Tensor, device: torch.device) -> torch.memor
     except Exception:
         return torch.contiguous_format
     return torch.channels_last
+
+
+def generator_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of the generators that a training on `device` draws from: the CPU's, and that device's."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_generator_states(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    """Put the generators back to where `generator_states` saw them."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
 
 
 @contextmanager

@@ -1,31 +1,32 @@
 """The training loop, read from top to bottom.
 
 Choices. SGD with Nesterov momentum, as the published layer-pruning work has it. The batches of an epoch
-differ by at most one sample: none is dropped, none is too small for BatchNorm. Distillation follows Hinton et
-al. 2015 (arXiv 1503.02531); with adversarial training the teacher looks at the clean image and the student at
-the attacked one (Goldblum et al. 2019, arXiv 1905.09747). The inner attack is PGD (Madry et al. 2017, arXiv
-1706.06083) on the network in eval mode: its iterates leave BatchNorm's running statistics alone, and dropout
-does not blur its gradient. Only the step that learns from its last iterate is made in training mode. On a CPU
-weights and images are kept channels-last while training, which is 1.2 times as fast there, where the network runs so.
+differ by at most one sample: none is dropped, none is too small for BatchNorm. On a CPU weights and images are kept
+channels-last while training, which is 1.2 times as fast there, where the network runs so. What is held out is attacked
+with the same random starts after every epoch, away from the labels whatever the training's attack raises: what differs
+between two epochs is the network alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustprune.data import Split
+from robustprune.data.base import balanced_indices
 from robustprune.errors import InputError
 from robustprune.finetune.augment import AUGMENTS
+from robustprune.finetune.awp import perturbed
 from robustprune.finetune.context import layout_for, training
-from robustprune.finetune.recipe import Adversarial, Recipe, learning_rate
-from robustprune.models.lending import shown
-from robustprune.models.modes import evaluating
+from robustprune.finetune.course import Course, Keeper
+from robustprune.finetune.losses import answers, attacked, batch_loss, prepared
+from robustprune.finetune.parts import moving
+from robustprune.finetune.recalibration import recalibrate
+from robustprune.finetune.recipe import Recipe, learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,10 @@ class Epoch:
     total: int
     loss: float
     accuracy: float
+    held_out: float | None = None
+    """Accuracy on the samples that are held out, attacked where the recipe attacks."""
+    last: bool = False
+    """Whether training ends here, be it that it stops early."""
 
 
 Tick = Callable[[Epoch], None]
@@ -53,53 +58,98 @@ def finetune(
     seed: int,
     teacher: nn.Module | None = None,
     tick: Tick | None = None,
+    near: Sequence[str] = (),
+    keeper: Keeper | None = None,
 ) -> None:
     """Train `model` in place, on its own device. The same seed gives the same weights on the same machine.
 
     Order, augmentation, random starts and dropout follow `seed`; the global generators are left as they were,
     and so are the training flags of the modules and the teacher. Parameters that do not require gradients
-    stay as they are. Raises DivergedError when the loss is not finite, InputError where a recipe that
-    distils gets no teacher.
+    stay as they are. `near` names the modules next to a cut, for a recipe that trains those. With a `keeper` each epoch
+    is written down, and a training that was begun goes on: its weights end bit by bit as if it had never stopped.
+    Raises DivergedError when the loss is not finite, InputError where a recipe that distils gets no teacher.
     """
     if recipe.distill and teacher is None:
         raise InputError(f"recipe {recipe.name!r} distils (distill={recipe.distill}), expected a teacher")
+    data, held = split(data, recipe, seed)
+    device = next(model.parameters()).device
+    layout = layout_for(model, data.x[:2], device)
+    with training(model, device, seed, layout), moving(model, recipe.train, near) as parameters:
+        draws = torch.Generator().manual_seed(seed)
+        optimizer = _optimizer(parameters, recipe)
+        course = Course(model=model, optimizer=optimizer, parameters=parameters, draws=draws, device=device)
+        begun = keeper.load() if keeper is not None else None
+        if begun is not None:
+            course.put_back(begun)
+        elif recipe.recalibrate:
+            recalibrate(model, data.x, recipe.batch_size, layout)
+        while not course.over(recipe):
+            loss, accuracy = _epoch(course, data, recipe, teacher, layout)
+            outside = None if held is None else accuracy_on(model, held, recipe, seed, layout)
+            course.finished(outside)
+            if keeper is not None:
+                keeper.save(course.state())
+            if tick is not None:
+                seen = Epoch(done=course.done, total=recipe.epochs, loss=loss, accuracy=accuracy, held_out=outside)
+                tick(replace(seen, last=course.over(recipe)))
+        course.settle()
+
+
+def split(data: Split, recipe: Recipe, seed: int) -> tuple[Split, Split | None]:
+    """Return what is trained on and what is held out, class-balanced: the recipe's share of the recipe's samples."""
     if recipe.samples is not None:
         data = data.balanced(recipe.samples, seed)
-    optimizer = _optimizer(model, recipe)
-    device = next(model.parameters()).device
-    draws = torch.Generator().manual_seed(seed)
-    batches = math.ceil(len(data) / recipe.batch_size)
-    step, steps = 0, recipe.epochs * batches
-    layout = layout_for(model, data.x[:2], device)
-    with training(model, device, seed, layout):
-        if recipe.recalibrate:
-            recalibrate(model, data.x, recipe.batch_size, layout)
-        for epoch in range(recipe.epochs):
-            total, right = torch.zeros((), device=device), torch.zeros((), device=device)
-            for chosen in torch.randperm(len(data), generator=draws).tensor_split(batches):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe, step, steps)
-                x = AUGMENTS[recipe.augment](data.x[chosen], draws)
-                x, y = x.to(device, memory_format=layout), data.y[chosen].to(device)
-                loss, logits = batch_loss(model, x, y, recipe, teacher, draws)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                optimizer.step()
-                total += loss.detach() * len(chosen)
-                right += (logits.detach().argmax(1) == y).sum()
-                step += 1
-            if not math.isfinite(float(total)):
-                when = f"epoch {epoch + 1} of {recipe.epochs}"
-                raise DivergedError(
-                    f"recipe {recipe.name!r}: the loss is not finite in {when}; use a lr below {recipe.lr:g}"
-                )
-            if tick is not None:
-                seen = {"loss": float(total) / len(data), "accuracy": float(right) / len(data)}
-                tick(Epoch(done=epoch + 1, total=recipe.epochs, **seen))
+    _, held = recipe.shares(len(data))
+    if not held:
+        return data, None
+    outside = torch.zeros(len(data), dtype=torch.bool)
+    outside[torch.as_tensor(balanced_indices(data.y.cpu().numpy(), held, seed))] = True
+    return data.take((~outside).nonzero()[:, 0]), data.take(outside.nonzero()[:, 0])
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _epoch(
+    course: Course, data: Split, recipe: Recipe, teacher: nn.Module | None, layout: torch.memory_format
+) -> tuple[float, float]:
+    """Show every image once, in an order of its own; return mean loss and accuracy on what was shown."""
+    device, batches = course.device, math.ceil(len(data) / recipe.batch_size)
+    total, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    for number, chosen in enumerate(torch.randperm(len(data), generator=course.draws).tensor_split(batches)):
+        for group in course.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, course.done * batches + number, recipe.epochs * batches)
+        x = AUGMENTS[recipe.augment](data.x[chosen], course.draws)
+        x, y = x.to(device, memory_format=layout), data.y[chosen].to(device)
+        loss, logits = _step(course, x, y, recipe, teacher)
+        total += loss * len(chosen)
+        right += (logits.argmax(1) == y).sum()
+    if not math.isfinite(float(total)):
+        when = f"epoch {course.done + 1} of {recipe.epochs}"
+        raise DivergedError(f"recipe {recipe.name!r}: the loss is not finite in {when}; use a lr below {recipe.lr:g}")
+    return float(total) / len(data), float(right) / len(data)
+
+
+def _step(course: Course, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None) -> tuple[Tensor, Tensor]:
+    """Learn from one batch; return its loss and logits as they were before."""
+    batch = prepared(course.model, x, y, recipe, teacher, course.draws)
+    gamma = recipe.adversarial.gamma if recipe.adversarial is not None else 0.0
+    with perturbed(course.model, course.parameters, batch, recipe, gamma):
+        loss, logits = batch_loss(course.model, batch, recipe)
+        course.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+    course.optimizer.step()
+    return loss.detach(), logits.detach()
+
+
+def accuracy_on(model: nn.Module, held: Split, recipe: Recipe, seed: int, layout: torch.memory_format) -> float:
+    """Return the accuracy on what is held out, in eval mode, attacked where the recipe attacks."""
+    device, draws, right = next(model.parameters()).device, torch.Generator().manual_seed(seed), 0
+    for chosen in torch.arange(len(held)).tensor_split(math.ceil(len(held) / recipe.batch_size)):
+        x, y = held.x[chosen].to(device, memory_format=layout), held.y[chosen].to(device)
+        x = x if recipe.adversarial is None else attacked(model, x, y, recipe.adversarial, draws)
+        right += int((answers(model, x).argmax(1) == y).sum())
+    return right / len(held)
+
+
+def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     if not parameters:
         raise InputError("the network has no parameter that requires a gradient: nothing to train")
     return torch.optim.SGD(
@@ -109,72 +159,3 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         nesterov=recipe.momentum > 0,
         weight_decay=recipe.weight_decay,
     )
-
-
-def batch_loss(
-    model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None, draws: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return the loss of one batch (mean over samples) and its logits, attacked first where the recipe says so."""
-    seen = x if recipe.adversarial is None else attacked(model, x, y, recipe.adversarial, draws)
-    logits = model(shown(model, seen))
-    loss = torch.zeros((), device=x.device)
-    if recipe.distill < 1:
-        truth = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        loss = loss + (1 - recipe.distill) * truth
-    if teacher is not None and recipe.distill > 0:
-        with evaluating(teacher), torch.no_grad():
-            target = teacher(shown(teacher, x))
-        loss = loss + recipe.distill * distillation_loss(logits, target, recipe.temperature)
-    return loss, logits
-
-
-def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return T² KL(softmax(teacher / T), softmax(student / T)), the mean over the rows of two (n, k) logits.
-
-    Its gradient by the student's logits is T (softmax(student / T) - softmax(teacher / T)) / n (Hinton et al.
-    2015, equation 2, times T², which keeps it comparable with the cross-entropy's). 0 where the two agree.
-
-    >>> float(distillation_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]), 2.0))
-    0.0
-    """
-    ours, theirs = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
-    return temperature**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
-
-
-def attacked(model: nn.Module, x: Tensor, y: Tensor, settings: Adversarial, draws: torch.Generator) -> Tensor:
-    """Return PGD iterates that raise the cross-entropy, from a random start, within eps of `x` and in [0, 1]."""
-    start = torch.rand(x.shape, generator=draws) * 2 - 1
-    adversarial = (x + settings.eps * start.to(x.device)).clamp(0, 1)
-    low, high = x - settings.eps, x + settings.eps
-    with evaluating(model):
-        for _ in range(settings.steps):
-            adversarial.requires_grad_()
-            loss = F.cross_entropy(model(shown(model, adversarial)), y, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, adversarial)
-            moved = adversarial.detach() + settings.step * gradient.sign()
-            adversarial = moved.clamp(low, high).clamp(0, 1)
-    return adversarial
-
-
-@torch.no_grad()
-def recalibrate(
-    model: nn.Module, x: Tensor, batch_size: int = 128, layout: torch.memory_format = torch.contiguous_format
-) -> None:
-    """Estimate BatchNorm's running statistics anew from images `x`, as the mean over equal batches.
-
-    Removing blocks changes what later layers see. No weight moves and dropout stays off. A batch takes every
-    k-th image, so that sorted data are mixed.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    device = next(model.parameters()).device
-    with evaluating(model):
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-            norm.train()
-        batches = math.ceil(len(x) / batch_size) if norms else 0
-        for first in range(batches):
-            model(shown(model, x[first::batches].to(device, memory_format=layout)))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from robustprune.errors import InputError
+from robustprune.finetune.adversarial import Adversarial, Image
 from robustprune.finetune.augment import AUGMENTS
+from robustprune.finetune.parts import Part
 from robustprune.typed import Count, Label, NotNegative, Positive, Rule, Share, Whole, check
 
 Schedule = Literal["onecycle", "cosine", "constant"]
@@ -18,34 +20,18 @@ WARM_UP, START, END = 0.3, 1 / 25, 1 / 250_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adversarial:
-    """PGD training within `eps` (Linf, pixels in [0, 1]): `steps` of size `alpha`; None means 2.5 eps / steps."""
-
-    eps: Annotated[float, Rule(lambda value: 0 < value <= 1, "above 0, at most 1")]
-    steps: Count = 7
-    alpha: Positive | None = None
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def step(self) -> float:
-        """The step size in use.
-
-        >>> Adversarial(eps=0.1, steps=5).step
-        0.05
-        """
-        return self.alpha if self.alpha is not None else 2.5 * self.eps / self.steps
-
-
-@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a network is trained. Raises InputError for a value that cannot work.
 
     The loss is `distill` x KL(teacher, student) at `temperature` + (1 - `distill`) x cross-entropy with
     `label_smoothing`. `lr` is the highest learning rate of the `schedule`. `samples` class-balanced training
     images are used (None: all). `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs
-    that is all that happens.
+    that is all that happens. `train` says which part of the network moves (parts.py); the rest stays bit by bit.
+
+    `hold_out` sets a share of these training images aside, class-balanced: after each epoch they say how accurate the
+    network is, attacked where the recipe attacks. The weights of the most accurate epoch are kept (of equal ones the
+    first), and with `patience` training stops once so many epochs in a row have not been better. What is evaluated
+    later has no part in it.
 
     >>> Recipe(name="short", epochs=2, lr=0.05).schedule
     'onecycle'
@@ -65,9 +51,50 @@ class Recipe:
     adversarial: Adversarial | None = None
     recalibrate: bool = False
     samples: Count | None = None
+    train: Part = "all"
+    hold_out: BelowOne = 0.0
+    patience: Count | None = None
 
     def __post_init__(self) -> None:
         check(self)
+        if self.patience is not None and not self.hold_out:
+            raise InputError(f"Recipe {self.name!r}: patience={self.patience} with hold_out=0, expected a share of it")
+        if self.adversarial is not None and self.adversarial.asks_teacher and not self.distill:
+            raise InputError(f"Recipe {self.name!r}: distill=0 with an attack that asks a teacher, expected a share")
+
+    @property
+    def views(self) -> tuple[Image, ...]:
+        """Which images go through the network in a step of training."""
+        return ("clean",) if self.adversarial is None else self.adversarial.views
+
+    @property
+    def weights(self) -> dict[Image, float]:
+        """What the loss on each image weighs."""
+        return {"clean": 1.0} if self.adversarial is None else self.adversarial.weights
+
+    @property
+    def taught(self) -> dict[Image, Image]:
+        """Of each image that a teacher has a say on, which one the teacher looks at."""
+        same = self.adversarial is not None and self.adversarial.teacher_sees == "same"
+        return {image: image if same else "clean" for image in self.weights} if self.distill else {}
+
+    @property
+    def asked(self) -> set[Image]:
+        """Which images go through the teacher in a step of training."""
+        looked = {*self.taught.values()}
+        return looked | {"clean"} if self.adversarial is not None and self.adversarial.against == "teacher" else looked
+
+    def shares(self, n: int) -> tuple[int, int]:
+        """Of `n` images, how many are trained on, and how many are held out. InputError where one side stays empty.
+
+        >>> Recipe(name="r", epochs=1, lr=0.1, hold_out=0.1).shares(1000)
+        (900, 100)
+        """
+        used = n if self.samples is None else self.samples
+        held = max(1, round(self.hold_out * used)) if self.hold_out else 0
+        if held >= used:
+            raise InputError(f"Recipe {self.name!r}: hold_out={self.hold_out} of {used} images leaves none to train on")
+        return used - held, held
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -92,38 +119,3 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 def _glide(start: float, end: float, share: float) -> float:
     """Half a cosine wave from `start` (share 0) to `end` (share 1)."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def recalibrate_only() -> Recipe:
-    """No training: BatchNorm's statistics are estimated anew (seconds)."""
-    return Recipe(name="recalibrate", epochs=0, lr=0.1, recalibrate=True)
-
-
-def plain() -> Recipe:
-    """30 epochs on the labels, one cycle to 0.05, shifted and mirrored images."""
-    return Recipe(name="plain", epochs=30, lr=0.05, augment="crop-flip")
-
-
-def distil() -> Recipe:
-    """30 epochs on the parent's outputs at temperature 2, one cycle to 0.05, shifted and mirrored images."""
-    return Recipe(name="distill", epochs=30, lr=0.05, augment="crop-flip", distill=1.0)
-
-
-def distil_short() -> Recipe:
-    """The recipe distill in 5 epochs, for a first look."""
-    return Recipe(name="distill-short", epochs=5, lr=0.05, augment="crop-flip", distill=1.0)
-
-
-def adversarial() -> Recipe:
-    """30 epochs of PGD training at 8/255 with 7 steps, one cycle to 0.05, shifted and mirrored images."""
-    return Recipe(name="adversarial", epochs=30, lr=0.05, augment="crop-flip", adversarial=Adversarial(eps=8 / 255))
-
-
-RECIPES: Mapping[str, Callable[[], Recipe]] = {
-    "recalibrate": recalibrate_only,
-    "plain": plain,
-    "distill": distil,
-    "distill-short": distil_short,
-    "adversarial": adversarial,
-}
-"""Name -> factory. For images that must not be mirrored, such as digits, replace `augment` by "shift"."""

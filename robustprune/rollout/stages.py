@@ -154,7 +154,7 @@ def plan(costs: Sequence[int], step: float, most: float) -> list[Step]:
 def removable_costs(case: Case, bench: Bench) -> list[int]:
     """MACs of the blocks that may go, in the order in which the case's criterion gives them up."""
     assert case.strategy is not None
-    strategy = replace(case.strategy, remove=1, step=None)
+    strategy = replace(case.strategy, remove=1, step=None, schedule="lowest", scored="current")
     start = parent_network(case.model, bench)
     scores = chosen(replace(case, strategy=strategy, recipe=None), start, bench).scores[strategy.criterion.name]
     blocks = find_blocks(start.model, bench.example, strategy.unit)

@@ -14,11 +14,15 @@ from torch import nn
 from robustprune.criteria import Criterion, ScoringContext
 from robustprune.data import Split
 from robustprune.errors import InputError
+from robustprune.finetune import Recipe, next_to
 from robustprune.models import Block, UnitSize, find_blocks, save_weights, weights_hash
-from robustprune.prune import check_count, choose, count_to_remove, eligible, remove
+from robustprune.prune import check_count, choose, choose_run, count_to_remove, eligible, remove
+from robustprune.run.checkpoint import Checkpoint
 from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
-from robustprune.run.training import train
+from robustprune.run.original import AgainstOriginal
+from robustprune.run.store import Store
+from robustprune.run.training import telling, train
 
 if TYPE_CHECKING:
     from robustprune.suite.cases import Case
@@ -48,6 +52,8 @@ class Scored(Measurement[Scores]):
     kind: ClassVar[str] = "scores"
     network: list[Any]
     """What the network is (`Network.content_key`)."""
+    against: list[Any] | None
+    """What the network is that its features are compared with; None: it itself."""
     criterion: Criterion
     sample: Split
     seed: int
@@ -55,6 +61,7 @@ class Scored(Measurement[Scores]):
     unit: UnitSize
     device: str
     net: nn.Module = field(metadata=ASIDE)
+    original: nn.Module | None = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> Scores:
         """Score."""
@@ -62,6 +69,8 @@ class Scored(Measurement[Scores]):
         x, y = self.sample.x.to(place_of), self.sample.y.to(place_of)
         blocks = eligible(find_blocks(self.net, x[:1], self.unit), protect_first=self.protect_first)
         ctx = ScoringContext(model=self.net, blocks=blocks, x=x, y=y, seed=self.seed)
+        if self.original is not None:
+            ctx = AgainstOriginal(model=self.net, blocks=blocks, x=x, y=y, seed=self.seed, original=self.original)
         return score(self.criterion, ctx)
 
     def write(self, value: Scores) -> Mapping[str, Any]:
@@ -86,33 +95,39 @@ class Chosen(Measurement[Choice]):
     device: str
     score: Callable[[Scored], Scores] = field(metadata=ASIDE)
     """Finds scores, or makes them."""
+    store: Store = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> Choice:
-        """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is."""
+        """Remove blocks, all at once or a few at a time, each time by scores of the network as it then is.
+
+        Trainings in between are kept until all are done: one that was killed finds those before it, and their scores.
+        """
         net, gone, first = copy.deepcopy(self.start.model), list[str](), dict[str, Mapping[str, float]]()
-        strategy = self.strategy
+        strategy, keepers = self.strategy, list[Checkpoint]()
         unit: UnitSize = "outermost" if strategy is None else strategy.unit
         whole = find_blocks(net, self.start.example, unit)
         total = 0 if strategy is None else blocks_to_remove(strategy, whole)
         while strategy is not None and len(gone) < total:
             tick(f"score by {strategy.criterion.name}", len(gone), total)
-            scores = self.score(self._scored(net, gone, strategy))
-            names = choose(
-                scores[strategy.criterion.name],
-                find_blocks(net, self.start.example, unit),
-                min(strategy.step or total, total - len(gone)),
-                keep_per_stage=strategy.keep_per_stage,
-                protect_first=strategy.protect_first,
-            )
+            once = strategy.scored == "once" and gone
+            scores = first if once else self.score(self._scored(net, gone, strategy))
+            names = _lowest(scores, find_blocks(net, self.start.example, unit), strategy, total - len(gone))
             net, gone, first = remove(net, names, self.start.example), gone + names, first or dict(scores)
-            if len(gone) < total:
-                stage = "fine-tune between removals"
-                train(net, strategy.between, self.seed, self.data, tick, stage, teacher=self.start.model)
+            if len(gone) < total and len(gone) % (strategy.step or total) == 0:
+                keepers.append(Checkpoint(store=self.store, place=place, tick=tick, number=len(gone)))
+                self._tune(net, strategy.between, gone, tick, keepers[-1])
         order = [block.name for block in whole if block.name in gone]
         file = place.with_suffix(WEIGHTS) if strategy is not None and strategy.step is not None else None
         if file is not None:
             save_weights(net, file)
+        for keeper in keepers:
+            keeper.remove()
         return Choice(removed=tuple(order), scores=first, weights=weights_hash(net), file=file)
+
+    def _tune(self, net: nn.Module, recipe: Recipe | None, gone: list[str], tick: Tick, keeper: Checkpoint) -> None:
+        """Fine-tune between removals, where the strategy has a recipe for that."""
+        parent, told = self.start.model, telling(tick, "fine-tune between removals", self.data)
+        train(net, recipe, self.seed, self.data, told, teacher=parent, near=next_to(parent, gone), keeper=keeper)
 
     def write(self, value: Choice) -> Mapping[str, Any]:
         """All but the place of the file."""
@@ -129,8 +144,10 @@ class Chosen(Measurement[Choice]):
         )
 
     def _scored(self, net: nn.Module, gone: list[str], strategy: Strategy) -> Scored:
+        original = strategy.scored == "original" and bool(gone)
         return Scored(
             network=[self.start.structure, self.start.behaviour, gone, weights_hash(net)],
+            against=self.start.content_key if original else None,
             criterion=strategy.criterion,
             sample=scoring_sample(self.data, strategy, self.seed),
             seed=self.seed,
@@ -138,7 +155,20 @@ class Chosen(Measurement[Choice]):
             unit=strategy.unit,
             device=self.device,
             net=net,
+            original=self.start.model if original else None,
         )
+
+
+def _lowest(scores: Scores, blocks: list[Block], strategy: Strategy, left: int) -> list[str]:
+    """The blocks that go next, of those that are `left` to remove."""
+    at_once = 1 if strategy.schedule == "greedy" else strategy.step or left
+    return (choose_run if strategy.schedule == "contiguous" else choose)(
+        scores[strategy.criterion.name],
+        blocks,
+        min(at_once, left),
+        keep_per_stage=strategy.keep_per_stage,
+        protect_first=strategy.protect_first,
+    )
 
 
 def score(criterion: Criterion, ctx: ScoringContext) -> Scores:

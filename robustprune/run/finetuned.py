@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from robustprune.data import Split
-from robustprune.finetune import Recipe
+from robustprune.finetune import Recipe, next_to
 from robustprune.models import UnitSize, find_blocks, load_weights, save_weights, weights_hash
 from robustprune.prune import remove
+from robustprune.run.checkpoint import Checkpoint
 from robustprune.run.measurement import ASIDE, WEIGHTS, Measurement, Tick
 from robustprune.run.network import Network
 from robustprune.run.similarity import IMAGES, layer_similarity
-from robustprune.run.training import train
+from robustprune.run.store import Store
+from robustprune.run.training import telling, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +39,20 @@ class FineTuned(Measurement[tuple[str, Mapping[str, float]]]):
     unit: UnitSize
     """Of whose outputs the similarity is given."""
     file_before: Path | None = field(metadata=ASIDE)
+    store: Store = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> tuple[str, Mapping[str, float]]:
         """Prune and fine-tune; the weights go into a file."""
         net = remove(self.start.model, self.removed, self.start.example)
         if self.file_before is not None:
             load_weights(net, self.file_before)
-        train(net, self.recipe, self.seed, self.data, tick, "fine-tune", teacher=self.start.model)
+        parent, told = self.start.model, telling(tick, "fine-tune", self.data)
+        keeper, near = Checkpoint(store=self.store, place=place, tick=tick), next_to(parent, self.removed)
+        train(net, self.recipe, self.seed, self.data, told, teacher=parent, near=near, keeper=keeper)
         save_weights(net, place.with_suffix(WEIGHTS))
         x = self.data.balanced(min(IMAGES, len(self.data)), seed=0).x.to(self.start.example.device)
-        return weights_hash(net), layer_similarity(self.start.model, net, x, self.unit)
+        keeper.remove()
+        return weights_hash(net), layer_similarity(parent, net, x, self.unit)
 
     def write(self, value: tuple[str, Mapping[str, float]]) -> Mapping[str, Any]:
         """Hash and similarities."""

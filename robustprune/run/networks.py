@@ -41,6 +41,7 @@ def parent_network(model: Model, bench: Bench) -> Network:
             device=str(bench.device),
             net=net,
             name=model.name,
+            store=bench.store,
         )
         weights, file = bench.obtain(wanted), bench.file_of(wanted)
     behaviour = answers(load_weights(net.cpu(), file), images)
@@ -68,6 +69,7 @@ def case_network(case: Case, start: Network, bench: Bench) -> Network:
         data=bench.data.train,
         device=str(bench.device),
         file_before=choice.file,
+        store=bench.store,
         unit=case.strategy.unit if case.strategy is not None else "outermost",
     )
     weights, similarity = bench.obtain(wanted)
@@ -94,6 +96,7 @@ def chosen(case: Case, start: Network, bench: Bench) -> Choice:
             data=bench.data.train,
             device=str(bench.device),
             score=bench.obtain,
+            store=bench.store,
         )
     )
 

@@ -11,7 +11,7 @@ from robustprune.machine import pick_device
 from robustprune.models import save_weights, weights_hash
 from robustprune.run.bench import load_data
 from robustprune.run.measurement import Tick
-from robustprune.run.training import seeded, train
+from robustprune.run.training import seeded, telling, train
 from robustprune.suite.cases import Model, Suite
 
 
@@ -38,7 +38,7 @@ def trained_parents(suite: Suite, device: str, tick: Tick) -> Iterator[str]:
 
 def _trained(model: Model, data: Data, folder: Path, device: str, tick: Tick) -> str:
     net = seeded(model.build, model.seed, model.name, data.test.x[:1]).to(pick_device(device))
-    train(net, model.recipe, model.seed, data.train, tick, model.name)
+    train(net, model.recipe, model.seed, data.train, telling(tick, model.name, data.train))
     file = folder / str(model.weights)
     file.parent.mkdir(parents=True, exist_ok=True)
     save_weights(net, file)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.data import Split
-from robustprune.finetune import Epoch, Recipe, finetune
+from robustprune.finetune import Epoch, Keeper, Recipe, finetune
 from robustprune.models import as_network, load_weights, save_weights, weights_hash
 from robustprune.results.words import percent
+from robustprune.run.checkpoint import Checkpoint
 from robustprune.run.fits import one_line
 from robustprune.run.measurement import ASIDE, SAID, WEIGHTS, Measurement, Tick
+from robustprune.run.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +62,16 @@ class Trained(Measurement[str]):
     device: str
     net: nn.Module = field(metadata=ASIDE)
     name: str = field(metadata=ASIDE)
+    store: Store = field(metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> str:
         """Train a copy."""
-        net = self.net.to(torch.device(self.device))
-        train(net, self.recipe, self.seed, self.data, tick, f"train {self.name}")
+        net = copy.deepcopy(self.net).to(torch.device(self.device))
+        keeper = Checkpoint(store=self.store, place=place, tick=tick)
+        told = telling(tick, f"train {self.name}", self.data)
+        train(net, self.recipe, self.seed, self.data, told, keeper=keeper)
         save_weights(net, place.with_suffix(WEIGHTS))
+        keeper.remove()
         return weights_hash(net)
 
     def write(self, value: str) -> Mapping[str, Any]:
@@ -81,22 +88,29 @@ def train(
     recipe: Recipe | None,
     seed: int,
     data: Split,
-    tick: Tick,
-    stage: str,
+    told: Callable[[Epoch], None],
     teacher: nn.Module | None = None,
+    near: Sequence[str] = (),
+    keeper: Keeper | None = None,
 ) -> None:
-    """Train `net` in place, where there is a recipe, and say how it goes; it ends in eval mode.
-
-    What ends no better than always saying the most frequent class is said: what is measured of it means nothing.
-    """
+    """Train `net` in place, where there is a recipe; it ends in eval mode."""
     if recipe is not None:
-        finetune(net, data, recipe, seed, teacher=teacher, tick=partial(_tell, tick, stage, _chance(data)))
+        finetune(net, data, recipe, seed, teacher=teacher, tick=told, near=near, keeper=keeper)
     net.eval()
 
 
+def telling(tick: Tick, stage: str, data: Split) -> Callable[[Epoch], None]:
+    """Return what says how a training on `data` goes, epoch by epoch.
+
+    What ends no better than always saying the most frequent class is said: what is measured of it means nothing.
+    """
+    return partial(_tell, tick, stage, _chance(data))
+
+
 def _tell(tick: Tick, stage: str, chance: float, epoch: Epoch) -> None:
-    tick(f"{stage}, loss {epoch.loss:.3g}, accuracy {percent(epoch.accuracy)}", epoch.done, epoch.total)
-    if epoch.done == epoch.total and epoch.accuracy <= chance:
+    held = "" if epoch.held_out is None else f", held out {percent(epoch.held_out)}"
+    tick(f"{stage}, loss {epoch.loss:.3g}, accuracy {percent(epoch.accuracy)}{held}", epoch.done, epoch.total)
+    if epoch.last and epoch.accuracy <= chance:
         seen = f"accuracy {percent(epoch.accuracy)} on what was shown, {percent(chance)} is chance"
         tick(f"warning: {stage} ended at chance: {seen}; another recipe may be needed", 0, SAID)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from robustprune.errors import InputError
 from robustprune.results.words import BLOCKS
@@ -24,6 +24,14 @@ class Strategy:
     that many at a time and scores what is left again, fine-tuned by `between` where that is given. `samples` training
     images, class-balanced, are used for scoring. `unit` says which of the units that lie in one another is a block
     (`models.find_blocks`): the outermost, as usual, or those that hold none.
+
+    `schedule` says which of the scored blocks go: the "lowest"; the "contiguous" run of neighbours with the lowest sum
+    (`prune.choose_run`); or, "greedy", the lowest one, and again and again the lowest one of what is then left, without
+    training. Greedy with `AblationLoss()` is greedy forward selection by the loss on the scoring samples, and with that
+    on adversarial inputs by the adversarial loss.
+
+    `scored` says against what it looks again: the "current" network as it is without a block against as it is; that
+    against the "original" network, before anything was removed; or not at all: scores are taken "once".
     """
 
     criterion: Criterion
@@ -34,6 +42,8 @@ class Strategy:
     protect_first: bool = True
     samples: Count = 256
     unit: UnitSize = "outermost"
+    schedule: Literal["lowest", "contiguous", "greedy"] = "lowest"
+    scored: Literal["current", "original", "once"] = "current"
 
     def __post_init__(self) -> None:
         check(self, **objects())
@@ -45,10 +55,18 @@ class Strategy:
                 f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1"
             )
 
+        again = self.step is not None or self.schedule == "greedy"
+        if self.scored != "current" and not again:
+            raise InputError(f"scored={self.scored!r} with one look, expected a step, or 'current'")
+        if self.scored == "once" and self.schedule == "greedy":
+            raise InputError("scored='once' with schedule='greedy', which scores again for each block; expected a step")
+
     @property
     def name(self) -> str:
         """The criterion's name, with what differs from the usual one-shot removal."""
-        unusual = [f"iterative, {self.step}"] if self.step else []
+        unusual: list[str] = [self.schedule] if self.schedule != "lowest" else []
+        unusual += [f"iterative, {self.step}"] if self.step else []
+        unusual += {"current": [], "original": ["against the original"], "once": ["scored once"]}[self.scored]
         unusual += [self.units] if self.units != BLOCKS else []
         return self.criterion.name + (f" ({', '.join(unusual)})" if unusual else "")
 

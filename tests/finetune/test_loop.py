@@ -6,39 +6,14 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_trainings import blobs, recipe, small, weights
 from torch import nn
 
 from robustprune.data import Split
 from robustprune.errors import InputError
-from robustprune.finetune import Adversarial, DivergedError, Recipe, finetune
-from robustprune.finetune.loop import attacked, batch_loss, distillation_loss, recalibrate
-
-
-def small(seed=0, dropout=0.0, norm=True):
-    """A convolution, BatchNorm, dropout and a linear layer on 1 x 8 x 8 images of three classes."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        middle = nn.BatchNorm2d(4) if norm else nn.Identity()
-        layers = [nn.Conv2d(1, 4, 3, padding=1), middle, nn.ReLU(), nn.Dropout(dropout), nn.Flatten()]
-        return nn.Sequential(*layers, nn.Linear(256, 3))
-
-
-def blobs(n=60, seed=0):
-    """Three classes that differ by which third of the image is bright."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(n) % 3
-    x = torch.rand(n, 1, 8, 8, generator=generator) * 0.6
-    for label in range(3):
-        x[y == label, :, label * 3 : label * 3 + 2] += 0.4
-    return Split(x, y)
-
-
-def recipe(**changes):
-    return Recipe(**{"name": "r", "epochs": 2, "lr": 0.05, "batch_size": 16, "schedule": "constant", **changes})
-
-
-def weights(model):
-    return torch.cat([tensor.detach().flatten().float() for tensor in model.state_dict().values()])
+from robustprune.finetune import Adversarial, DivergedError, finetune
+from robustprune.finetune.losses import attacked, batch_loss, distillation_loss, prepared
+from robustprune.finetune.recalibration import recalibrate
 
 
 def loss_of(model, data):
@@ -158,7 +133,9 @@ def test_the_batch_loss_weighs_teacher_and_labels():
     data, model, teacher = blobs(12), small(0).eval(), small(1).eval()
     draws = torch.Generator()
     with torch.no_grad():
-        mixed, logits = batch_loss(model, data.x, data.y, recipe(distill=0.3, label_smoothing=0.1), teacher, draws)
+        settings = recipe(distill=0.3, label_smoothing=0.1)
+        batch = prepared(model, data.x, data.y, settings, teacher, draws)
+        mixed, logits = batch_loss(model, batch, settings)
         labels = F.cross_entropy(model(data.x), data.y, label_smoothing=0.1)
         taught = distillation_loss(model(data.x), teacher(data.x), 2.0)
         assert torch.equal(logits, model(data.x))
@@ -171,7 +148,8 @@ def test_under_attack_the_teacher_still_looks_at_the_clean_image():
     teacher, student = small(1), small(0)
     teacher.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0]))
     attack = attacked(model, data.x, data.y, settings.adversarial, torch.Generator().manual_seed(0))
-    loss, _ = batch_loss(student.eval(), data.x, data.y, settings, teacher, torch.Generator().manual_seed(0))
+    draws = torch.Generator().manual_seed(0)
+    loss, _ = batch_loss(student, prepared(student.eval(), data.x, data.y, settings, teacher, draws), settings)
     assert torch.equal(shown[0], data.x)
     with torch.no_grad():
         taught = distillation_loss(model(attack), teacher.eval()(data.x), 2.0)

@@ -84,6 +84,6 @@ def test_named_recipes_carry_their_name_and_are_described(name):
 
 def test_a_recipe_is_frozen_data():
     recipe = RECIPES["adversarial"]()
-    assert dataclasses.asdict(recipe)["adversarial"] == {"eps": 8 / 255, "steps": 7, "alpha": None}
+    assert dataclasses.asdict(recipe)["adversarial"].items() >= {"eps": 8 / 255, "steps": 7, "alpha": None}.items()
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.lr = 1.0
