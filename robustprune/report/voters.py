@@ -41,7 +41,7 @@ CORRELATIONS = (
 )
 
 HALVES = (
-    "In how many of 100 runs (networks and seeds) a block is a candidate: in the criterion's lowest half. In "
+    "In how many per cent of the runs (networks and seeds) a block is a candidate: in the criterion's lowest half. In "
     "parentheses, at the numbers of blocks that the suite removes: in how many it is among those to go."
 )
 
@@ -68,7 +68,7 @@ def _concordance(runs: Sequence[Run]) -> str:
     found: dict[str, list[float]] = {}
     for run in runs:
         voting = {f"the {len(one.voters)} voters of {one.strategy}": one.voters for one in run.choices if one.voters}
-        for name, voters in (voting or {f"all {len(run.votes)} criteria": [*run.votes]}).items():
+        for name, voters in (voting or {f"all {len(run.votes)} criteria": tuple(run.votes)}).items():
             blocks = [*run.votes[voters[0]]]
             w = kendall_w([[run.votes[voter][block] for block in blocks] for voter in voters])
             found.setdefault(name, []).extend([w] if w == w else [])
