@@ -17,6 +17,7 @@ from robustprune.errors import InputError
 from robustprune.models.blocks import Block, find_blocks
 from robustprune.models.resnet import CifarResNet
 from robustprune.prune import remove
+from robustprune.run.code import PACKAGE, closure
 
 FEW = Adversarial(eps=8 / 255, steps=3)
 
@@ -122,6 +123,17 @@ def test_all_under_attack_share_one_attack(ctx, monkeypatch):
     for criterion in (adversarial_cka(), adversarial_ablation_loss(), LocalLipschitz()):
         fresh.score(criterion)
     assert made == [Adversarial()]
+
+
+def test_only_what_looks_at_attacks_depends_on_their_code():
+    """Stored scores of the others stay as they are when an attack is changed."""
+
+    def attacks(name):
+        return [file for file in closure(PACKAGE / "criteria" / name) if PACKAGE / "attacks" in file.parents]
+
+    assert attacks("consensus.py") == attacks("similarity.py") == []
+    assert attacks("adversarial.py")
+    assert attacks("boundary.py")
 
 
 @pytest.mark.parametrize("settings", [{"eps": 0.0}, {"steps": 0}, {"batch_size": 0}, {"norm": "L7"}, {"eps": -1.0}])
