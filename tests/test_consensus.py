@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robustprune.criteria import EIGHT, Cka, Gaussian, Random
-from robustprune.criteria import consensus as module
+from robustprune.criteria.catalogue import CRITERIA, ROBUST, robust_consensus
 from robustprune.criteria.consensus import (
     CONSENSUS,
     Consensus,
@@ -150,8 +150,18 @@ def test_consensus_of_one_keeps_its_order():
 def test_named_consensus_have_the_eight_voters():
     assert list(CONSENSUS) == ["consensus", "consensus-weighted", "consensus-agreement", "consensus-families"]
     assert all(make().name == name and make().voters == EIGHT for name, make in CONSENSUS.items())
-    assert set(CONSENSUS) <= set(module.CRITERIA)
+    assert {*CONSENSUS, robust_consensus().name} <= set(CRITERIA)
     assert len({make() for make in CONSENSUS.values()} | {make() for make in CONSENSUS.values()}) == 4
+
+
+def test_robust_consensus_lets_every_family_count_once():
+    made = robust_consensus()
+    assert [voter.name for voter in made.voters] == [*(voter.name for voter in EIGHT), *ROBUST]
+    votes = {}
+    for voter in made.voters:
+        votes[voter.family] = votes.get(voter.family, 0.0) + made.weights[voter.name]
+    assert set(votes) > {"shape", "gaussian", "distribution", "shape@adversarial"}
+    assert [*votes.values()] == pytest.approx([len(made.voters) / len(votes)] * len(votes))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ context.py says what a criterion is and what it may ask; behaviour.py, distribut
 stochastic.py and weights.py hold them; consensus.py combines several into one. To add one: a frozen dataclass with
 `name` and `__call__(ctx)` in any of these files (a `FeatureCriterion` from base.py where it is a distance of features),
 and a line in CRITERIA here for its name. One of your own needs no name: pass the object. `OnInputs` scores any of them
-on other inputs, adversarial ones for example.
+on other inputs. What looks at the network attacked is in adversarial.py and boundary.py, which alone depend on attacks;
+catalogue.py has all names.
 
 The eight voters of the paper (`EIGHT`) are about three families, by what they measure and by how they rank:
 on the published ResNet-56 and 200 training images, the same for all, Spearman's correlation is .96 or more

@@ -69,6 +69,11 @@ class OnInputs:
         """The criterion's name and the label, joined by `@`."""
         return f"{self.criterion.name}@{self.label}"
 
+    @property
+    def family(self) -> str:
+        """The criterion's family, or its name if it has none, and the label, joined by `@`."""
+        return f"{getattr(self.criterion, 'family', self.criterion.name)}@{self.label}"
+
     def __call__(self, ctx: ScoringContext) -> dict[str, float]:
         """The criterion's scores on the other inputs."""
         return ctx.on(self.inputs).score(self.criterion)

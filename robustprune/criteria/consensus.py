@@ -19,7 +19,6 @@ from typing import Literal
 import numpy as np
 from scipy.stats import rankdata
 
-from robustprune.criteria import CRITERIA as SINGLE
 from robustprune.criteria import EIGHT, Criterion, ScoringContext
 from robustprune.criteria.arrays import Array
 from robustprune.errors import InputError
@@ -178,9 +177,6 @@ CONSENSUS: dict[str, Callable[[], Consensus]] = {
     "consensus-families": by_family,
 }
 """Name -> what makes the consensus; the first line of the factory's docstring describes it."""
-
-CRITERIA: dict[str, Callable[[], Criterion]] = {**SINGLE, **CONSENSUS}
-"""All names of criteria, single and combined -> what makes them."""
 
 
 def _table(votes: Votes) -> tuple[list[str], Array]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from robustprune.models.skip import Skip
 
 Inputs = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(model, x, y) -> other inputs of the same shape and labels, adversarial ones for example."""
+
+Found = TypeVar("Found")
 
 
 @runtime_checkable
@@ -78,6 +80,7 @@ class ScoringContext:
     batch_size: int = 128
     _others: dict[Inputs, ScoringContext] = field(default_factory=dict, init=False, repr=False)
     _scores: dict[int, tuple[Criterion, dict[str, float]]] = field(default_factory=dict, init=False, repr=False)
+    _found: dict[Callable[[ScoringContext], Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.x) < 2 or self.y.shape != self.x.shape[:1]:
@@ -126,6 +129,13 @@ class ScoringContext:
         if inputs not in self._others:
             self._others[inputs] = replace(self, x=inputs(self.model, self.x, self.y))
         return self._others[inputs]
+
+    def once(self, work: Callable[[ScoringContext], Found]) -> Found:
+        """`work(self)`, done once for all criteria that ask for equal work."""
+        if work not in self._found:
+            self._found[work] = work(self)
+        found: Found = self._found[work]
+        return found
 
     @cached_property
     def modules(self) -> dict[str, nn.Module]:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from robustprune.report.markdown import NONE, pipe
+from robustprune.report.markdown import NONE, Part, Row
 from robustprune.results.claims import title
 from robustprune.results.optimality import Reach, best
 from robustprune.results.records import BROKEN, CaseResult, Outcomes
 from robustprune.results.words import plural
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 BUDGETS = "What an attacker knows and may spend"
 CARRIES = "Which attack carries the verdict"
 
 UNSTATED = "not stated"
-
-Row = dict[str, str]
-Part = tuple[str, tuple[str, ...], list[Row]]
-"""A title, paragraphs, and the rows of a table."""
 
 
 def parts(cases: Sequence[CaseResult]) -> Iterator[Part]:
@@ -117,19 +109,3 @@ def above(case: CaseResult) -> Iterator[str]:
             f"{case.case}: the curve of {title(outcome)}, one run for all eps, lies "
             f"{100 * missed / len(together):.1f} points above that of all attacks together at its eps."
         )
-
-
-def frame(rows: Sequence[Row]) -> DataFrame:
-    """Return rows as a frame of text."""
-    from pandas import DataFrame
-
-    return DataFrame(rows)
-
-
-def to_markdown(cases: Sequence[CaseResult]) -> str:
-    """Write the tables as Markdown; "" where no attack ran."""
-    found = []
-    for name, paragraphs, rows in parts(cases):
-        table = pipe([*rows[0]], [[*row.values()] for row in rows])
-        found.append("\n\n".join([f"{name}. {paragraphs[0]}", *paragraphs[1:], table]))
-    return "".join(f"\n{text}\n" for text in found)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from robustprune.errors import InputError
 from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy
-from robustprune.report import attackers, views
+from robustprune.report import attackers, views, voters
 from robustprune.report.contest import strategies
 from robustprune.report.figures import to_svg
 from robustprune.report.figures.style import INK
@@ -68,7 +68,7 @@ def render(
 
     `verdicts` come first on the page, with `policy` beneath (None: no policy was applied). `facts` are
     shown as a list of name and value after the verdict, such as what changed between two networks.
-    `sections` follow the pictures and what there is to say of the attacks.
+    `sections` follow the pictures and what there is to say of the attacks and the criteria.
     """
     template = _environment().get_template("page.html")
     frame = comparison(cases)
@@ -83,7 +83,7 @@ def render(
         contest=views.contest_view(strategies(cases)),
         pictures=[_picture(picture, number) for number, picture in enumerate(pictures, 1)],
         sections=[
-            *(views.section_view(name, said, attackers.frame(rows)) for name, said, rows in attackers.parts(cases)),
+            *(views.part_view(part) for part in (*attackers.parts(cases), *voters.parts(cases))),
             *(views.section_view(one.title, one.paragraphs, one.table) for one in sections),
         ],
         checks=views.check_groups(cases),

@@ -11,9 +11,13 @@ NONE = "-"
 LEFT = (
     *("", "model", "strategy", "recipe", "beside", "robustness", "evidence", "stage", "verdict", "case", "claim"),
     *("kind", "measure", "unit of the rule", "about", "in the other runs", "end"),
-    *("network", "attack", "threat", "knowledge"),
+    *("network", "attack", "threat", "knowledge", "criterion", "voter left out", "then stay", "then go"),
 )
 """Columns of words; numbers are aligned to the right."""
+
+Row = dict[str, str]
+Part = tuple[str, tuple[str, ...], list[Row]]
+"""A title, paragraphs, and the rows of a table."""
 
 
 TAG, LINK = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"\](?=[(\[])")
@@ -53,6 +57,15 @@ def pipe(head: Sequence[str], rows: Iterable[Sequence[object]], padded: bool = T
         return "\n".join([f"| {' | '.join(titles)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in body)])
     align = ["left" if name in LEFT else "right" for name in head]
     return tabulate(body, titles, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def sections(parts: Iterable[Part]) -> str:
+    """Write parts one after the other, each its title, its paragraphs and its table; "" where there are none."""
+    found = []
+    for name, paragraphs, rows in parts:
+        table = pipe([*rows[0]], [[*row.values()] for row in rows])
+        found.append("\n\n".join([f"{name}. {paragraphs[0]}", *paragraphs[1:], table]))
+    return "".join(f"\n{text}\n" for text in found)
 
 
 def _cell(value: object) -> str:

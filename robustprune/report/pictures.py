@@ -19,7 +19,7 @@ def suite_pictures(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Po
     """Draw what the cases have data for; a picture without data is left out.
 
     `curves` are robust accuracies over eps (name -> points); None takes them from attacks that ran at
-    several eps under the norm of the first. Pictures of blocks are drawn model by model.
+    several eps under the norm of the first. Pictures of blocks are drawn family by family, over all runs.
     """
     norm = next((outcome.norm for case in cases for outcome in case.outcomes), "Linf")
     drawn = figures.curves_of(cases, norm) if curves is None else curves
@@ -65,10 +65,10 @@ def _about_curves(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Poi
 
 def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:
     families = _families(cases)
-    models = dict.fromkeys(families)
-    for model in models:
-        some = [case for case, family in zip(cases, families, strict=True) if family == model]
-        names = f", {model}" if len(models) > 1 else ""
+    several = len({*families}) > 1
+    for name in dict.fromkeys(families):
+        some = [case for case, family in zip(cases, families, strict=True) if family == name]
+        names = f", {name}" if several else ""
         yield from _drawn(
             figures.removed_blocks,
             some,
@@ -90,12 +90,20 @@ def _blocks(cases: Sequence[CaseResult]) -> Iterator[Picture]:
             "Matrix of rank correlations between the criteria's scores",
             "Criteria that agree are one voice, not many, in a consensus.",
         )
+        yield from _drawn(
+            figures.candidate_blocks,
+            some,
+            f"Which blocks each criterion would let go{names}",
+            "Map of criteria by blocks: how often each block is in the criterion's lowest half",
+            "Full colour: in the lowest half in every run (network and seed). Numbers: share of the runs in which the "
+            "block is among those to go, at the numbers of blocks that the suite removes.",
+        )
 
 
 def _families(cases: Sequence[CaseResult]) -> list[str]:
-    """Name the model that each case comes from: its parent's, which a finished artefact does not bear itself."""
-    models = {case.case: case.model for case in cases}
-    return [models.get(case.parent or case.case, case.model) for case in cases]
+    """Name the family that each case comes from: its parent's, which a finished artefact does not bear itself."""
+    families = {case.case: case.family for case in cases}
+    return [families.get(case.parent or case.case, case.family) for case in cases]
 
 
 def _drawn(

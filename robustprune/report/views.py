@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from robustprune.report.formats import columns_of, is_parent, names_of, records
-from robustprune.report.markdown import LEFT
+from robustprune.report.markdown import LEFT, Part
 from robustprune.report.standing import standing, tally
 from robustprune.results.checks import CATALOGUE, kind_of
 from robustprune.results.records import CaseResult
@@ -83,6 +83,14 @@ def section_view(title: str, paragraphs: Sequence[str], table: DataFrame | None)
         heads = [_head(str(name), table[name]) for name in table.columns]
         view["table"] = {"heads": heads, "rows": [{"cells": cells, "parent": False} for cells in rows]}
     return view
+
+
+def part_view(part: Part) -> View:
+    """Prepare a section whose table is rows of text."""
+    from pandas import DataFrame
+
+    title, paragraphs, rows = part
+    return section_view(title, paragraphs, DataFrame(rows))
 
 
 def contest_view(contests: DataFrame) -> View | None:

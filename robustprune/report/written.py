@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from robustprune.policy.policy import Policy, judge_all
-from robustprune.report import attackers, formats, standing
+from robustprune.report import attackers, formats, standing, voters
 from robustprune.report.contest import strategies
+from robustprune.report.markdown import sections
 from robustprune.report.table import comparison
 from robustprune.results.records import CaseResult
+
+TABLE = "table.md"
+"""The file that people read first."""
 
 
 def rendered(cases: Sequence[CaseResult], form: str, policy: Policy | None = None) -> str:
@@ -23,12 +27,20 @@ def rendered(cases: Sequence[CaseResult], form: str, policy: Policy | None = Non
     return text
 
 
+def files(cases: Sequence[CaseResult]) -> dict[str, str]:
+    """Return the tables that are kept, by the name of the file; votes.csv where two criteria or more scored blocks."""
+    forms = {TABLE: "md", "table.csv": "csv"}
+    votes = voters.frame(cases)
+    more = {} if votes.empty else {"votes.csv": formats.to_csv(votes)}
+    return dict(zip(forms, tables(cases, forms.values()), strict=True)) | more
+
+
 def tables(cases: Sequence[CaseResult], forms: Iterable[str]) -> Iterator[str]:
     """Show results as a table in several forms: Markdown (md), CSV and LaTeX (tex)."""
     frame = comparison(cases)
     for form in forms:
         if form == "md":
             contest = standing.to_markdown(strategies(cases))
-            yield formats.to_markdown(frame) + contest + attackers.to_markdown(cases)
+            yield formats.to_markdown(frame) + contest + sections([*attackers.parts(cases), *voters.parts(cases)])
         else:
             yield {"csv": formats.to_csv, "tex": formats.to_latex}[form](frame)

@@ -3,8 +3,9 @@
 records.py holds the dataclasses and their JSON form, claims.py what is claimed of a network (clean, each attack, the
 worst case), costs.py what it costs, statistics.py intervals over samples, significance.py exact tests, crossed.py
 intervals and tests over samples and training runs, runs.py which cases are a run, overstated.py by how much robust
-accuracy is too high, optimality.py how much of the strength of all attacks one has, checks.py the list of validity
-checks, trust.py what they add up to, words.py numbers as people read them.
+accuracy is too high, optimality.py how much of the strength of all attacks one has, agreement.py how far orders agree,
+voters.py what the criteria said of each network, checks.py the list of validity checks, trust.py what they add up to,
+words.py numbers as people read them.
 To add a cost: a field of `Cost`, and an entry of `costs.COSTS`.
 """
 

@@ -19,8 +19,8 @@ from robustprune.errors import InputError
 from robustprune.files import elsewhere, writable, write_all, write_whole
 from robustprune.policy.accepted import acceptance
 from robustprune.policy.policy import judge_all
+from robustprune.report import written
 from robustprune.report.baseline import power_table
-from robustprune.report.written import tables
 from robustprune.results.records import Accepted, CaseResult
 from robustprune.run.latest import LOCAL, keep, measured_here, stated
 from robustprune.run.own import own_store
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BASELINE = CASES
 
 
-TABLE = "table.md"
+TABLE = written.TABLE
 
 
 QUICK = " (quick)"
@@ -104,11 +104,11 @@ def measure_suite(
 
 
 def write_tables(cases: Sequence[CaseResult], folder: Path) -> list[Path]:
-    """Write the comparison table as Markdown and CSV."""
-    files = {folder / TABLE: "md", folder / "table.csv": "csv"}
-    for (file, _), text in zip(files.items(), tables(cases, files.values()), strict=True):
-        write_whole(file, text.encode())
-    return list(files)
+    """Write the tables of results, as Markdown and CSV."""
+    texts = written.files(cases)
+    for name, text in texts.items():
+        write_whole(folder / name, text.encode())
+    return [folder / name for name in texts]
 
 
 def latest(place: Shelf, suite: Suite) -> list[CaseResult]:
@@ -155,10 +155,9 @@ def approve(suite: Suite, place: Shelf, *, who: str, when: str, why: str = "") -
             f"{bad[0].case}: {bad[0].reasons[0]}; `--reason TEXT` accepts them, and keeps the reason with them"
         )
     seen = power_table(cases, suite.policy)
-    texts = {TABLE: "md", "table.csv": "csv"}
-    written = dict(zip(texts, tables(cases, texts.values()), strict=True)) | {"detectable.md": seen}
-    contents = {name: text.encode() for name, text in written.items()}
+    texts = written.files(cases) | {"detectable.md": seen}
+    contents = {name: text.encode() for name, text in texts.items()}
     write_all(place.approved, {BASELINE: results.packed(cases, accepted), **contents})
-    files = [place.approved / name for name in [BASELINE, *written]]
+    files = [place.approved / name for name in [BASELINE, *texts]]
     dirty = sum(bool(case.environment.get("dirty")) for case in cases)
     return Approval(files=files, accepted=accepted, detectable=seen, dirty=dirty)

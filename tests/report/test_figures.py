@@ -40,6 +40,7 @@ EVERY = {
     "removed": lambda: figures.removed_blocks(CASES),
     "similarity": lambda: figures.layer_similarity(CASES),
     "agreement": lambda: figures.agreement(CASES),
+    "candidates": lambda: figures.candidate_blocks(CASES),
     "classes": lambda: figures.class_change(CASES[-1], CASES[0]),
     "gallery": lambda: figures.gallery([sample(), sample(1)]),
 }
@@ -133,13 +134,27 @@ def test_similarities_are_written_short_enough_for_their_cells():
     assert texts == ["1", "1", ".99", ".50"]
 
 
-def test_agreement_is_the_rank_correlation_averaged_over_cases():
+def test_agreement_is_the_rank_correlation_averaged_over_runs():
     blocks = made_up.BLOCKS[:4]
     up, down = dict(zip(blocks, [1.0, 2, 3, 9], strict=True)), dict(zip(blocks, [8.0, 3, 2, 1], strict=True))
     one = replace(CASES[0], scores={"a": up, "b": down})
-    two = replace(CASES[0], scores={"a": up, "b": up})
+    two = replace(CASES[0], scores={"a": up, "b": up}, seed=1)
     mesh = figures.agreement([one, two]).axes[0].collections[0]
     assert np.asarray(mesh.get_array()) == pytest.approx(np.array([[1, 0], [0, 1]]))
+
+
+def test_candidates_are_drawn_as_shares_of_the_runs():
+    """Of four blocks the two lowest are a half; one of each is removed."""
+    blocks = made_up.BLOCKS[:4]
+    up, down = dict(zip(blocks, [1.0, 2, 3, 9], strict=True)), dict(zip(blocks, [8.0, 3, 2, 1], strict=True))
+    fields = {"strategy": "a", "removed": blocks[:1]}
+    one = replace(CASES[0], scores={"a": up, "b": down}, **fields)
+    two = replace(CASES[0], scores={"a": up, "b": up}, seed=1, **fields)
+    axes = figures.candidate_blocks([one, two]).axes[0]
+    assert np.asarray(axes.collections[0].get_array()) == pytest.approx(np.array([[1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5]]))
+    written = {(text.get_position(), text.get_text()) for text in axes.texts}
+    assert written == {((0.5, 0.5), "1"), ((0.5, 1.5), ".50"), ((3.5, 1.5), ".50")}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
 
 
 def test_class_bars_carry_tangos_interval():
@@ -245,6 +260,7 @@ def test_colours_can_be_read_on_white_and_on_black():
         lambda: figures.removed_blocks(CASES[:1]),
         lambda: figures.layer_similarity(CASES[:1]),
         lambda: figures.agreement(CASES[:1]),
+        lambda: figures.candidate_blocks(CASES[:1]),
         lambda: figures.over_eps({}),
         lambda: figures.gallery([]),
         lambda: figures.class_change(CASES[1], replace(CASES[0], outcomes=[])),

@@ -94,7 +94,7 @@ def test_ids_are_unique_although_pictures_share_theirs(page):
     ids = re.findall(r'\sid="([^"]+)"', page)
     in_pictures = [one for one in ids if re.match(r"p\d+-", one)]
     assert len(set(ids) - set(in_pictures)) == len(ids) - len(in_pictures)
-    assert {one.split("-")[0] for one in in_pictures} == {f"p{n}" for n in range(1, 7)}
+    assert {one.split("-")[0] for one in in_pictures} == {f"p{n}" for n in range(1, 8)}
     for target in re.findall(r'(?:url\(|xlink:href=")#([^)"]+)', page):
         assert target in ids
 
@@ -202,7 +202,7 @@ def test_the_browser_has_nothing_to_complain_about_and_shows_every_picture(opene
         "[...document.querySelectorAll('figure svg')].map(s => { const b = s.getBoundingClientRect();"
         " return [b.width, b.height, s.getAttribute('aria-label'), s.querySelectorAll('path').length]; })"
     )
-    assert len(boxes) == 6
+    assert len(boxes) == 7
     assert all(width > 300 and height > 80 and label and marks > 10 for width, height, label, marks in boxes)
     assert opened.title() == "Suite & <review>"
     assert opened.noticed == []

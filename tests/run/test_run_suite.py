@@ -223,7 +223,9 @@ def test_the_table_and_the_baseline_are_made_from_results(finished, tmp_path):
     assert not place.approved.exists()
     keep(results, place.latest / BASELINE)
     done = approve(suite, place, **who)
-    assert {file.name for file in done.files} == {"cases.json.gz", "table.md", "table.csv", "detectable.md"}
+    assert {file.name for file in done.files} == {
+        *("cases.json.gz", "table.md", "table.csv", "votes.csv", "detectable.md")
+    }
     assert all(file.stat().st_size > 0 for file in done.files)
     assert load_accepted(place.approved / BASELINE) == done.accepted
 

@@ -1,7 +1,7 @@
 """Pictures: data in, a matplotlib `Figure` out. `save` writes one as SVG or PNG, `to_svg` gives the text."""
 
 from robustprune.report.figures.gallery import Sample, gallery
-from robustprune.report.figures.layers import agreement, layer_similarity, removed_blocks
+from robustprune.report.figures.layers import agreement, candidate_blocks, layer_similarity, removed_blocks
 from robustprune.report.figures.style import save, to_svg
 from robustprune.report.figures.tradeoff import Point, class_change, curves_of, over_eps, pareto, pareto_front, worst_of
 
@@ -9,6 +9,7 @@ __all__ = [
     "Point",
     "Sample",
     "agreement",
+    "candidate_blocks",
     "class_change",
     "curves_of",
     "gallery",

@@ -16,7 +16,9 @@ from robustprune.report.figures.style import (
     new_figure,
 )
 from robustprune.report.groups import Group, group
+from robustprune.results.agreement import mean_correlations
 from robustprune.results.records import CaseResult
+from robustprune.results.voters import candidates, runs_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ def removed_blocks(cases: Sequence[CaseResult]) -> Figure:
         raise InputError("removed_blocks: no case removed a block")
     blocks = _blocks(groups)
     shares = [[fmean(block in case.removed for case in one.cases) for block in blocks] for one in groups]
-    figure, axes = _block_map(shares, groups, blocks, 1.0, colour(0))
+    figure, axes = _block_map(shares, _labels(groups), blocks, 1.0, colour(0))
     axes.set_xlabel("block, in order of depth (full colour: removed for every seed)")
     return figure
 
@@ -49,28 +51,24 @@ def layer_similarity(cases: Sequence[CaseResult]) -> Figure:
     kept = [[_mean_similarity(one, block) for block in blocks] for one in groups]
     lost = [[1 - value if value == value else 0.0 for value in row] for row in kept]
     strongest = max(0.1, *(max(row) for row in lost))
-    figure, axes = _block_map(lost, groups, blocks, strongest, colour(1))
+    figure, axes = _block_map(lost, _labels(groups), blocks, strongest, colour(1))
     axes.set_xlabel("block, by depth (number: linear CKA; x: removed)")
     for row, (one, line) in enumerate(zip(groups, kept, strict=True)):
         for column, (block, value) in enumerate(zip(blocks, line, strict=True)):
             if value == value or block in one.first.removed:
-                text = f"{value:.2f}".replace("0.", ".").removesuffix(".00") if value == value else "x"
+                text = _short(value) if value == value else "x"
                 strong = value == value and 1 - value > 0.6 * strongest
                 _write(axes, row, column, text, "white" if strong else INK, _fit(blocks))
     return figure
 
 
 def agreement(cases: Sequence[CaseResult]) -> Figure:
-    """Draw Spearman's rank correlation between the criteria's scores of the blocks, averaged over cases."""
-    import pandas as pd
-
-    scored = [case for case in cases if len(case.scores) > 1]
-    if not scored:
+    """Draw Spearman's rank correlation between the criteria's scores of the blocks, averaged over runs."""
+    correlations = mean_correlations([run.votes for run in runs_of(cases)])
+    names = [*correlations]
+    if len(names) < 2:
         raise InputError("agreement: no case holds the scores of two criteria")
-    names = [*dict.fromkeys(name for case in scored for name in case.scores)]
-    tables = [pd.DataFrame(case.scores).corr("spearman").reindex(names, columns=names) for case in scored]
-    stacked = pd.concat(tables, keys=range(len(tables)))
-    mean = stacked.groupby(level=1, sort=False).mean().loc[names].to_numpy().tolist()
+    mean = [[*row.values()] for row in correlations.values()]
     with looks():
         figure = new_figure(min(1.9 + 0.36 * len(names), 5.6))
         axes = figure.add_subplot()
@@ -81,12 +79,32 @@ def agreement(cases: Sequence[CaseResult]) -> Figure:
         axes.set_xticks(ticks, names, rotation=90)
         axes.set_yticks(ticks, names)
         dress(axes, grid=False)
-        axes.tick_params(length=0)
-        _write_values(axes, mean)
+        axes.tick_params(length=0, labelsize=min(8.5, 170 / len(names)))
+        _write_values(axes, mean, min(7.0, 110 / len(names)))
         bar = figure.colorbar(mesh, ax=axes, shrink=0.7, ticks=[-1, 0, 1])
         bar.set_label("Spearman rank correlation", color=INK, fontsize=8.5)
         bar.ax.tick_params(colors=INK, labelsize=8)
         bar.outline.set_visible(False)
+    return figure
+
+
+def candidate_blocks(cases: Sequence[CaseResult]) -> Figure:
+    """Draw how often each block is in the lowest half of each criterion, as a share of the runs; blocks by depth.
+
+    The number in a cell is how often it is among those to go, at the numbers of blocks that the cases removed.
+    """
+    found = {(one.criterion, one.block): one for one in candidates(runs_of(cases))}
+    names, blocks = [*dict.fromkeys(name for name, _ in found)], [*dict.fromkeys(block for _, block in found)]
+    if len(names) < 2:
+        raise InputError("candidate_blocks: no case holds the scores of two criteria")
+    cells = [[found.get((name, block)) for block in blocks] for name in names]
+    shares = [[one.lowest if one else 0.0 for one in row] for row in cells]
+    figure, axes = _block_map(shares, names, blocks, 1.0, colour(2))
+    axes.set_xlabel("block, by depth (colour: in the lowest half; number: goes)")
+    for row, line in enumerate(cells):
+        for column, one in enumerate(line):
+            if one and one.chosen:
+                _write(axes, row, column, _short(one.chosen), "white" if one.lowest > 0.6 else INK, _fit(blocks))
     return figure
 
 
@@ -95,15 +113,15 @@ def _blocks(groups: Sequence[Group]) -> list[str]:
 
 
 def _block_map(
-    values: Sequence[Sequence[float]], groups: Sequence[Group], blocks: Sequence[str], top: float, hue: str
+    values: Sequence[Sequence[float]], labels: Sequence[str], blocks: Sequence[str], top: float, hue: str
 ) -> tuple[Figure, Axes]:
-    """Draw one row of cells a group, one column a block; 0 is transparent, `top` the full hue."""
+    """Draw one row of cells a label, one column a block; 0 is transparent, `top` the full hue."""
     with looks():
-        figure = new_figure(1.3 + 0.26 * len(groups))
+        figure = new_figure(1.3 + 0.26 * len(labels))
         axes = figure.add_subplot()
         axes.pcolormesh(values, cmap=fade(hue), vmin=0, vmax=top, edgecolors=INK, linewidth=0.25)
         axes.invert_yaxis()
-        axes.set_yticks([row + 0.5 for row in range(len(groups))], [_label(one, groups) for one in groups])
+        axes.set_yticks([row + 0.5 for row in range(len(labels))], labels)
         axes.set_xticks([column + 0.5 for column in range(len(blocks))], blocks, rotation=90)
         dress(axes, grid=False)
         axes.tick_params(length=0, labelsize=7.5)
@@ -116,13 +134,22 @@ def _fit(blocks: Sequence[str]) -> float:
     return min(7.0, 165 / max(len(blocks), 1))
 
 
-def _write_values(axes: Axes, values: Sequence[Sequence[float]]) -> None:
+def _short(value: float) -> str:
+    """Write a share or a correlation in two digits.
+
+    >>> _short(-0.75), _short(1.0), _short(-0.001)
+    ('-.75', '1', '0')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".removesuffix(".00").replace("0.", ".")
+
+
+def _write_values(axes: Axes, values: Sequence[Sequence[float]], size: float) -> None:
     """Write each value into its cell, white where the cell is strong, in ink where it is faint."""
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             if value == value:
                 shade = "white" if abs(value) > 0.6 else INK
-                _write(axes, row, column, f"{value:.2f}".replace("0.", "."), shade, 7)
+                _write(axes, row, column, _short(value), shade, size)
 
 
 def _write(axes: Axes, row: int, column: int, text: str, shade: str, size: float) -> None:
@@ -141,6 +168,6 @@ def _mean_similarity(one: Group, block: str) -> float:
     return fmean(values) if values else float("nan")
 
 
-def _label(one: Group, groups: Sequence[Group]) -> str:
+def _labels(groups: Sequence[Group]) -> list[str]:
     several = len({other.first.family for other in groups}) > 1
-    return f"{one.first.family}, {one.label}" if several else one.label
+    return [f"{one.first.family}, {one.label}" if several else one.label for one in groups]
