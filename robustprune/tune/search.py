@@ -17,6 +17,7 @@ from robustprune.criteria.consensus import family_weights
 from robustprune.criteria.fitted import FORMAT
 from robustprune.errors import InputError
 from robustprune.files import write_whole
+from robustprune.finetune import Recipe, cost
 from robustprune.run.keys import digest
 from robustprune.tune.trial import Fitting, Worth
 
@@ -157,6 +158,7 @@ def best(tried: list[Tried]) -> Tried:
 def write_weights(search: Search, tried: list[Tried], file: Path) -> None:
     """Write the best weights, what they are worth beside the first trials, and what the search has cost."""
     found, fitting, bench = best(tried), search.fitting, search.fitting.bench
+    choices = len({one.worth.removed for one in tried})
     content = {
         "format": FORMAT,
         "weights": dict(found.weights),
@@ -169,8 +171,15 @@ def write_weights(search: Search, tried: list[Tried], file: Path) -> None:
         "held out": {"samples": len(bench.sample), "sha256": bench.sample.hash, "data": bench.data.source},
         "cost": {
             "trials": len(tried),
-            "networks": len(fitting.cases) * len({one.worth.removed for one in tried}),
+            "networks": choices * len(fitting.cases),
+            "fine-tuning passes": choices * sum(_passes(case.recipe, len(bench.data.train)) for case in fitting.cases),
             "attack passes": sum(one.worth.passes for one in tried if one.new),
         },
     }
     write_whole(file, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _passes(recipe: Recipe | None, n: int) -> int:
+    """Forwards and backwards of one sample, the teacher's included, that a recipe takes on `n` images at most."""
+    spent = None if recipe is None else cost(recipe, n)
+    return 0 if spent is None else spent.forwards + spent.backwards + spent.teacher

@@ -89,6 +89,7 @@ class Fitting:
         strategy, bench = _strategy(case), self.bench
         wanted = Scored(
             network=[start.structure, start.behaviour, [], start.weights],
+            against=None,
             criterion=self.consensus,
             sample=scoring_sample(bench.data.train, strategy, case.seed),
             seed=case.seed,
@@ -96,6 +97,7 @@ class Fitting:
             unit=strategy.unit,
             device=str(bench.device),
             net=start.model,
+            original=None,
         )
         scores = bench.obtain(wanted)
         return {voter.name: scores[voter.name] for voter in self.consensus.voters}
@@ -122,6 +124,7 @@ class Fitting:
             device=str(bench.device),
             file_before=None,
             unit=strategy.unit,
+            store=bench.store,
         )
         weights, _ = bench.obtain(wanted)
         network = dataclasses.replace(start, weights=weights, removed=removed, file=bench.file_of(wanted))
@@ -196,4 +199,5 @@ def _strategy(case: Case) -> Strategy:
 
 def _fits(case: Case) -> bool:
     strategy = case.strategy
-    return strategy is not None and strategy.step is None and isinstance(strategy.criterion, Consensus)
+    one_shot = strategy is not None and strategy.step is None and strategy.schedule == "lowest"
+    return one_shot and strategy is not None and isinstance(strategy.criterion, Consensus)

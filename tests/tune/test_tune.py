@@ -136,7 +136,12 @@ def test_the_file_says_what_was_found_and_is_loaded_by_a_suite(search, tmp_path)
     write_weights(search, tried, file)
     assert fitted_weights(file) == best(tried).weights
     found = json.loads(file.read_text())
-    assert found["cost"] == {"trials": len(tried), "networks": 3, "attack passes": 0}
+    assert found["cost"] == {
+        "trials": len(tried),
+        "networks": 3,
+        "fine-tuning passes": 0,
+        "attack passes": 0,
+    }
     assert found["value"] >= found["beside"]["equal weights"]
     Consensus(voters=VOTERS, weights=fitted_weights(file))
 
