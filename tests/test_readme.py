@@ -36,6 +36,11 @@ def test_the_suite_is_one(shown):
     assert len(suite.cases) == 1 + 3 + 2 * 3
 
 
+def test_own_recipes_are_recipes(shown):
+    assert (shown["robust"].adversarial.beta, shown["robust"].epochs) == (6.0, 10)
+    assert (shown["head"].train, shown["head"].shares(1000)) == ("head", (900, 100))
+
+
 def test_own_model_loses_blocks(shown):
     net, x = shown["mine"].build().eval(), torch.rand(2, 3, 64, 64)
     names = [block.name for block in find_blocks(net, x)]
