@@ -30,8 +30,8 @@ class Strategy:
     training. Greedy with `AblationLoss()` is greedy forward selection by the loss on the scoring samples, and with that
     on adversarial inputs by the adversarial loss.
 
-    `scored` says against what it looks again: the "current" network as it is without a block against as it is; that
-    against the "original" network, before anything was removed; or not at all: scores are taken "once".
+    `scored` says what a block's removal is measured against when it looks again: the "current" network, or the
+    "original" one, before anything was removed. "once": it does not look again, the first scores decide.
     """
 
     criterion: Criterion
@@ -54,7 +54,6 @@ class Strategy:
             raise InputError(
                 f"remove={self.remove!r}: expected a number of blocks (1, 2, ...) or a share between 0 and 1"
             )
-
         again = self.step is not None or self.schedule == "greedy"
         if self.scored != "current" and not again:
             raise InputError(f"scored={self.scored!r} with one look, expected a step, or 'current'")

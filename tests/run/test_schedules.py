@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from robustprune.attacks import FGSM
-from robustprune.criteria import AblationLoss, Cka, ScoringContext, WeightNorm, cka
+from robustprune.criteria import AblationLoss, Cka, OnInputs, ScoringContext, WeightNorm, cka
 from robustprune.data import Data, Split
 from robustprune.errors import InputError
 from robustprune.finetune import Recipe
@@ -95,11 +95,19 @@ def removed(tmp_path):
     return one
 
 
-def loss(names):
-    """Cross-entropy on the scoring samples without these blocks."""
+def loss(names, x=None):
+    """Cross-entropy on the scoring samples, or on `x` with their labels, without these blocks."""
     net, sample = build(), images(40, 0)
     with torch.no_grad():
-        return float(F.cross_entropy(remove(net, list(names), sample.x[:2])(sample.x).double(), sample.y))
+        logits = remove(net, list(names), sample.x[:2])(sample.x if x is None else x)
+        return float(F.cross_entropy(logits.double(), sample.y))
+
+
+def nudged(model, x, y):
+    """One step of 0.05 uphill, by logits small enough that the slope of a sure network is not rounded away."""
+    x = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(F.cross_entropy(model(x) / 100, y), x)
+    return (x + 0.05 * slope.sign()).detach()
 
 
 NAMES = [f"0.{place}" for place in range(5)]
@@ -121,6 +129,18 @@ def test_greedy_takes_the_least_loss_of_all_subsets_that_hold_what_is_gone(remov
         subsets = [set(one) for one in combinations(NAMES, len(wanted) + 1) if wanted < set(one)]
         wanted = min(subsets, key=lambda one: loss(sorted(one)))
     assert set(removed(remove=count, schedule="greedy")[0]) == wanted
+
+
+def test_greedy_by_the_adversarial_loss_attacks_what_is_left_each_time(removed):
+    sample, wanted = images(40, 0), list[str]()
+    for _ in range(2):
+        x = nudged(remove(build(), wanted, sample.x[:2]), sample.x, sample.y)
+        wanted.append(min(set(NAMES) - set(wanted), key=lambda name: loss([*wanted, name], x)))
+    found, scores = removed(remove=2, schedule="greedy", criterion=OnInputs(criterion=AblationLoss(), inputs=nudged))
+    assert found == tuple(sorted(wanted))
+    x = nudged(build(), sample.x, sample.y)
+    assert scores == pytest.approx({name: loss([name], x) - loss([], x) for name in NAMES}, abs=1e-5)
+    assert scores["0.3"] != pytest.approx(removed(remove=1)[1]["0.3"], rel=0.1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
