@@ -50,7 +50,7 @@ class Adversarial:
 
     eps: float = 2 / 255
     norm: Norm = "Linf"
-    steps: int = 5
+    steps: int = 4
     seed: int = 0
     batch_size: int = 128
 
@@ -95,12 +95,12 @@ def reached(value: Tensor, x: Tensor, retain: bool = False) -> Tensor:
 
 
 def adversarial_cka() -> OnInputs:
-    """Linear CKA distance of the features with and without the block, on adversarial inputs (PGD-5, 2/255)."""
+    """Linear CKA distance of the features with and without the block, on adversarial inputs (PGD-4, 2/255)."""
     return OnInputs(criterion=Cka(), inputs=Adversarial())
 
 
 def adversarial_ablation_loss() -> OnInputs:
-    """Rise of the loss on adversarial inputs (PGD-5, 2/255) when the block is skipped, in nats."""
+    """Rise of the loss on adversarial inputs (PGD-4, 2/255) when the block is skipped, in nats."""
     return OnInputs(criterion=AblationLoss(), inputs=Adversarial())
 
 

@@ -54,7 +54,7 @@ class NearestBoundary:
 
     norm: Norm = "Linf"
     targets: int = 1
-    share: float = 1 / 3
+    share: float = 0.25
 
     def __post_init__(self) -> None:
         kind_of(self.norm)

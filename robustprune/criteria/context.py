@@ -79,7 +79,7 @@ class ScoringContext:
     seed: int = 0
     batch_size: int = 128
     _others: dict[Inputs, ScoringContext] = field(default_factory=dict, init=False, repr=False)
-    _scores: dict[int, tuple[Criterion, dict[str, float]]] = field(default_factory=dict, init=False, repr=False)
+    _scores: list[tuple[Criterion, dict[str, float]]] = field(default_factory=list, init=False, repr=False)
     _found: dict[Callable[[ScoringContext], Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -119,10 +119,12 @@ class ScoringContext:
         return self._sweep.influence if "_sweep" in vars(self) else self._influence
 
     def score(self, criterion: Criterion) -> dict[str, float]:
-        """`criterion(self)`, computed once for each criterion object."""
-        if id(criterion) not in self._scores:
-            self._scores[id(criterion)] = (criterion, criterion(self))
-        return dict(self._scores[id(criterion)][1])
+        """`criterion(self)`, computed once for all criteria that are equal."""
+        found = next((scores for known, scores in self._scores if known == criterion), None)
+        if found is None:
+            found = criterion(self)
+            self._scores.append((criterion, found))
+        return dict(found)
 
     def on(self, inputs: Inputs) -> ScoringContext:
         """The context of the same network and labels on `inputs(model, x, y)`, made once per `inputs`."""

@@ -1,6 +1,7 @@
 """Prefix replay is exact, computes nothing twice, and leaves the model alone."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -241,6 +242,36 @@ def test_other_inputs_are_made_once():
     )
     assert scores != AblationLoss()(ctx)
     assert made == [ctx.model]
+
+
+def test_equal_criteria_are_scored_once_and_so_is_equal_work():
+    ctx, made = context(seeded(ZOO["resnet-option-A"])), []
+
+    def work(given):
+        made.append(given)
+        return len(made)
+
+    assert [ctx.once(work), ctx.once(work), ctx.on(halved).once(work)] == [1, 1, 2]
+    assert made == [ctx, ctx.on(halved)]
+    first, second = Counted(seen=made), Counted(seen=made)
+    assert ctx.score(first) == ctx.score(second) == {"a": 3.0}
+    assert ctx.score(Taylor()) != ctx.score(Taylor(per_sample=True))
+
+
+def halved(model, x, y):
+    return x / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Scores by how often anything was made."""
+
+    seen: list = field(compare=False)
+    name = "counted"
+
+    def __call__(self, ctx):
+        self.seen.append(ctx)
+        return {"a": float(len(self.seen))}
 
 
 def test_bad_arguments_are_refused():
