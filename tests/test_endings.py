@@ -39,6 +39,14 @@ def fails(error):
 
 
 @pytest.fixture
+def ctrl_c():
+    """Ctrl-C as Python has it; a shell has children in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def theirs(tmp_path):
     """A file of a user, imported as suites and factories are."""
     file = tmp_path / "theirs.py"
@@ -57,7 +65,7 @@ def theirs(tmp_path):
         (SystemExit(0), 2, "raised SystemExit"),
     ],
 )
-def test_what_goes_wrong_is_one_line(error, code, text, capsys):
+def test_what_goes_wrong_is_one_line(error, code, text, capsys, ctrl_c):
     assert ending_of(fails(error)).code == code
     said = capsys.readouterr().err
     assert said.startswith("robustprune: ")
