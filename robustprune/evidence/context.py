@@ -14,6 +14,7 @@ from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.threat import Norm
+from robustprune.attacks.engine.prepared import Prepared, prepared
 from robustprune.attacks.engine.random_parts import FRESH, PASSES, RANDOM_GAP, spread
 from robustprune.errors import InputError
 from robustprune.evidence.probes import logits_of
@@ -80,6 +81,11 @@ class EvidenceContext:
         """The images and labels of `chosen`, on the model's device."""
         x, y = self.x[self.chosen], self.y[self.chosen]
         return x.to(self.device), y.to(self.device)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """What has to be known of the model before an attack, for all the attacks of the checks."""
+        return prepared(self.model, self.few[0])
 
     @cached_property
     def passes(self) -> int:

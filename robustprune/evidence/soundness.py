@@ -89,5 +89,7 @@ def _beyond(one: Outcomes) -> bool:
 def _outcomes(ctx: EvidenceContext, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
     """Return the outcome letters of the reference attack as numbers (m,)."""
     short = ctx.reference.change(steps=min(ctx.reference.steps, 10), alpha=None)
-    found = evaluate(ctx.model, x, y, [short], seed=SEED, batch_size=batch_size, device=ctx.device)
+    found = evaluate(
+        ctx.model, x, y, [short], seed=SEED, batch_size=batch_size, device=ctx.device, prepared=ctx.prepared
+    )
     return torch.tensor([ord(letter) for letter in found.outcomes[0].status])
