@@ -49,7 +49,7 @@ def outcomes_of(
         batch_size=ctx.batch_size,
         parent=ctx.parent if transferred else None,
         device=ctx.device,
-        prepared=ctx.prepared,
+        prepared=ctx.ready,
     )
     return found.outcomes
 

@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 import torch
 
 from robustprune.attacks import Attack, robust_curve
-from robustprune.attacks.engine.prepared import Prepared, prepared
+from robustprune.attacks.engine.prepared import Prepared
 from robustprune.data import Split
 from robustprune.results.optimality import Reach, with_optimality
 from robustprune.results.records import BROKEN, CLEAN_ERROR, Outcomes
 from robustprune.run.attacked import Attacks
 from robustprune.run.measurement import ASIDE, Measurement, Tick
 from robustprune.run.network import Network
+from robustprune.run.ready import ready
 
 SAMPLES = 64
 """So many samples are attacked, at most."""
@@ -57,8 +58,7 @@ class Reached(Measurement[list[Reach]]):
     def make(self, place: Path, tick: Tick) -> list[Reach]:
         """Attack, norm by norm."""
         norms = dict.fromkeys(attack.norm for attack in self.attacks)
-        device = torch.device(self.device)
-        known = prepared(self.network.model, self.sample.x.to(device), self.seed)
+        known = ready(self.network, self.sample)
         return [reach for norm in norms for reach in self.under(norm, partial(self.curve, known), tick)]
 
     def under(self, norm: str, curve: Curve, tick: Tick) -> list[Reach]:
@@ -90,7 +90,7 @@ class Reached(Measurement[list[Reach]]):
             device=device,
             seed=self.seed,
             batch_size=self.batch_size,
-            prepared=known,
+            prepared=(known,),
         )
 
     def write(self, value: list[Reach]) -> Mapping[str, Any]:

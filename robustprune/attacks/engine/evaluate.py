@@ -98,17 +98,17 @@ def target_for(
     place = torch.device(settings.device) if settings.device is not None else device_of(model)
     model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
     passes, use = Passes(), use_of_bfloat16(settings.precision, place)
-    known = settings.known(model)
+    known = {network: found for network in (model, *parents) if (found := settings.known(network))}
     with ExitStack() as stack:
-        before, few = Memory.of(model), x[:SAMPLES].to(place)
+        before, few = None if model in known else Memory.of(model), x[:SAMPLES].to(place)
         for network in (model, *parents):
-            sure = known is not None and network is model and not known.more
+            sure = network in known and not known[network].more
             stack.enter_context(attacking(network))
             stack.enter_context(returning_logits(network, few[:0] if sure else few))
         seed_generators(settings.seed, place)
-        ready = known or looked_at(model, few, before, settings.fresh)
-        if known is not None:
-            stack.enter_context(restored(known.lean.net))
+        ready = known[model] if before is None else looked_at(model, few, before, settings.fresh)
+        if before is None:
+            stack.enter_context(restored(ready.lean.net))
         fresh, lean = ready.fresh, ready.lean
         if fresh > 1 and use == "where it pays":
             use = "never"  # else the clock would decide which draws a random network makes
@@ -130,6 +130,7 @@ def target_for(
             keep=settings.keep or fresh > 1,
             fresh=fresh,
             parents=parents,
+            guides={network: found.lean.net for network, found in known.items()},
             copies=lean.copied,
             notes=notes,
         )

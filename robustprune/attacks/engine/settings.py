@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, get_args
 
@@ -20,7 +21,7 @@ class Basics(TypedDict, total=False):
     batch_size: int
     device: torch.device | str | None
     fresh: int | None
-    prepared: Prepared | None
+    prepared: Sequence[Prepared]
 
 
 class Keywords(Basics, total=False):
@@ -43,8 +44,8 @@ class Settings:
     fresh: int | None = None
     """Passes of a verdict: 1 for a network that is deterministic, an odd number above for a random one, whose verdict
     is that of the majority. None finds out which it is, and takes 21."""
-    prepared: Prepared | None = None
-    """What `prepared` found out about the same network before; None finds it out."""
+    prepared: Sequence[Prepared] = ()
+    """What `prepared` found out about the network, or those to transfer from; what is missing is found out."""
     precision: Precision = "auto"
     """"auto" makes a first pass in bfloat16 where a short trial shows that it pays; float32 confirms and repeats."""
     keep: bool = False
@@ -60,5 +61,5 @@ class Settings:
 
     def known(self, model: nn.Module) -> Prepared | None:
         """Return what was found out about `model` before, where it can be used."""
-        fits = self.prepared is not None and self.fresh in (None, 1) and self.prepared.serves(model)
-        return self.prepared if fits else None
+        fits = [one for one in self.prepared if one.serves(model) and self.fresh in (None, one.fresh)]
+        return fits[0] if fits else None
