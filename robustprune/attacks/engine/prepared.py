@@ -40,6 +40,7 @@ class Prepared:
 def prepared(model: nn.Module, x: Tensor, seed: int = 0) -> Prepared:
     """Find out about `model`, which is left as it was, by real samples `x` (n, C, H, W), for `Settings.prepared`.
 
+    >>> import torch
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     >>> found = prepared(net, torch.rand(3, 1, 2, 2))
     >>> found.fresh, found.more, found.lean.copied, found.serves(net), found.serves(nn.Flatten())
