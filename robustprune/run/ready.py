@@ -6,7 +6,10 @@ from torch import nn
 
 from robustprune.attacks.engine.prepared import Prepared, prepared
 from robustprune.data import Split
-from robustprune.run.network import KEPT, Network
+from robustprune.run.network import Network
+
+KEPT = 2
+"""Of so many networks it is kept, with a copy of each: a case's own and its parent's."""
 
 _found: list[tuple[nn.Module, str, Prepared]] = []
 

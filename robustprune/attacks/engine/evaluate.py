@@ -107,7 +107,7 @@ def target_for(
             stack.enter_context(returning_logits(network, few[:0] if sure else few))
         seed_generators(settings.seed, place)
         ready = known[model] if before is None else looked_at(model, few, before, settings.fresh)
-        if before is None:
+        if before is None:  # the copy is used again
             stack.enter_context(restored(ready.lean.net))
         fresh, lean = ready.fresh, ready.lean
         if fresh > 1 and use == "where it pays":
