@@ -14,6 +14,7 @@ from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.threat import Norm
+from robustprune.attacks.engine.prepared import Prepared, prepared
 from robustprune.attacks.engine.random_parts import FRESH, PASSES, RANDOM_GAP, spread
 from robustprune.errors import InputError
 from robustprune.evidence.probes import logits_of
@@ -37,6 +38,7 @@ class EvidenceContext:
     - `weights_before`: `models.weights_hash` of the model before it was attacked.
     - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "training") those of other samples.
     - `provenance`: hashes of weights and samples, versions, device, as the results record them.
+    - `prepared`: what is known of the model and of the parent before they are attacked, where that was found out.
     """
 
     model: nn.Module
@@ -56,6 +58,7 @@ class EvidenceContext:
     sample_hashes: Sequence[str] | None = None
     used_hashes: Mapping[str, Collection[str]] | None = None
     provenance: Mapping[str, Any] | None = None
+    prepared: Sequence[Prepared] = ()
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     """What several checks share, so that nothing is attacked twice."""
 
@@ -82,9 +85,21 @@ class EvidenceContext:
         return x.to(self.device), y.to(self.device)
 
     @cached_property
+    def ready(self) -> tuple[Prepared, ...]:
+        """What has to be known of the model before an attack, and what is known of the parent."""
+        found = any(one.model is self.model for one in self.prepared)
+        return (*self.prepared, *(() if found else (prepared(self.model, self.few[0]),)))
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The logits of one pass on `few`."""
+        return logits_of(self.model, self.few[0], self.batch_size)
+
+    @cached_property
     def passes(self) -> int:
         """Passes that a verdict takes: one, or that of a majority for a network with random parts."""
-        logits = [logits_of(self.model, self.few[0], self.batch_size, seed) for seed in range(PASSES)]
+        others = [seed for seed in range(PASSES) if seed != SEED]
+        logits = [self.logits, *(logits_of(self.model, self.few[0], self.batch_size, seed) for seed in others)]
         return FRESH if spread(logits) > RANDOM_GAP else 1
 
     @property

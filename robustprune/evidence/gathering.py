@@ -9,7 +9,7 @@ from robustprune.errors import InputError
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.registry import CHECKS, Spec
 from robustprune.evidence.sizes import SIZES, TIERS, Tier
-from robustprune.models.lending import restored
+from robustprune.models.lending import Memory
 from robustprune.results.records import Check
 
 LONGEST = 300
@@ -27,24 +27,25 @@ def gather(ctx: EvidenceContext, tier: Tier = "quick", tick: Callable[[int, int]
     """
     if tier not in TIERS:
         raise InputError(f"evidence tier {tier!r}: expected one of {', '.join(TIERS)}")
-    sized = ctx.resized(SIZES[tier])
+    sized, before = ctx.resized(SIZES[tier]), Memory.of(ctx.model)
     made = []
     for number in sorted(CHECKS):
-        made.append(_make(CHECKS[number], sized, tier))
+        made.append(_make(CHECKS[number], sized, tier, before))
         if tick is not None:
             tick(len(made), len(CHECKS))
     return made
 
 
-def _make(spec: Spec, ctx: EvidenceContext, tier: Tier) -> Check:
+def _make(spec: Spec, ctx: EvidenceContext, tier: Tier, before: Memory) -> Check:
     status: Literal["skipped", "fail"] = "skipped"
     evidence = f"made from tier {spec.tier} on"
     if TIERS.index(spec.tier) <= TIERS.index(tier):
         try:
-            with restored(ctx.model):
-                return spec.run(ctx)
+            return spec.run(ctx)
         except Exception as error:
             reason = f"could not be carried out: {type(error).__name__}: {error}"
             status, evidence = "fail", " ".join(reason.split())[:LONGEST]
+        finally:
+            before.restore()
     entry = spec.entry
     return Check(number=entry.number, name=entry.name, status=status, evidence=evidence, blocking=entry.blocking)

@@ -26,7 +26,8 @@ def right_share(ctx: EvidenceContext) -> Tensor:
     """Return (n,) in which share of the passes of a verdict each image of the subset is predicted right."""
     if "right" not in ctx.memo:
         x, y = ctx.few
-        ctx.memo["right"] = predicted_shares(passes_of(ctx, x, ctx.batch_size)).gather(1, y.cpu()[:, None])[:, 0]
+        passes = ctx.logits[None] if ctx.passes == 1 else passes_of(ctx, x, ctx.batch_size)
+        ctx.memo["right"] = predicted_shares(passes).gather(1, y.cpu()[:, None])[:, 0]
     right: Tensor = ctx.memo["right"]
     return right
 

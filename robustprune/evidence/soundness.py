@@ -10,7 +10,7 @@ from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.luck import UNDECIDED, passes_of, predicted_shares, undecided
 from robustprune.evidence.planted import findings
-from robustprune.evidence.probes import logits_of, share
+from robustprune.evidence.probes import share
 from robustprune.evidence.registry import Seen, check, holds, skipped
 from robustprune.evidence.sizes import SEED
 from robustprune.evidence.trials import allowed
@@ -38,8 +38,7 @@ def budget_kept(ctx: EvidenceContext) -> Seen:
 @check(20)
 def planted_found(ctx: EvidenceContext) -> Seen:
     """On two planted networks of known robust distances the attacks find 99 % of what there is, and no more."""
-    k = logits_of(ctx.model, ctx.few[0][:1]).shape[1]
-    results = findings(tuple(a for a in ctx.attacks if (a.norm, a.eps) == ctx.threat), k)
+    results = findings(tuple(a for a in ctx.attacks if (a.norm, a.eps) == ctx.threat), ctx.logits.shape[1])
     if not results:
         return skipped("no attack of this threat model searches with gradients or queries")
     worst = max(result.error for result in results)
@@ -89,5 +88,5 @@ def _beyond(one: Outcomes) -> bool:
 def _outcomes(ctx: EvidenceContext, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
     """Return the outcome letters of the reference attack as numbers (m,)."""
     short = ctx.reference.change(steps=min(ctx.reference.steps, 10), alpha=None)
-    found = evaluate(ctx.model, x, y, [short], seed=SEED, batch_size=batch_size, device=ctx.device)
+    found = evaluate(ctx.model, x, y, [short], seed=SEED, batch_size=batch_size, device=ctx.device, prepared=ctx.ready)
     return torch.tensor([ord(letter) for letter in found.outcomes[0].status])

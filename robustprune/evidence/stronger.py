@@ -19,7 +19,6 @@ from robustprune.attacks.algorithms.autoattack import parts
 from robustprune.attacks.algorithms.tiers import passes
 from robustprune.attacks.contract.attack import FORWARD, Attack
 from robustprune.evidence.context import EvidenceContext
-from robustprune.evidence.probes import logits_of
 from robustprune.evidence.sizes import SEED
 from robustprune.evidence.trials import alone, averaging, outcomes_of
 from robustprune.models import weights_hash
@@ -148,7 +147,7 @@ def _stronger(ctx: EvidenceContext) -> Trial:
 def _rival(ctx: EvidenceContext) -> tuple[str, tuple[Attack, ...]]:
     """Return what the number is held beside, by name, and its attacks."""
     norm, eps = ctx.threat
-    classes = logits_of(ctx.model, ctx.few[0][:1]).shape[1]
+    classes = ctx.logits.shape[1]
     known = tuple(averaging(ctx, attack) for attack in parts(norm, eps, classes))
     if not known:
         reference = ctx.reference

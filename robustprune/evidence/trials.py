@@ -39,7 +39,18 @@ def outcomes_of(
 ) -> list[Outcomes]:
     """Run attacks on these images and labels, as the evaluation would."""
     x, y = samples
-    found = evaluate(net, x, y, attacks, seed=seed, batch_size=ctx.batch_size, parent=ctx.parent, device=ctx.device)
+    transferred = any(attack.needs_parent for attack in attacks)
+    found = evaluate(
+        net,
+        x,
+        y,
+        attacks,
+        seed=seed,
+        batch_size=ctx.batch_size,
+        parent=ctx.parent if transferred else None,
+        device=ctx.device,
+        prepared=ctx.ready,
+    )
     return found.outcomes
 
 

@@ -40,7 +40,7 @@ def as_network(thing: object, who: str, example: Tensor | None = None) -> nn.Mod
     if len(devices) > 1 or "meta" in devices:
         expected = "numbers on the CPU or on one accelerator"
         raise InputError(f"{who}: its weights lie on {' and '.join(devices)}; expected {expected}")
-    if example is not None and _returns_more(net, example):
+    if example is not None and returns_more(net, example):
         net.register_forward_hook(_alone)
     return net
 
@@ -54,7 +54,7 @@ def returning_logits(net: nn.Module, example: Tensor) -> Iterator[nn.Module]:
     ...     pair(torch.rand(4, 2)).shape
     torch.Size([4, 3])
     """
-    hook = net.register_forward_hook(_alone) if _returns_more(net, example) else None
+    hook = net.register_forward_hook(_alone) if returns_more(net, example) else None
     try:
         yield net
     finally:
@@ -91,7 +91,8 @@ def _alone(module: nn.Module, args: Any, output: Any) -> Tensor:
     return logits_alone(output)
 
 
-def _returns_more(net: nn.Module, example: Tensor) -> bool:
+def returns_more(net: nn.Module, example: Tensor) -> bool:
+    """Whether the network returns something else than a tensor for `example`, a batch of its input."""
     return bool(len(example)) and not isinstance(_tried(net, example), Tensor | None)
 
 

@@ -15,6 +15,7 @@ from robustprune.data import Split
 from robustprune.results.records import Outcomes, outcomes_from, outcomes_record
 from robustprune.run.measurement import ASIDE, Measurement, Tick
 from robustprune.run.network import Network
+from robustprune.run.ready import ready
 
 Attacks = tuple[Attack, ...]
 
@@ -59,6 +60,7 @@ class Attacked(Measurement[Result]):
             tick=partial(tick, f"attack {self.attacks[0].threat}" if self.attacks else "clean pass"),
             seed=self.seed,
             batch_size=self.batch_size,
+            prepared=[ready(one, self.sample) for one in (self.network, self.parent) if one is not None],
         )
         return Result(clean=found.clean, outcomes=found.outcomes)
 

@@ -17,6 +17,7 @@ from robustprune.results.records import Check
 from robustprune.run.attacked import Attacked, Result
 from robustprune.run.measurement import ASIDE, Measurement, Tick
 from robustprune.run.network import Network
+from robustprune.run.ready import ready
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class Examined(Measurement[list[Check]]):
             sample_hashes=sample.hashes(),
             used_hashes={use: split.hashes() for use, split in self.used.items()},
             provenance={"weights": network.weights, "samples": sample.hash, **self.surroundings},
+            prepared=[ready(one, sample) for one in (network, self.parent) if one is not None],
         )
         return gather(ctx, self.tier)
 

@@ -1,14 +1,15 @@
 """What each attack of a suite breaks on its own, over many eps: which of them carries the verdict, which is for show.
 
 In a chain an attack sees only what those before left. Here each is made on all of a few samples, from its own start,
-with nothing known from the others. It is made at the largest eps first, and what broke is sought at smaller ones
-(`robust_curve`); what did not is attacked anew at the next smaller eps, since a weak attack overshoots at a large one.
+with nothing known from the others. It is made at the largest eps first, and what broke is sought at smaller ones; what
+did not is attacked anew at the next smaller eps, since a weak attack overshoots at a large one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,12 +17,14 @@ from typing import Any, ClassVar
 import torch
 
 from robustprune.attacks import Attack, robust_curve
+from robustprune.attacks.engine.prepared import Prepared
 from robustprune.data import Split
 from robustprune.results.optimality import Reach, with_optimality
 from robustprune.results.records import BROKEN, CLEAN_ERROR, Outcomes
 from robustprune.run.attacked import Attacks
 from robustprune.run.measurement import ASIDE, Measurement, Tick
 from robustprune.run.network import Network
+from robustprune.run.ready import ready
 
 SAMPLES = 64
 """So many samples are attacked, at most."""
@@ -55,14 +58,15 @@ class Reached(Measurement[list[Reach]]):
     def make(self, place: Path, tick: Tick) -> list[Reach]:
         """Attack, norm by norm."""
         norms = dict.fromkeys(attack.norm for attack in self.attacks)
-        return [reach for norm in norms for reach in self.under(norm, tick)]
+        known = ready(self.network, self.sample)
+        return [reach for norm in norms for reach in self.under(norm, partial(self.curve, known), tick)]
 
-    def under(self, norm: str, tick: Tick) -> list[Reach]:
+    def under(self, norm: str, curve: Curve, tick: Tick) -> list[Reach]:
         """Make the attacks of one norm."""
         mine = [attack for attack in self.attacks if attack.norm == norm]
         top = WHOLE.get(norm, inf)
         grid = around((attack.eps for attack in mine), top)
-        searches = [Search(attack, self.curve, [None] * len(self.sample)) for attack in alike(mine)]
+        searches = [Search(attack, curve, [None] * len(self.sample)) for attack in alike(mine)]
         end = LARGEST * max(attack.eps for attack in mine)
         while grid and grid[-1] <= end:
             for number, search in enumerate(searches):
@@ -72,7 +76,7 @@ class Reached(Measurement[list[Reach]]):
             grid = [min(2 * grid[-1], top)] if resisting and grid[-1] < top else []
         return with_optimality([search.reach for search in searches])
 
-    def curve(self, attack: Attack, grid: Sequence[float], rows: Sequence[int]) -> list[Outcomes]:
+    def curve(self, known: Prepared, attack: Attack, grid: Sequence[float], rows: Sequence[int]) -> list[Outcomes]:
         """Make an attack at the eps of `grid` on the samples `rows`."""
         device, some = torch.device(self.device), self.sample.take(rows)
         return robust_curve(
@@ -82,9 +86,11 @@ class Reached(Measurement[list[Reach]]):
             attack,
             grid,
             check=False,
+            anew=True,
             device=device,
             seed=self.seed,
             batch_size=self.batch_size,
+            prepared=(known,),
         )
 
     def write(self, value: list[Reach]) -> Mapping[str, Any]:
@@ -108,14 +114,11 @@ class Search:
     backwards: int = 0
 
     def descend(self, grid: Sequence[float]) -> None:
-        """Try the eps, which rise, from the largest down on what is not broken; one run of an attack that minimises."""
+        """Try the eps, which rise, from the largest down on what is not broken."""
         self.tried += grid
-        for count in range(len(grid), 0, -1):
-            left = [row for row, eps in enumerate(self.breaks) if eps is None]
-            if left:
-                self.look(grid[:count], left)
-            if self.attack.minimises:
-                return
+        left = [row for row, eps in enumerate(self.breaks) if eps is None]
+        if left:
+            self.look(grid, left)
 
     def look(self, grid: Sequence[float], rows: Sequence[int]) -> None:
         """Attack the samples `rows` and write down what broke, and where first.

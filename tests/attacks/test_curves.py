@@ -153,3 +153,18 @@ def test_where_three_classes_are_aimed_at_no_gap_is_left_and_pgds_curve_needs_no
     assert [outcome.notes["beside"]["gap"] for outcome in curve if "beside" in outcome.notes] == [0.0]
     assert [sum(outcome.robust) for outcome in curve] == [20, 20, 0]
     assert not any("beside" in outcome.notes for outcome in robust_curve(Blinkered(), x, y, PGD(eps=0), eps))
+
+
+def test_anew_finds_what_a_weak_attack_jumps_over_at_larger_eps():
+    class Band(nn.Module):
+        """Wrong from .12 to .3 above .5 alone; gradients point upwards."""
+
+        def forward(self, x):
+            at = x.flatten(1) - 0.5
+            lead = torch.where((at > 0.12) & (at < 0.3), 1.0, -1.0) + at - at.detach()
+            return torch.cat((torch.zeros_like(at), lead), 1)
+
+    x, y, eps = torch.full((2, 1, 1, 1), 0.5), torch.zeros(2, dtype=torch.int64), [0.1, 0.2, 0.4]
+    once, anew = ([o.status for o in robust_curve(Band(), x, y, FGSM(eps=0), eps, anew=way)] for way in (False, True))
+    assert once == ["rr"] * 3
+    assert anew == ["rr", "bb", "bb"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class SquareSteps(ABC):
     steps: int
     runs: int = 1
     eot: int = 1
+    known: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict, repr=False)
+    """Height and width of images -> the sides of the squares in them."""
 
     def objective(self, logits: Tensor, state: State) -> Tensor:
         """Return the lead (m,) of the best wrong class."""
@@ -70,7 +72,10 @@ class SquareSteps(ABC):
     def sides(self, x: Tensor) -> tuple[int, ...]:
         """Return the side of the square after each number of halvings."""
         height, width = x.shape[-2:]
-        return tuple(self.side(self.p / 2**halvings, height, width) for halvings in range(len(HALVED_AFTER) + 1))
+        if (height, width) not in self.known:
+            shares = [self.p / 2**halvings for halvings in range(len(HALVED_AFTER) + 1)]
+            self.known[height, width] = tuple(self.side(share, height, width) for share in shares)
+        return self.known[height, width]
 
     @abstractmethod
     def side(self, share: float, height: int, width: int) -> int:

@@ -8,7 +8,7 @@ lean copy (BatchNorm folded, low precision) is only a candidate.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,8 @@ class Target:
     keep: bool = False
     near: bool = False
     parents: tuple[nn.Module, ...] = ()
+    guides: Mapping[nn.Module, nn.Module] = field(default_factory=dict)
+    """Lean copies of parents, of those for which they are known."""
     tick: Callable[[int], None] = lambda decided: None
     notes: dict[str, Any] = field(default_factory=dict)
     copies: bool = True

@@ -51,6 +51,7 @@ def robust_curve(
     eps_list: Sequence[float],
     *,
     check: bool = True,
+    anew: bool = False,
     tick: Callable[[int, int], None] | None = None,
     **settings: Unpack[Basics],
 ) -> list[Outcomes]:
@@ -59,9 +60,12 @@ def robust_curve(
     `x` (n, C, H, W) in [0,1], `y` (n,). At eps 0 a sample is robust when it is right. A sample that is
     broken at one eps is broken at every larger one. An attack that minimises (CW) is run once, for all eps
     together, and with `check` it is compared with PGD at the eps where about half of the right samples resist: that
-    point's notes say under "beside" what PGD left of the same samples, and the gap.
+    point's notes say under "beside" what PGD left of the same samples, and the gap. With `anew` a sample that resists
+    at one eps is attacked at smaller ones all the same, since a weak attack overshoots at a large one; the search goes
+    on until it is broken, and from there until an attack fails.
     Passes and seconds are those spent for each eps; their sum is the cost of the curve, that of the check apart.
-    `tick(done, total)` counts samples. `settings`: seed, batch_size, device (settings.py says what they mean).
+    `tick(done, total)` counts samples. `settings`: seed, batch_size, device, fresh, prepared (settings.py
+    says what they mean).
 
     >>> from robustprune.attacks.algorithms.pgd import PGD
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
@@ -79,7 +83,7 @@ def robust_curve(
     with target_for(model, x, given) as target:
         clean, lost = clean_pass(target, x, y)
         curve = Curve(target, x, y, attack, sorted(eps_list), clean, lost)
-        curve.search(given.seed, tick)
+        curve.search(given.seed, tick, anew and not attack.minimises)
         if attack.minimises and check:
             curve.check(given.seed)
     points = {outcome.eps: outcome for outcome in map(curve.outcomes, range(len(eps_list)))}
@@ -112,11 +116,12 @@ class Curve:
         self.error = lost.error
         self.beside: dict[int, dict[str, Any]] = {}
 
-    def search(self, seed: int, tick: Callable[[int, int], None] | None) -> None:
-        """Go down from the largest eps; a sample goes on as long as it breaks."""
+    def search(self, seed: int, tick: Callable[[int, int], None] | None, anew: bool = False) -> None:
+        """Go down from the largest eps; a sample goes on as long as it breaks, with `anew` until it does, too."""
         falling = self.clean.clone()
         for level in reversed(range(len(self.eps))):
-            row = (falling & (self.best > self.balls[level].limit)).nonzero().flatten()
+            wanted = falling | self.clean & self.best.isinf() if anew else falling
+            row = (wanted & (self.best > self.balls[level].limit)).nonzero().flatten()
             if self.eps[level] > 0 and len(row):
                 falling[row] = self.attack_at(level, row, seed)
             if tick is not None:

@@ -14,14 +14,15 @@ from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Evaluation, Passes
 from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.engine.guard import attacking, check_samples
-from robustprune.attacks.engine.lean import SAMPLES, attack_copy
+from robustprune.attacks.engine.lean import SAMPLES
 from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
-from robustprune.attacks.engine.random_parts import FRESH, is_random, seed_generators
+from robustprune.attacks.engine.prepared import looked_at
+from robustprune.attacks.engine.random_parts import seed_generators
 from robustprune.attacks.engine.session import Session
 from robustprune.attacks.engine.settings import Keywords, Settings
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
-from robustprune.models.lending import Memory
+from robustprune.models.lending import Memory, restored
 from robustprune.models.made import returning_logits
 from robustprune.results.records import Outcomes
 
@@ -45,7 +46,7 @@ def evaluate(
     the samples play no part, since randomness is drawn from each sample's content. `parent`: network(s) for
     transfer attacks. `tick(done, total)` counts samples times attacks. `on_outcome` gets each attack's
     outcomes as soon as they are there, so that nothing is lost when a later attack is interrupted.
-    `settings`: seed, batch_size, device, fresh, precision, keep (settings.py says what they mean).
+    `settings`: seed, batch_size, device, fresh, prepared, precision, keep (settings.py says what they mean).
 
     A network with random parts is noticed; attack it with `eot=20`. A sample then is right, or broken, by the majority
     of 21 fresh passes (random_parts.py). The same seed still gives the same outcomes, but only in the same order and
@@ -97,23 +98,27 @@ def target_for(
     place = torch.device(settings.device) if settings.device is not None else device_of(model)
     model, parents = moved(model, place), tuple(moved(one, place) for one in parents)
     passes, use = Passes(), use_of_bfloat16(settings.precision, place)
+    known = {network: found for network in (model, *parents) if (found := settings.known(network))}
     with ExitStack() as stack:
-        before, few = Memory.of(model), x[:SAMPLES].to(place)
+        before, few = None if model in known else Memory.of(model), x[:SAMPLES].to(place)
         for network in (model, *parents):
+            sure = network in known and not known[network].more
             stack.enter_context(attacking(network))
-            stack.enter_context(returning_logits(network, few))
+            stack.enter_context(returning_logits(network, few[:0] if sure else few))
         seed_generators(settings.seed, place)
-        fresh = settings.fresh or (FRESH if is_random(model, few) else 1)
+        ready = known[model] if before is None else looked_at(model, few, before, settings.fresh)
+        if before is None:  # the copy is used again
+            stack.enter_context(restored(ready.lean.net))
+        fresh, lean = ready.fresh, ready.lean
         if fresh > 1 and use == "where it pays":
             use = "never"  # else the clock would decide which draws a random network makes
-        lean = attack_copy(model, few, random=fresh > 1)
         notes: dict[str, Any] = {
             "batchnorm_folded": lean.folded,
             "precision": "bfloat16, then float32" if use == "always" else "float32",
             "fresh passes": fresh,
         }
         notes |= {"left out": list(lean.fallen)} if lean.fallen else {}
-        notes |= {"changes itself": before.changed} if before.changed else {}
+        notes |= {"changes itself": list(ready.changed)} if ready.changed else {}
         yield Target(
             model=Counted(lean.net, passes, place).eval(),
             judge=Counted(model, passes, place),
@@ -125,6 +130,7 @@ def target_for(
             keep=settings.keep or fresh > 1,
             fresh=fresh,
             parents=parents,
+            guides={network: found.lean.net for network, found in known.items()},
             copies=lean.copied,
             notes=notes,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.samples import Samples
@@ -24,10 +24,15 @@ def with_guides(attack: SteppedAttack, target: Target, x: Tensor) -> Target:
     if not target.parents:
         raise InputError(f"{attack.name}: needs the network to transfer from; call evaluate(..., parent=network)")
     sample = x[:SAMPLES].to(target.device)
-    with forked_generators(target.device):
-        random = [is_random(parent, sample) for parent in target.parents]
-    pairs = zip(target.parents, random, strict=True)
-    return replace(target, parents=tuple(attack_copy(parent, sample, draws).net for parent, draws in pairs))
+    lean = [target.guides.get(parent) or guide(parent, sample) for parent in target.parents]
+    return replace(target, parents=tuple(lean))
+
+
+def guide(parent: nn.Module, sample: Tensor) -> nn.Module:
+    """Return a lean copy of a parent, by a few real samples (m, C, H, W)."""
+    with forked_generators(sample.device):
+        random = is_random(parent, sample)
+    return attack_copy(parent, sample, random).net
 
 
 def attack_from_abroad(attack: SteppedAttack, target: Target, samples: Samples, seed: int) -> Found:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, get_args
 
 import torch
+from torch import nn
 
 from robustprune.attacks.engine.precision import Precision
+from robustprune.attacks.engine.prepared import Prepared
 from robustprune.errors import InputError
 
 
@@ -18,6 +21,7 @@ class Basics(TypedDict, total=False):
     batch_size: int
     device: torch.device | str | None
     fresh: int | None
+    prepared: Sequence[Prepared]
 
 
 class Keywords(Basics, total=False):
@@ -40,6 +44,8 @@ class Settings:
     fresh: int | None = None
     """Passes of a verdict: 1 for a network that is deterministic, an odd number above for a random one, whose verdict
     is that of the majority. None finds out which it is, and takes 21."""
+    prepared: Sequence[Prepared] = ()
+    """What `prepared` found out about the network, or those to transfer from; what is missing is found out."""
     precision: Precision = "auto"
     """"auto" makes a first pass in bfloat16 where a short trial shows that it pays; float32 confirms and repeats."""
     keep: bool = False
@@ -52,3 +58,8 @@ class Settings:
             raise InputError(f"fresh={self.fresh}: expected an odd number of passes, or None")
         if self.precision not in get_args(Precision):
             raise InputError(f"precision={self.precision!r}: expected one of {', '.join(get_args(Precision))}")
+
+    def known(self, model: nn.Module) -> Prepared | None:
+        """Return what was found out about `model` before, where it can be used."""
+        fits = [one for one in self.prepared if one.serves(model) and self.fresh in (None, one.fresh)]
+        return fits[0] if fits else None
