@@ -59,7 +59,10 @@ def tune(suite: str, models: tuple[str, ...], held_out: float, device: str, resu
     bench = held_out_bench(open_bench(opened, store, device), held_out, how["seed"])
     fitting = Fitting(bench=bench, cases=cases, objective=how.pop("objective"))
     search = Search(fitting=fitting, storage=store.folder.parent / "tune" / f"{opened.name}.db", **how)
-    tried = search.run(lambda one: click.echo(_line(one), err=True) if one.new else None)
+    tried = search.run(
+        lambda one: click.echo(_line(one), err=True) if one.new else None,
+        lambda: click.echo("waiting for another search", err=True),
+    )
     write_weights(search, tried, output)
     found, choices = best(tried), len({one.worth.removed for one in tried})
     click.echo("\n".join(f"{name}: {weight:.3f}" for name, weight in found.weights.items()))

@@ -59,15 +59,17 @@ def frame(cases: Sequence[CaseResult]) -> DataFrame:
 
 
 def _scored(cases: Sequence[CaseResult]) -> list[Run]:
-    """The runs in which two criteria or more scored the blocks."""
-    return [run for run in runs_of(cases) if len(run.votes) > 1]
+    """The runs in which two criteria or more scored two blocks or more: of less there is no order to compare."""
+    return [run for run in runs_of(cases) if len(run.votes) > 1 and len(next(iter(run.votes.values()))) > 1]
 
 
 def _concordance(runs: Sequence[Run]) -> str:
     """Say Kendall's W of the voters of each consensus, or of all criteria where there is none."""
     found: dict[str, list[float]] = {}
     for run in runs:
-        voting = {f"the {len(one.voters)} voters of {one.strategy}": one.voters for one in run.choices if one.voters}
+        voting = {
+            f"the {len(one.voters)} voters of {one.strategy}": one.voters for one in run.choices if len(one.voters) > 1
+        }
         for name, voters in (voting or {f"all {len(run.votes)} criteria": tuple(run.votes)}).items():
             blocks = [*run.votes[voters[0]]]
             w = kendall_w([[run.votes[voter][block] for block in blocks] for voter in voters])

@@ -19,6 +19,8 @@ from robustprune.errors import InputError
 from robustprune.files import write_whole
 from robustprune.finetune import Recipe, cost
 from robustprune.run.keys import digest
+from robustprune.run.lock import alone
+from robustprune.run.store import LOCK
 from robustprune.tune.trial import Fitting, Worth
 
 if TYPE_CHECKING:
@@ -54,9 +56,19 @@ class Search:
     patience: int = 40
     """After so many trials in a row that chose blocks which were known already it ends before its budget."""
 
-    def run(self, tell: Callable[[Tried], object] = lambda tried: None) -> list[Tried]:
-        """Return all trials, those of an earlier call included; `tell` hears of each that is made now."""
-        study = self._study()
+    def run(
+        self, tell: Callable[[Tried], object] = lambda tried: None, waiting: Callable[[], object] = lambda: None
+    ) -> list[Tried]:
+        """Return all trials, those of an earlier call included; `tell` hears of each that is made now.
+
+        One search at a time works in a file: `waiting` is called where another one does.
+        """
+        self.storage.parent.mkdir(parents=True, exist_ok=True)
+        with alone(self.storage.with_suffix(LOCK), waiting):
+            return self._run(self._study(), tell)
+
+    def _run(self, study: optuna.Study, tell: Callable[[Tried], object]) -> list[Tried]:
+        """Go on with a study that is this process's alone."""
         tried = self._before(study)
         known = {one.worth.removed: one.worth for one in tried}
         while len(known) < self.networks and (not tried or any(one.new for one in tried[-self.patience :])):
@@ -108,7 +120,6 @@ class Search:
         except ImportError:
             raise InputError("tune needs Optuna, which is not installed: pip install 'robustprune[tune]'") from None
         optuna.logging.set_verbosity(logging.WARNING)
-        self.storage.parent.mkdir(parents=True, exist_ok=True)
         asked, bench = self.fitting, self.fitting.bench
         name = digest(
             [
@@ -119,9 +130,13 @@ class Search:
                 [asked.objective, self.by, self.seed],
             ]
         )
-        return optuna.create_study(
-            storage=f"sqlite:///{self.storage}", study_name=name, direction="maximize", load_if_exists=True
-        )
+        try:
+            return optuna.create_study(
+                storage=f"sqlite:///{self.storage}", study_name=name, direction="maximize", load_if_exists=True
+            )
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(f"{self.storage}: no study can be kept there ({said}); remove the file") from None
 
     def _names(self) -> list[str]:
         """What has a weight of its own."""

@@ -1,6 +1,7 @@
 """What reports say of the criteria: the numbers of results.agreement, in words, tables, CSV and on the page."""
 
 import io
+from dataclasses import replace
 
 import made_up
 import pandas as pd
@@ -81,3 +82,13 @@ def test_where_no_two_criteria_scored_nothing_is_said():
         assert [*voters.parts(cases)] == []
         assert list(files(cases)) == ["table.md", "table.csv"]
     assert len(runs_of([single])) == 1
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["all", "a"]], ids=["two criteria", "a consensus of one voter"])
+@pytest.mark.parametrize("blocks", [BLOCKS, BLOCKS[:1]], ids=["blocks", "a single block"])
+def test_what_is_not_defined_is_left_out_and_nothing_fails(names, blocks):
+    parent, case = suite()
+    scores = {name: {block: case.scores[name][block] for block in blocks} for name in names}
+    few = replace(case, scores=scores, strategy=names[0], combines=names[0] == "all", blocks=blocks, removed=blocks[:1])
+    assert "table.md" in files([parent, few])
+    assert voters.AGREE in render("made up", [parent, few]) or len(blocks) == 1

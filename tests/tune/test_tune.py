@@ -1,6 +1,7 @@
 """Weights are found that a search through all choices would find, on held-out training samples, again after a stop."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -115,6 +116,20 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(search, tmp_path):
     assert stopped.run(heard.append) == whole == heard
     assert stopped.run(heard.append) == whole
     assert len(heard) == len(whole), "nothing is tried again"
+
+
+def test_two_searches_at_once_take_turns(search):
+    heard = []
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(replace(search, networks=2).run, heard.append) for _ in range(2)]
+        assert both[0].result() == both[1].result() == heard
+
+
+def test_a_file_that_is_no_study_is_one_line(search):
+    search.storage.parent.mkdir()
+    search.storage.write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match=r"study\.db: no study can be kept there \(.*\); remove the file"):
+        search.run()
 
 
 def test_families_share_a_weight(search):
