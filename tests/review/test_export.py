@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from mini_suite import write_mini
 from review_desk import NETS
 from safetensors import safe_open
+from suite_files import Silent
 
 from robustprune.data import digits
 from robustprune.errors import InputError
-from robustprune.models import weights_hash
+from robustprune.models import load_weights, weights_hash
 from robustprune.prune import remove
 from robustprune.results.overstated import by_threat
 from robustprune.review.given import description, open_candidate, open_parent
+from robustprune.run.latest import keep
+from robustprune.run.shelf import BASELINE, shelf
+from robustprune.run.suite import run_suite
 from robustprune.ship import export
 from robustprune.ship.card import model_card
+from robustprune.ship.case import export_case
 from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
+from robustprune.suite.files import load_suite
 
 X = digits().test.x[:100]
 
@@ -100,3 +108,26 @@ def test_a_network_that_cannot_be_exported_is_refused_in_one_line(tmp_path, capf
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_exported_are_the_weights_that_the_latest_results_are_about(tmp_path):
+    suite = load_suite(write_mini(tmp_path))
+    place, cut = shelf(suite), [case for case in suite.cases if case.model.name == "net-0"]
+    results = run_suite(suite, place.store, Silent(), workers=1, cases=cut)
+
+    def exported(cases):
+        keep(cases, place.latest / BASELINE)
+        return export_case(str(suite.file), results[-1].case, "safetensors", tmp_path / "out")
+
+    with pytest.raises(
+        InputError, match=r"depth-first-1/seed0: the latest results are of other weights; `robustprune run"
+    ):
+        exported([replace(one, weights_hash="0" * 64) for one in results])
+    assert not (tmp_path / "out").exists()
+    written = exported(results)[0].removeprefix("Written: ")
+    net = remove(suite.cases[0].model.build(), results[-1].removed, torch.rand(1, 1, 8, 8))
+    assert weights_hash(load_weights(net, Path(written))) == results[-1].weights_hash
+    (kept,) = (file for file in (place.store.folder / "fine-tuned").glob("*.safetensors"))
+    kept.write_bytes(next((place.store.folder / "trained").glob("*.safetensors")).read_bytes())
+    with pytest.raises(InputError, match="its network is not in the store"):
+        exported(results)

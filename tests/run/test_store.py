@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -153,6 +154,19 @@ def test_no_flipped_byte_goes_unseen(tmp_path: Path, file):
         assert ask(wanted, store) == 7
         assert len(wanted.made) == place + 2
         assert path.read_bytes() == whole
+
+
+def test_other_weights_with_their_own_hash_in_the_record_are_not_believed(tmp_path: Path):
+    store, wanted, told = Store(folder=tmp_path, secret="mine"), Seven(), []
+    ask(wanted, store)
+    record, weights = store.path("kind", "one"), store.path("kind", "one", ".safetensors")
+    before, after = (hashlib.sha256(content).hexdigest().encode() for content in (b"weights", b"others"))
+    assert before in record.read_bytes()
+    record.write_bytes(record.read_bytes().replace(before, after))
+    weights.write_bytes(b"others")
+    assert ask(wanted, store, told) == 7
+    assert (len(wanted.made), weights.read_bytes()) == (2, b"weights")
+    assert [what for what, *_ in told if "is damaged (not what this user's runs wrote)" in what]
 
 
 def test_a_record_that_is_not_there_is_nothing_to_speak_of(tmp_path: Path):
