@@ -132,7 +132,7 @@ def effort_of(texts: tuple[str, ...]) -> Effort:
         name, _, value = text.partition("=")
         name = name.strip().replace("-", "_")
         number = int(value) if value.strip().isdecimal() and len(value) <= DIGITS else -1
-        if name not in known or number < (name != "service_samples"):
+        if name not in known or number < (name not in ("service_samples", "compiles")):
             raise InputError(
                 f"--effort {text!r}: expected NAME=N, N above 0 and below a billion, with one of {', '.join(known)}"
             )

@@ -48,6 +48,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.argument("candidate")
 @click.option("--parent", required=True, metavar="SPEC[@FILE]", help="The model in service.")
 @click.option("--weights", type=Path, help="Weights of the candidate.")
+@click.option("--twin", metavar="SPEC[@FILE]", help="The float network that a CANDIDATE which ships was made from.")
 @click.option("--parent-weights", type=Path, help="Weights of the parent.")
 @click.option("--data", required=True, help="Name, .npz, .parquet, or a folder of pictures.")
 @click.option("--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all].")
@@ -80,6 +81,10 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
+
+    What ships is reviewed itself: an .onnx (int8 too), a TorchScript .pt, a .pt2, or the words bfloat16 and float16
+    for a copy of the twin. The file decides what is adversarial, its float --twin gives the gradients, and two attacks
+    ask the file alone; without a twin these are all there is, and the verdict is UNTRUSTED at best.
     """
     from robustprune.files import writable
     from robustprune.review import bundle, gate
@@ -92,7 +97,7 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
         raise InputError(f"--summary {summary}: cannot be written there; expected a file outside the bundle")
     with bundle.reserved(folder):
-        with Display("review", 2) as display:
+        with Display("review", len(request.sides)) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
         _hand_over(found, folder, summary)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
@@ -193,7 +198,9 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     from robustprune.evidence.training_data import read_hashes
     from robustprune.machine import pick_device
     from robustprune.policy.policy import Policy
-    from robustprune.review.given import open_candidate, open_parent
+    from robustprune.review.artefacts.opened import open_reviewed
+    from robustprune.review.artefacts.queries import chosen_possible, with_queries
+    from robustprune.review.given import open_parent
     from robustprune.review.request import Request
     from robustprune.suite.refused import check_attacks
 
@@ -207,11 +214,15 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     norm, tier = options["norm"], options["tier"]
     budgets = fractions(options["eps"]) or (kind_of(norm).usual,)
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
+    candidate, twin = open_reviewed(options["candidate"], options["weights"], options["twin"], parent)
     chosen = options["attacks"]
     attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
+    if candidate.ships is not None:
+        attacks = chosen_possible(attacks, twin is not None) if chosen else with_queries(attacks, tier, twin is not None)
     check_attacks("review", attacks)
     return Request(
-        candidate=open_candidate(options["candidate"], options["weights"], parent),
+        candidate=candidate,
+        twin=twin,
         parent=parent,
         data=data,
         attacks=attacks,

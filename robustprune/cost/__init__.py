@@ -21,6 +21,7 @@ from robustprune.cost.latency import latency, threads_set, timed
 from robustprune.cost.memory import peak_memory
 from robustprune.errors import InputError
 from robustprune.machine import device_name
+from robustprune.models.artefact import Artefact
 from robustprune.models.device import device_of
 from robustprune.models.lending import restored
 from robustprune.results.costs import Cost
@@ -64,11 +65,10 @@ def _measured(
 ) -> Cost:
     place = torch.device(device) if device is not None else device_of(model, example.device)
     model, parent = _on(model, place), parent if parent is None else _on(parent, place)
-    macs, unknown = counted_macs(model, example[:1].to(place))
-    params, stored = count_params(model), file_bytes(model)
+    macs, unknown, params, stored = _counted(model, example[:1].to(place))
     with threads_set(threads) as used:
         times = {str(size): timed(model, batch_of(example, size).to(place), seconds, parent) for size in batches}
-        memory, method = peak_memory(model, batch_of(example, max(batches)).to(place))
+        memory, method = _memory(model, batch_of(example, max(batches)).to(place))
     return Cost(
         macs=macs,
         params=params,
@@ -85,6 +85,22 @@ def _measured(
         device=f"{place} ({device_name(place)})",
         not_counted=unknown,
     )
+
+
+def _counted(model: nn.Module, example: Tensor) -> tuple[int, tuple[str, ...], int, int]:
+    """Return MACs, what is missing from them, parameters and bytes; of what ships the twin's, 0 without one."""
+    if not isinstance(model, Artefact):
+        return *counted_macs(model, example), count_params(model), file_bytes(model)
+    if model.twin is None:
+        return 0, (), 0, model.runtime.bytes
+    return *counted_macs(model.twin, example), count_params(model.twin), model.runtime.bytes
+
+
+def _memory(model: nn.Module, x: Tensor) -> tuple[int, str]:
+    """Return the peak of one pass, and how it was measured; 0 of what another runtime keeps to itself."""
+    if isinstance(model, Artefact):
+        return 0, f"not measured: {model.runtime.kind} keeps its memory to itself"
+    return peak_memory(model, x)
 
 
 def batch_of(example: Tensor, size: int) -> Tensor:

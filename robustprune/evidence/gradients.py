@@ -11,6 +11,7 @@ from robustprune.evidence.probes import gradients, logits_of, share
 from robustprune.evidence.registry import Seen, check, holds, skipped
 from robustprune.evidence.scales import SCALES
 from robustprune.evidence.sizes import SEED
+from robustprune.models.artefact import Artefact
 
 ROUGH = 0.1
 """Largest mean relative change of the margin over noise."""
@@ -92,6 +93,14 @@ def noise_radius(ctx: EvidenceContext) -> float:
     return min(SCALES[norm].per_pixel(eps, ctx.x[0].numel()), 2 / 255) / 2
 
 
+def probe_step(ctx: EvidenceContext) -> float:
+    """L2 length of the step; of what ships half its budget's, since its gradient is lent and its numbers are coarse."""
+    norm, eps = ctx.threat
+    pixels = ctx.x[0].numel()
+    half = SCALES[norm].per_pixel(eps, pixels) * pixels**0.5 / 2
+    return max(PROBE_STEP, half) if isinstance(ctx.model, Artefact) else PROBE_STEP
+
+
 def _right(ctx: EvidenceContext) -> tuple[Tensor, Tensor]:
     """The images of the subset that are predicted right."""
     x, y = ctx.few
@@ -102,6 +111,6 @@ def _right(ctx: EvidenceContext) -> tuple[Tensor, Tensor]:
 def _rise(ctx: EvidenceContext, x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
     """Return by how much the margin rises (n,) after a short step along its gradient, all from the same draws."""
     length = grad.flatten(1).norm(dim=1).clamp(min=1e-30).reshape(-1, *[1] * (x.ndim - 1))
-    ahead = x + PROBE_STEP * grad / length
+    ahead = x + probe_step(ctx) * grad / length
     before, after = (margin(logits_of(ctx.model, point, ctx.batch_size), y.cpu()) for point in (x, ahead))
     return after - before

@@ -13,6 +13,7 @@ from robustprune.evidence.luck import undecided
 from robustprune.evidence.probes import counting_autograd, draws, gradients, logits_of, share
 from robustprune.evidence.registry import Seen, check, holds
 from robustprune.evidence.sizes import SEED
+from robustprune.models.artefact import Artefact
 from robustprune.models.checkpoints import weights_hash
 from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
@@ -34,12 +35,13 @@ def input_domain(ctx: EvidenceContext) -> Seen:
     low, high = float(ctx.x.min()), float(ctx.x.max())
     if not (low >= 0 and high <= 1):
         return holds(False, f"images lie in {low:.4g}..{high:.4g}, expected 0..1: normalisation belongs in the model")
-    inside = [module for module in ctx.model.modules() if isinstance(module, Normalize)]
+    ships = isinstance(ctx.model, Artefact)  # then the layers are its twin's
+    inside = [] if ships else [module for module in ctx.model.modules() if isinstance(module, Normalize)]
     if len(inside) > 1:
         return holds(False, f"{len(inside)} Normalize layers: the images are normalised more than once")
     seen = f"images lie in {low:.4g}..{high:.4g}; "
     if not inside:
-        return holds(True, seen + "the model takes them as they are (no Normalize layer)")
+        return holds(True, seen + f"the {'file' if ships else 'model'} takes them as they are (no Normalize layer)")
     x, _ = ctx.few
     bare = logits_of(_without(ctx.model, inside[0]), inside[0](x.clone()), ctx.batch_size)
     same = ctx.logits.argmax(1) == bare.argmax(1)

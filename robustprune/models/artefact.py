@@ -39,7 +39,7 @@ class Artefact(nn.Module):
         logits = self.runtime(x)
         if self.twin is None or not (torch.is_grad_enabled() and x.requires_grad):
             return logits
-        lent: Tensor = _AsIf.apply(self.twin(x), logits)
+        lent: Tensor = _AsIf.apply(self.twin(x).float(), logits)
         return lent
 
 

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ FLOATS = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16, "ten
 class Runtime(ABC):
     """Computes what ships; `sha256` names its content, `bytes` is its size on disk."""
 
-    kind: ClassVar[str]
+    kind: str
     sha256: str
     bytes: int
 
@@ -176,7 +176,7 @@ class Half(Runtime):
     """A copy of a network in half precision, its weights and all that it computes."""
 
     def __init__(self, net: nn.Module, kind: str) -> None:
-        self.kind = kind  # type: ignore[misc]
+        self.kind = kind
         self.type = HALVES[kind]
         self.net = copy.deepcopy(net).cpu().eval().requires_grad_(False).to(self.type)
         self.sha256 = weights_hash(self.net)

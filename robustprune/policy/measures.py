@@ -125,7 +125,7 @@ def floors(candidate: CaseResult, least: Mapping[str, float | None], confidence:
 
 def saving(candidate: CaseResult, parent: CaseResult, least: float) -> Iterator[Finding]:
     """Judge the share of the parent's MACs that is gone. It is counted, not sampled: no interval."""
-    if parent.cost.macs <= 0:
+    if parent.cost.macs <= 0 or candidate.cost.macs <= 0:
         if least > 0:
             text = "saving: the MACs were not counted"
             yield Finding(measure="saving", verdict="INCONCLUSIVE", text=text, margin=least)

@@ -18,7 +18,7 @@ BUSY = "busy machine"
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a model costs. Times in milliseconds, sizes in bytes, `macs` for one sample."""
+    """What a model costs. Times in milliseconds, sizes in bytes, `macs` for one sample; a count of 0 is not measured."""
 
     macs: Whole
     params: Whole
@@ -159,7 +159,7 @@ MACS = CostMeasure(
     title="MACs a sample",
     unit="a sample",
     column="macs",
-    value=lambda cost: cost.macs,
+    value=lambda cost: cost.macs or None,
     beside="macs_saved",
     cell=count,
 )
@@ -168,7 +168,7 @@ PARAMETERS = CostMeasure(
     title="parameters",
     unit="",
     column="params",
-    value=lambda cost: cost.params,
+    value=lambda cost: cost.params or None,
     beside="params_saved",
     cell=count,
 )
@@ -186,7 +186,7 @@ MEMORY = CostMeasure(
     title="memory of one forward pass, bytes",
     unit="bytes",
     column="memory_bytes",
-    value=lambda cost: cost.memory_bytes,
+    value=lambda cost: cost.memory_bytes or None,
     amount="{:,} bytes",
     cell=lambda value: f"{value / 2**20:.1f} MiB",
 )

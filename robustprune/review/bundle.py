@@ -129,7 +129,7 @@ def _fill(review: Review, folder: Path) -> None:
     from robustprune.review.pages import can_draw, page, pictures, save_pictures
     from robustprune.review.summary import to_markdown
 
-    cases = [review.parent, review.candidate]
+    cases = review.cases
     results.save(cases, folder / CASES)
     for name, content in documents(review):
         write_whole(folder / name, as_json(content))

@@ -27,6 +27,7 @@ from torch import Tensor
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.settings import Settings
+from robustprune.models.artefact import Artefact
 from robustprune.evidence.registry import entered, holds, skipped
 from robustprune.results.records import Check
 from robustprune.review import service
@@ -129,7 +130,8 @@ def _here(network: Network, shown: Shown, batch_size: int) -> tuple[dict[str, Te
             "the judge, again": _judged(target, images),
         }
         graded = shown.graded
-        gradient = service.margins(target.model, images[graded], shown.labels[graded].to(target.device))
+        lent = isinstance(network.model, Artefact)  # gradients that what ships does not have in service
+        gradient = None if lent else service.margins(target.model, images[graded], shown.labels[graded].to(target.device))
     return ways, gradient
 
 

@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from robustprune.attacks import Transfer
 from robustprune.evidence import trust
+from robustprune.models.artefact import Artefact
 from robustprune.results.records import BROKEN, ROBUST, CaseResult, Check, Outcomes
 from robustprune.review.anatomy import anatomy, compare
 from robustprune.review.changes import Changes
 from robustprune.review.clean_room import Room, room_check
 from robustprune.review.exhibits import curves, gallery
-from robustprune.review.parity import Parity, parity_check
 from robustprune.review.record import Exhibits
 from robustprune.run.attacked import Attacked, chains
 from robustprune.run.bench import Bench
@@ -33,19 +35,28 @@ class Effort:
     curve_samples: int = 256
     curve_steps: int = 20
     service_samples: int = 64
+    compiles: int = 1
+    """0 leaves torch.compile out of the times of what ships."""
 
 
 def exhibits(parent: Finished, candidate: Finished, bench: Bench, effort: Effort) -> Exhibits:
     """Make what the pictures show beside the outcomes."""
     networks = {"parent": parent.network, "candidate": candidate.network}
+    if isinstance(candidate.network.model, Artefact) and candidate.network.model.twin is None:
+        del networks["candidate"]  # its curve would be that of an attack without gradients
     drawn = curves(networks, bench, effort.curve_samples, effort.curve_steps)
     return Exhibits(gallery=gallery(parent, candidate, bench), curves=drawn)
 
 
 def changed(parent: Finished, candidate: Finished, bench: Bench) -> Changes:
     """Say what changed in the structure."""
-    old, new = (anatomy(one.network.model, bench.example) for one in (parent, candidate))
+    old, new = (anatomy(_built(one.network.model), bench.example) for one in (parent, candidate))
     return compare(old, new)
+
+
+def _built(net: nn.Module) -> nn.Module:
+    """The network itself, of what ships its float twin's."""
+    return net.twin if isinstance(net, Artefact) and net.twin is not None else net
 
 
 def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finished:
@@ -53,7 +64,7 @@ def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finis
 
     Similarity is given only where every block that can still be removed has its namesake in the parent.
     """
-    old, new = parent.network.model, candidate.network.model
+    old, new = parent.network.model, _built(candidate.network.model)
     blocks = {name: sum(p.numel() for p in module.parameters()) for name, module in new.named_modules()}
     removed = [name for name in parent.result.blocks if not blocks.get(name)]
     if len(removed) == len(parent.result.blocks):
@@ -67,9 +78,9 @@ def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finis
     return dataclasses.replace(candidate, result=result)
 
 
-def with_checks(candidate: CaseResult, shipped: Parity | None, others: Sequence[Check]) -> CaseResult:
+def with_checks(candidate: CaseResult, parity: Check, others: Sequence[Check]) -> CaseResult:
     """Enter validity check 30 among the candidate's, and others."""
-    for check in (parity_check(shipped), *others):
+    for check in (parity, *others):
         candidate = _with(candidate, check)
     return candidate
 

@@ -15,12 +15,14 @@ from typing import Any
 from robustprune.data import Split
 from robustprune.policy import judge
 from robustprune.report.markdown import printable
+from robustprune.models.artefact import Artefact
 from robustprune.results.records import Check
+from robustprune.review.artefacts.measured import agreement, set_beside, without_gradients
 from robustprune.review.clean_room import GRADED, Room, clean_room
 from robustprune.review.extras import Effort, changed, exhibits, transfers, with_checks, with_room, with_structure
 from robustprune.review.given import Given, Loading
 from robustprune.review.learned import learned_checks, others
-from robustprune.review.parity import Parity, parity
+from robustprune.review.parity import Parity, itself_check, parity_check
 from robustprune.review.record import Facts, Review
 from robustprune.review.request import Request, as_suite
 from robustprune.review.shown import shown
@@ -38,24 +40,29 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     All threads are used: the machine is ours, since a review has two cases only.
     """
     example, classes = request.data.test.x[:1], len(request.data.classes)
-    for side, given in (("parent", request.parent), ("candidate", request.candidate)):
-        check_fits(given.load(), example, classes, f"the {side}")
+    for side, _, given in request.sides:
+        check_fits(given.load(), example, classes, side)
     suite = as_suite(request, store)
     work = CaseWork(suite=suite, store=store, device=request.device)
-    shipped = parity(request.candidate.load(), request.shipped, work.bench.sample.x) if request.shipped else None
-    parent, candidate = measure_cases(suite.cases, work, Local(threads=None), listener)
-    candidate = with_structure(candidate, parent, work.bench)
+    shipped = agreement(request, work.bench.sample)
+    parent, *twins, candidate = measure_cases(suite.cases, work, Local(threads=None), listener)
+    candidate = without_gradients(with_structure(candidate, parent, work.bench))
     room = in_clean_room(parent, candidate, request.candidate.loading, work.bench, request.effort)
     beside = request.held_out or request.data.test
     learned = what_it_learned(parent, candidate, work.bench.sample, beside, request.training)
     facts = _facts(request, work.bench)
-    return compose(parent, candidate, facts, work.bench, shipped, request.effort, room, learned)
+    found = compose(parent, candidate, facts, work.bench, shipped, request.effort, room, learned)
+    return dataclasses.replace(found, beside=set_beside(candidate, twins, work.bench, request.effort))
 
 
-def in_clean_room(parent: Finished, candidate: Finished, loading: Loading, bench: Bench, effort: Effort) -> Room | str:
+def in_clean_room(
+    parent: Finished, candidate: Finished, loading: Loading | None, bench: Bench, effort: Effort
+) -> Room | str:
     """Look whether the candidate behaves in service as it did under attack; a text says why that was not done."""
     if not effort.service_samples:
         return "no images were asked for"
+    if loading is None:
+        return "a copy in half precision is made here, and no file that a service could load"
     images = shown(parent, candidate, bench, effort.service_samples, GRADED)
     return clean_room(candidate.network, loading, images, bench.suite.attack_batch)
 
@@ -80,7 +87,9 @@ def compose(
 ) -> Review:
     """Judge two measured networks and put everything about them together."""
     effort = effort or Effort()
-    checked = with_room(with_checks(candidate.result, shipped, learned), room)
+    itself = isinstance(candidate.network.model, Artefact)
+    same = itself_check(shipped) if itself else parity_check(shipped)
+    checked = with_room(with_checks(candidate.result, same, learned), room)
     policy = bench.suite.policy
     tried, drawn = transfers(parent, candidate, bench, effort), exhibits(parent, candidate, bench, effort)
     return Review(
@@ -119,7 +128,7 @@ def _given(name: str, given: Given) -> dict[str, Any]:
     return {
         "name": name,
         "spec": printable(given.spec),
-        "weights": printable(given.weights.name) if given.weights else None,
+        "weights": printable(given.file.name) if given.file else None,
         "sha256": given.sha256,
         "fingerprint": given.fingerprint,
         "described": dict(given.described),

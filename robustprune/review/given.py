@@ -68,16 +68,25 @@ class Given:
     built_by: str = ""
     """The spec of the factory, where `spec` says more than that."""
     described: Mapping[str, Any] = field(default_factory=dict)
+    ships: Path | None = None
+    """What ships, where it is reviewed itself: the file that `factory` opens, or the precision of a copy."""
 
     @property
     def name(self) -> str:
-        """A short name: the weight file's, else the last part of the spec."""
+        """A short name: the weight file's or that of what ships, else the last part of the spec."""
+        if self.ships is not None:
+            return self.ships.name
         return self.weights.stem if self.weights else re.split(r"[:/.]", self.spec.partition("@")[0])[-1]
 
     @cached_property
     def sha256(self) -> str | None:
-        """The hash of the weight file."""
-        return file_hash(self.weights) if self.weights else None
+        """The hash of the file."""
+        return file_hash(self.file) if self.file else None
+
+    @property
+    def file(self) -> Path | None:
+        """The file that holds it, with its program or without: None where there is none."""
+        return self.weights or (self.ships if self.ships is not None and self.ships.is_file() else None)
 
     @property
     def source(self) -> Path | None:
@@ -86,8 +95,10 @@ class Given:
         return Path(where).resolve() if where.endswith(".py") else None
 
     @property
-    def loading(self) -> Loading:
-        """How something else than this program would build it."""
+    def loading(self) -> Loading | None:
+        """How something else than this program would build it; None of a copy in another precision."""
+        if self.ships is not None:
+            return Loading(how="artefact", where=str(self.file), name="", weights=False) if self.file else None
         where, colon, name = (self.built_by or self.spec).rpartition(":")
         how = "file" if where.endswith(".py") else "module" if colon else "named"
         place = str(self.source) if how == "file" else where

@@ -12,17 +12,20 @@ from robustprune.results.claims import headlines, named
 from robustprune.results.records import CaseResult
 from robustprune.review.record import Review
 from robustprune.review.summary import (
+    BESIDE,
+    beside_lines,
     broken_lines,
     class_lines,
     cost_rows,
     headline,
     structure,
+    table,
     transfer_lines,
 )
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point
-    from robustprune.report.html import Picture
+    from robustprune.report.html import Picture, Section
 
 NEEDED = ("matplotlib", "jinja2")
 
@@ -45,16 +48,29 @@ def page(review: Review, drawn: Sequence[Picture]) -> str:
 
     return render(
         f"Review: {review.facts.candidate['name']} in place of {review.facts.parent['name']}",
-        [review.parent, review.candidate],
+        review.cases,
         verdicts=[review.verdict],
         policy=review.policy,
         pictures=drawn,
         facts=dict(_facts(review)),
         sections=[
+            *_beside(review),
             Section(title="What broke", paragraphs=tuple(broken_lines(review))),
             Section(title="Classes", paragraphs=tuple(class_lines(review))),
         ],
     )
+
+
+def _beside(review: Review) -> Iterator[Section]:
+    """Yield the section on what ships beside its float twin, where that was reviewed."""
+    from pandas import DataFrame
+
+    from robustprune.report.html import Section
+
+    if review.beside is not None:
+        head, *rows = table(review)
+        frame = DataFrame(rows, columns=["measure", *head[1:]])
+        yield Section(title=BESIDE, paragraphs=tuple(beside_lines(review)), table=frame)
 
 
 def save_pictures(drawn: Sequence[Picture], folder: Path) -> list[Path]:
@@ -74,9 +90,8 @@ def pictures(review: Review) -> list[Picture]:
     """Draw what there is: cost against robustness, curves, layers, classes, newly broken samples."""
     from robustprune.report.pictures import suite_pictures
 
-    cases = [review.parent, review.candidate]
-    named = {case.case: points for case, points in _curves(review, cases) if points}
-    return [*suite_pictures(cases, named or None), *_classes(review), *_gallery(review)]
+    named = {case.case: points for case, points in _curves(review, [review.parent, review.candidate]) if points}
+    return [*suite_pictures(review.cases, named or None), *_classes(review), *_gallery(review)]
 
 
 def _curves(review: Review, cases: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, Sequence[Point]]]:

@@ -27,6 +27,8 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `curves`: by side, robust accuracy over eps: eps, k of n. Empty where it was not measured.
 - `exhibits`: sha256 over the curves and the hashes of the samples, which follow from nothing; the summary quotes it.
 - `parity`: the shipped file beside the candidate (`parity.Parity`), or null: unmeasured.
+- `artefact`: only where the candidate is a file that ships: `twin` (its case in cases.json.gz), what the file `alone`
+  changes (`shifts.Shift`, from the twin to it), `speeds` beside PyTorch (`results.speeds.Speeds`).
 - `checks`: of candidate and parent: number, name, status, evidence, blocking, figures (the numbers behind it).
 
 `findings`, `shifts`, `worst_class`, `transfer`, `verdict`, `needed_n`, `reasons` and `exit_code` follow from
@@ -47,6 +49,7 @@ from robustprune.policy.policy import Policy, exit_code, judge
 from robustprune.results.claims import headlines
 from robustprune.results.costs import CostChange, changes
 from robustprune.results.records import CaseResult, Outcomes
+from robustprune.review.artefacts.beside import Beside, beside_record
 from robustprune.review.shifts import class_shifts, shifts, transfer
 
 if TYPE_CHECKING:
@@ -94,6 +97,14 @@ class Review:
     transfers: tuple[Outcomes, ...] = ()
     parity: Parity | None = None
     exhibits: Exhibits = field(default_factory=Exhibits)
+    beside: Beside | None = None
+    """Of a candidate that ships: its float twin, and how fast both run."""
+
+    @property
+    def cases(self) -> list[CaseResult]:
+        """Everything that was measured: the parent, the float twin where there is one, the candidate."""
+        twin = [] if self.beside is None or self.beside.twin is None else [self.beside.twin]
+        return [self.parent, *twin, self.candidate]
 
     @property
     def exit_code(self) -> int:
@@ -126,11 +137,16 @@ def to_json(review: Review) -> dict[str, Any]:
         "curves": _curves(review),
         "exhibits": exhibits_digest(review),
         "parity": asdict(review.parity) if review.parity else None,
+        **(_artefact(review, review.beside) if review.beside is not None else {}),
         "checks": {
             side: [asdict(check) for check in case.checks]
             for side, case in (("candidate", review.candidate), ("parent", review.parent))
         },
     }
+
+
+def _artefact(review: Review, beside: Beside) -> dict[str, Any]:
+    return {"artefact": beside_record(beside, review.candidate, review.policy.confidence)}
 
 
 def exhibits_digest(review: Review) -> str:

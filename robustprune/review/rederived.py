@@ -82,7 +82,7 @@ def unlike(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator
             yield f"{name}: not as robustprune writes it"
     if json.loads((folder / ENVIRONMENT).read_bytes()) != json.loads(as_json(review.candidate.environment)):
         yield f"{ENVIRONMENT}: not that of {CASES}"
-    markdown, csv = tables([review.parent, review.candidate], ["md", "csv"])
+    markdown, csv = tables(review.cases, ["md", "csv"])
     for name, text in ((SUMMARY, to_markdown(review)), (TABLE, markdown), (TABLE_CSV, csv)):
         if (folder / name).read_bytes() != text.encode():
             yield f"{name}: not what {CASES} gives: it was changed after the bundle was made"

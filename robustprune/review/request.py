@@ -33,6 +33,8 @@ class Request:
     seed: int = 0
     tier: Tier = "quick"
     device: str = "cpu"
+    twin: Given | None = None
+    """The float network that the candidate was made from, where that is a file that ships."""
     shipped: Path | None = None
     training: Sequence[str] | None = None
     """Hashes of the images that the candidate learned from, where they are known."""
@@ -56,6 +58,13 @@ class Request:
         parent, candidate = printable(self.parent.name), printable(self.candidate.name)
         return parent, f"{candidate} (candidate)" if parent == candidate else candidate
 
+    @property
+    def sides(self) -> list[tuple[str, str, Given]]:
+        """What each model is, its name in the suite, and the model: parent, twin where there is one, candidate."""
+        parent, candidate = self.names
+        twin = [] if self.twin is None else [("the float twin", f"{printable(self.twin.name)} (float twin)", self.twin)]
+        return [("the parent", parent, self.parent), *twin, ("the candidate", candidate, self.candidate)]
+
 
 def as_suite(request: Request, store: Store) -> Suite:
     """The suite of two cases, on the evaluation sample that the review's seed draws."""
@@ -63,12 +72,11 @@ def as_suite(request: Request, store: Store) -> Suite:
     if n is not None and n < len(data.test):
         data = dataclasses.replace(data, test=data.test.balanced(n, request.seed))
     data = dataclasses.replace(data, classes=tuple(printable(str(name)) for name in data.classes))
-    names = request.names
-    parent, candidate = (_model(*pair, store) for pair in zip(names, (request.parent, request.candidate), strict=True))
+    parent, *others = (_model(name, given, store) for _, name, given in request.sides)
     return Suite(
         name="review",
         data=lambda: data,
-        cases=(Case(model=parent), Case(model=candidate, parent=parent)),
+        cases=(Case(model=parent), *(Case(model=one, parent=parent) for one in others)),
         attacks=tuple(request.attacks),
         policy=request.policy,
         tier=request.tier,

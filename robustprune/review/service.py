@@ -48,13 +48,16 @@ def main(folder: Path) -> None:
 
 
 def network(job: dict[str, Any]) -> nn.Module:
-    """Build what a job names: a file's or a module's factory, a name of the library, or a model of a suite."""
+    """Build what a job names: a file's or a module's factory, what ships, a name of the library, or a model of a suite."""
     how, where, name = job["how"], job["where"], job["name"]
     if how == "file":
         made = getattr(from_file(Path(where)), name)()
     elif how == "module":
         sys.path.append(os.getcwd())
         made = getattr(importlib.import_module(where), name)()
+    elif how == "artefact":
+        opened = importlib.import_module("robustprune.models.runtimes").open_runtime(Path(where))
+        made = importlib.import_module("robustprune.models.artefact").Artefact(opened)
     elif how == "named":
         made = importlib.import_module("robustprune.names").names("models")[name]()
     else:

@@ -16,6 +16,7 @@ from robustprune.results.overstated import by_threat
 from robustprune.results.records import Check
 from robustprune.results.words import between, percent, points, points_between
 from robustprune.review.anatomy_text import structure_lines
+from robustprune.review.artefacts.beside import alone_lines, wide_rows
 from robustprune.review.record import Review, exhibits_digest
 from robustprune.review.shifts import Shift, class_shifts, shifts, transfer
 
@@ -25,6 +26,8 @@ MEANING = {
     "INCONCLUSIVE": "these samples are too few to say",
     "UNTRUSTED": "the measurement cannot be believed",
 }
+BESIDE = "What ships beside its float twin"
+
 SHOWN = 12
 """Longer lists are cut in texts; verdict.json has them whole."""
 
@@ -54,8 +57,16 @@ def subject(review: Review) -> str:
     )
 
 
-def table(review: Review) -> list[tuple[str, str, str, str]]:
-    """List rows of (measure, parent, candidate, change) under a head: accuracies, what transfers, costs."""
+def table(review: Review) -> Sequence[tuple[str, ...]]:
+    """List rows under a head: accuracies, what transfers, costs; of what ships with its float twin beside the parent."""
+    rows = _narrow(review)
+    if review.beside is None:
+        return rows
+    return wide_rows(rows, review.beside, review.candidate, review.policy.confidence)
+
+
+def _narrow(review: Review) -> list[tuple[str, str, str, str]]:
+    """List rows of (measure, parent, candidate, change)."""
     rows = [("", "parent", "candidate", "change")]
     for shift in shifts(review.candidate, review.parent, review.policy.confidence):
         rows.append((named(shift.claim), percent(shift.before), percent(shift.now), _change(shift)))
@@ -88,6 +99,12 @@ def transfer_lines(review: Review) -> list[str]:
         f"robust accuracy {between(one.robust, one.low, one.high)}"
         for one in found
     ]
+
+
+def beside_lines(review: Review) -> list[str]:
+    """Say what a file that ships changes beside its float twin, and how fast it runs; nothing of any other candidate."""
+    beside = review.beside
+    return [] if beside is None else list(alone_lines(beside, review.candidate, review.policy.confidence))
 
 
 def broken_lines(review: Review) -> list[str]:
@@ -151,6 +168,7 @@ def sections(review: Review) -> list[tuple[str, list[str]]]:
     """Return the text below the table: (heading, lines)."""
     return [
         ("Why", review.verdict.reasons),
+        *([(BESIDE, beside_lines(review))] if review.beside else []),
         ("What changed", structure(review)),
         ("What broke", broken_lines(review)),
         ("Classes", list(class_lines(review))),
@@ -183,7 +201,7 @@ def to_text(review: Review) -> str:
     """Write a review for the terminal, without the headline."""
     why, *others = sections(review)
     rows = table(review)
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shown = [
         "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)

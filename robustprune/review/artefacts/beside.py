@@ -1,0 +1,86 @@
+"""What stands beside what ships in a review: its float twin on the same samples, and how fast each runs. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from robustprune.results.claims import CLEAN, named
+from robustprune.results.records import CaseResult
+from robustprune.results.speeds import Speeds, speeds_from
+from robustprune.results.words import percent, points, points_between
+from robustprune.review.shifts import Shift, shifts
+
+GAIN = 0.002
+"""By so much more than its float twin what ships may resist before the review has to say why."""
+
+HEAD = ("", "parent", "float twin", "what ships", "change from the parent", "what the file alone changes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """The float twin as it was measured (None: none was given), and the times of what ships beside PyTorch's."""
+
+    twin: CaseResult | None = None
+    speeds: Speeds | None = None
+
+    def alone(self, candidate: CaseResult, confidence: float) -> tuple[Shift, ...]:
+        """Return what changed from the twin to what ships, sample by sample; nothing where there is no twin."""
+        return () if self.twin is None else shifts(candidate, self.twin, confidence)
+
+
+def beside_record(beside: Beside, candidate: CaseResult, confidence: float) -> dict[str, Any]:
+    """Return it as the part `artefact` of verdict.json."""
+    plain = [{**asdict(one), "broken": [*one.broken], "fixed": [*one.fixed]} for one in beside.alone(candidate, confidence)]
+    return {
+        "twin": None if beside.twin is None else {"case": beside.twin.case, "weights_hash": beside.twin.weights_hash},
+        "alone": plain,
+        "speeds": None if beside.speeds is None else asdict(beside.speeds),
+    }
+
+
+def beside_from(record: Mapping[str, Any], cases: Mapping[str, CaseResult]) -> Beside:
+    """Rebuild it from verdict.json and the cases of a bundle."""
+    twin, found = record["twin"], record["speeds"]
+    return Beside(
+        twin=None if twin is None else cases[twin["case"]], speeds=None if found is None else speeds_from(found)
+    )
+
+
+def wide_rows(
+    rows: Sequence[tuple[str, str, str, str]], beside: Beside, candidate: CaseResult, confidence: float
+) -> list[tuple[str, ...]]:
+    """Return the rows of a review's table with the twin beside the parent, and what the file alone changes."""
+    alone = {named(one.claim): one for one in beside.alone(candidate, confidence)}
+    wide: list[tuple[str, ...]] = [HEAD]
+    for name, before, now, change in rows[1:]:
+        one = alone.get(name)
+        old, lost = (percent(one.before), f"{points_between(one.difference, one.low, one.high)} points") if one else ("", "")
+        wide.append((name, before, old, now, change, lost))
+    return wide
+
+
+def alone_lines(beside: Beside, candidate: CaseResult, confidence: float) -> Iterator[str]:
+    """Say what the file alone loses, and why it resists more than its twin where it does."""
+    if beside.twin is None:
+        yield "no float twin was given: only queries attacked the file, and what it alone loses is not known"
+    for one in beside.alone(candidate, confidence):
+        if one.broken or one.fixed:
+            yield (
+                f"{named(one.claim)}: {points(one.difference)} points beside the float twin; {len(one.broken)} samples "
+                f"are lost by the file alone, {len(one.fixed)} won"
+            )
+        if one.claim != CLEAN and one.difference > GAIN:
+            yield _why(one)
+    if beside.speeds is not None:
+        yield from beside.speeds.lines
+
+
+def _why(one: Shift) -> str:
+    """Say why a file resists more than its twin: chance at the border, or gradients that its rounding hides."""
+    chance = "which chance explains" if one.low <= 0 else "more than chance explains"
+    return (
+        f"{named(one.claim)}: above its twin's, {chance} (p {one.p:.2g}): rounding moves samples at the border either "
+        "way, and hides slopes; checks 8 and 16 say whether gradients still lead and whether queries broke what they left"
+    )
