@@ -170,11 +170,12 @@ def stage(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: 
 @click.argument("suite")
 @click.argument("case")
 @click.option("--format", "form", type=click.Choice(["safetensors", "onnx"]), default="safetensors", show_default=True)
+@click.option("--int8", is_flag=True, help="ONNX, and an int8 file of it, its scales found on training samples.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for the network and its model card section.")
 @results_option
 @device_option
 @data_option
-def export(suite: str, case: str, form: str, output: Path, results: Path | None, device: str) -> Ending:
+def export(suite: str, case: str, form: str, int8: bool, output: Path, results: Path | None, device: str) -> Ending:
     """Write a measured CASE of SUITE as a file that ships, with a section for its model card.
 
     CASE is a name, or a part of one that only one case has. ONNX is compared with onnxruntime on real
@@ -182,7 +183,7 @@ def export(suite: str, case: str, form: str, output: Path, results: Path | None,
     """
     from robustprune.ship.case import export_case
 
-    for line in export_case(suite, case, form, output, results, device):
+    for line in export_case(suite, case, "int8.onnx" if int8 else form, output, results, device):
         click.echo(line)
     return Ending(kind="files", paths=(str(output.absolute()),))
 
@@ -218,7 +219,9 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     chosen = options["attacks"]
     attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
     if candidate.ships is not None:
-        attacks = chosen_possible(attacks, twin is not None) if chosen else with_queries(attacks, tier, twin is not None)
+        attacks = (
+            chosen_possible(attacks, twin is not None) if chosen else with_queries(attacks, tier, twin is not None)
+        )
     check_attacks("review", attacks)
     return Request(
         candidate=candidate,

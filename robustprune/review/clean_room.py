@@ -27,8 +27,8 @@ from torch import Tensor
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.settings import Settings
-from robustprune.models.artefact import Artefact
 from robustprune.evidence.registry import entered, holds, skipped
+from robustprune.models.artefact import Artefact
 from robustprune.results.records import Check
 from robustprune.review import service
 from robustprune.review.given import Loading
@@ -131,7 +131,9 @@ def _here(network: Network, shown: Shown, batch_size: int) -> tuple[dict[str, Te
         }
         graded = shown.graded
         lent = isinstance(network.model, Artefact)  # gradients that what ships does not have in service
-        gradient = None if lent else service.margins(target.model, images[graded], shown.labels[graded].to(target.device))
+        gradient = (
+            None if lent else service.margins(target.model, images[graded], shown.labels[graded].to(target.device))
+        )
     return ways, gradient
 
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from robustprune.data import Split
+from robustprune.models.artefact import Artefact
 from robustprune.policy import judge
 from robustprune.report.markdown import printable
-from robustprune.models.artefact import Artefact
 from robustprune.results.records import Check
 from robustprune.review.artefacts.measured import agreement, set_beside, without_gradients
 from robustprune.review.clean_room import GRADED, Room, clean_room

@@ -114,6 +114,6 @@ def itself_check(found: Parity | None) -> Check:
     >>> itself_check(None).status
     'pass'
     """
-    beside = f"its float twin is no more than a guide: it {found}" if found else "no float twin was given"
+    beside = f"beside its float twin, which only guides: {found}" if found else "no float twin was given"
     evidence = f"what ships was itself attacked and judged; {beside}"
     return Check(number=NUMBER, name=NAME, status="pass", evidence=evidence, blocking=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from robustprune.policy.policy import judge
 from robustprune.report.figures import Point
 from robustprune.report.written import tables
 from robustprune.results.records import CaseResult, Outcomes
+from robustprune.review.artefacts.beside import beside_of
 from robustprune.review.bundle import as_json
 from robustprune.review.changes import changes_from
 from robustprune.review.files import (
@@ -72,6 +74,7 @@ def rebuilt(
 
 def unlike(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator[str]:
     """Name every file, and every part of verdict.json, that is not what follows from the outcomes."""
+    review = replace(review, beside=beside_of(folder / CASES, written))
     again = json.loads(as_json(to_json(review)))
     for key in dict.fromkeys([*written, *again]):
         if written.get(key) != again.get(key):

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
 from robustprune.attacks import Attack, evaluate
 from robustprune.data import Split
+from robustprune.models.artefact import Artefact
 from robustprune.results.records import Outcomes, outcomes_from, outcomes_record
 from robustprune.run.measurement import ASIDE, Measurement, Tick
 from robustprune.run.network import Network
@@ -56,7 +58,7 @@ class Attacked(Measurement[Result]):
             self.sample.y.to(device),
             self.attacks,
             device=device,
-            parent=None if self.parent is None else self.parent.model,
+            parent=None if self.parent is None else guides(self.network.model, self.parent.model),
             tick=partial(tick, f"attack {self.attacks[0].threat}" if self.attacks else "clean pass"),
             seed=self.seed,
             batch_size=self.batch_size,
@@ -71,6 +73,12 @@ class Attacked(Measurement[Result]):
     def read(self, record: Mapping[str, Any], place: Path) -> Result:
         """Verdicts and outcomes."""
         return Result(clean=record["clean"], outcomes=[outcomes_from(outcome) for outcome in record["outcomes"]])
+
+
+def guides(model: nn.Module, parent: nn.Module) -> list[nn.Module]:
+    """Return the networks that images are transferred from: the parent, and the float twin of what ships."""
+    twin = model.twin if isinstance(model, Artefact) else None
+    return [parent, *([] if twin is None else [twin])]
 
 
 def chains(attacks: Sequence[Attack]) -> list[Attacks]:

@@ -15,6 +15,7 @@ from robustprune.run.shelf import latest, shelf
 from robustprune.run.suite import CaseWork, recall
 from robustprune.ship.card import model_card
 from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
+from robustprune.ship.int8 import CALIBRATION, export_int8
 from robustprune.suite.cases import Case, Suite
 from robustprune.suite.files import open_suite
 
@@ -64,9 +65,18 @@ def find_case(suite: Suite, name: str) -> Case:
 def write_network(
     finished: Finished, parent: Network, form: str, folder: Path, bench: Bench
 ) -> tuple[Path, Parity | None]:
-    """Write the network of a case. InputError for a finished artefact as safetensors: it is one."""
+    """Write the network of a case. InputError for a finished artefact as safetensors: it is one.
+
+    `form` is safetensors, onnx, or int8.onnx, which is made of the onnx file beside it.
+    """
     case, network = finished.measured.case, finished.network
-    path = folder / f"{case.id.replace('/', '-').replace(' ', '-').replace(',', '')}.{form}"
+    name = case.id.replace("/", "-").replace(" ", "-").replace(",", "")
+    path = folder / f"{name}.{form}"
+    if form == "int8.onnx":
+        images, train = bench.sample.x, bench.data.train
+        export_onnx(network.model, folder / f"{name}.onnx", images)
+        some = train.balanced(min(CALIBRATION, len(train)), seed=0).x
+        return path, export_int8(network.model, folder / f"{name}.onnx", path, some, images)
     if form == "onnx":
         return path, export_onnx(network.model, path, bench.sample.x)
     if case.parent is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from robustprune.results.claims import CLEAN, named
+from robustprune.results.claims import CLEAN, WORST, named
 from robustprune.results.records import CaseResult
 from robustprune.results.speeds import Speeds, speeds_from
 from robustprune.results.words import percent, points, points_between
@@ -32,7 +32,9 @@ class Beside:
 
 def beside_record(beside: Beside, candidate: CaseResult, confidence: float) -> dict[str, Any]:
     """Return it as the part `artefact` of verdict.json."""
-    plain = [{**asdict(one), "broken": [*one.broken], "fixed": [*one.fixed]} for one in beside.alone(candidate, confidence)]
+    plain = [
+        {**asdict(one), "broken": [*one.broken], "fixed": [*one.fixed]} for one in beside.alone(candidate, confidence)
+    ]
     return {
         "twin": None if beside.twin is None else {"case": beside.twin.case, "weights_hash": beside.twin.weights_hash},
         "alone": plain,
@@ -56,7 +58,9 @@ def wide_rows(
     wide: list[tuple[str, ...]] = [HEAD]
     for name, before, now, change in rows[1:]:
         one = alone.get(name)
-        old, lost = (percent(one.before), f"{points_between(one.difference, one.low, one.high)} points") if one else ("", "")
+        old, lost = (
+            (percent(one.before), f"{points_between(one.difference, one.low, one.high)} points") if one else ("", "")
+        )
         wide.append((name, before, old, now, change, lost))
     return wide
 
@@ -66,12 +70,12 @@ def alone_lines(beside: Beside, candidate: CaseResult, confidence: float) -> Ite
     if beside.twin is None:
         yield "no float twin was given: only queries attacked the file, and what it alone loses is not known"
     for one in beside.alone(candidate, confidence):
-        if one.broken or one.fixed:
+        if one.claim in (CLEAN, WORST):
             yield (
-                f"{named(one.claim)}: {points(one.difference)} points beside the float twin; {len(one.broken)} samples "
-                f"are lost by the file alone, {len(one.fixed)} won"
+                f"{named(one.claim)}: {points(one.difference)} points beside the float twin; the file alone loses "
+                f"{len(one.broken)} of {one.n} samples and wins {len(one.fixed)}"
             )
-        if one.claim != CLEAN and one.difference > GAIN:
+        if one.claim == WORST and one.difference > GAIN:
             yield _why(one)
     if beside.speeds is not None:
         yield from beside.speeds.lines
