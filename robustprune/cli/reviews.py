@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from robustprune.cli.ending import DONE, FAIL, Ending
-from robustprune.cli.options import effort_of, fractions, policy_options
+from robustprune.cli.options import policy_options
+from robustprune.cli.reviewed import request_of
 from robustprune.cli.verbs import (
     COMMAND,
     FILE,
@@ -26,7 +27,6 @@ from robustprune.errors import InputError
 if TYPE_CHECKING:
     from robustprune.policy.policy import Policy
     from robustprune.review.record import Review
-    from robustprune.review.request import Request
 
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "UNTRUSTED": "magenta"}
@@ -91,7 +91,7 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
-    request = _request(options, policy, ctx.meta[COMMAND])
+    request = request_of(options, policy, ctx.meta[COMMAND])
     folder = options["output"] or Path(f"{request.candidate.name}-review")
     summary = options["summary"]
     if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
@@ -189,57 +189,6 @@ def export(suite: str, case: str, form: str, int8: bool, output: Path, results: 
 
 
 VERBS = (review, verify, stage, export)
-
-
-def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], command: str) -> Request:
-    """Open everything that the command line names."""
-    from robustprune.attacks.contract.threat import kind_of
-    from robustprune.cli.attacks import named_attacks, samples_of, tier_attacks
-    from robustprune.data import load_data
-    from robustprune.evidence.training_data import read_hashes
-    from robustprune.machine import pick_device
-    from robustprune.policy.policy import Policy
-    from robustprune.review.artefacts.opened import open_reviewed
-    from robustprune.review.artefacts.queries import chosen_possible, with_queries
-    from robustprune.review.given import open_parent
-    from robustprune.review.request import Request
-    from robustprune.suite.refused import check_attacks
-
-    pick_device(options["device"])
-    if options["shipped"] is not None and not options["shipped"].is_file():
-        raise InputError(
-            f"--shipped {options['shipped']}: no such file; expected what ships, an .onnx or a TorchScript .pt"
-        )
-    data = load_data(options["data"], test_share=1)
-    hashes, held_out = options["training_hashes"], options["held_out"]
-    norm, tier = options["norm"], options["tier"]
-    budgets = fractions(options["eps"]) or (kind_of(norm).usual,)
-    parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
-    candidate, twin = open_reviewed(options["candidate"], options["weights"], options["twin"], parent)
-    chosen = options["attacks"]
-    attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
-    if candidate.ships is not None:
-        attacks = (
-            chosen_possible(attacks, twin is not None) if chosen else with_queries(attacks, tier, twin is not None)
-        )
-    check_attacks("review", attacks)
-    return Request(
-        candidate=candidate,
-        twin=twin,
-        parent=parent,
-        data=data,
-        attacks=attacks,
-        policy=policy(Policy()),
-        samples=options["samples"] or samples_of(tier),
-        seed=options["seed"],
-        tier=tier,
-        device=options["device"],
-        shipped=options["shipped"],
-        training=None if hashes is None else tuple(read_hashes(hashes)),
-        held_out=None if held_out is None else load_data(held_out, test_share=1).test,
-        command=command,
-        effort=effort_of(options["effort"]),
-    )
 
 
 def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def speeds(
         for size in batches:
             calls = [_call(net, batch_of(example, size)) for way, net in ways.items() if way not in missing]
             crowd = crowded()
-            times, steady = steadiest(lambda calls=calls: time_in_turn(calls, seconds))
+            times, steady = steadiest(partial(time_in_turn, calls, seconds))
             for place, way in enumerate(way for way in ways if way not in missing):
                 milliseconds.setdefault(way, {})[str(size)] = quartiles(times[:, place])
                 ratio.setdefault(way, {})[str(size)] = quartiles(times[:, place] / times[:, 0])
@@ -51,8 +52,7 @@ def speeds(
 
 def compiled(net: nn.Module) -> nn.Module:
     """Return a network as torch.compile runs it; it is compiled at its first pass."""
-    made: nn.Module = torch.compile(net, dynamic=False)
-    return made
+    return cast(nn.Module, torch.compile(net, dynamic=False))
 
 
 def _fails(net: nn.Module, example: Tensor, batches: Sequence[int]) -> str:

@@ -83,7 +83,10 @@ def exported_archive(file: Path) -> io.BytesIO:
 
 
 def _members(file: Path) -> dict[str, bytes]:
-    """Read an archive: name, without its first folder, and content. InputError where it is none, holds a name twice, or has more than one folder at its root."""
+    """Read an archive: name, without its first folder, and content.
+
+    InputError where it is none, holds a name twice, or has more than one folder at its root.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()

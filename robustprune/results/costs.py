@@ -18,7 +18,7 @@ BUSY = "busy machine"
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a model costs. Times in milliseconds, sizes in bytes, `macs` for one sample; a count of 0 is not measured."""
+    """What a model costs. Times in milliseconds, sizes in bytes, `macs` for one sample; a count of 0: not measured."""
 
     macs: Whole
     params: Whole

@@ -1,4 +1,4 @@
-"""How fast one network runs in several ways: the file that ships by its own runtime, PyTorch, torch.compile. No torch."""
+"""How fast a network runs in several ways: what ships by its own runtime, PyTorch, torch.compile. No torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Speeds:
     def lines(self) -> Iterator[str]:
         """One line a batch size, the first way first, and one for each way that was not measured."""
         for batch in dict.fromkeys(size for times in self.milliseconds.values() for size in times):
-            parts = []
+            parts: list[str] = []
             for way, times in self.milliseconds.items():
                 low, middle, high = self.ratio[way][batch]
                 beside = f", {middle:.2f} [{low:.2f}, {high:.2f}] of the first" if parts else ""

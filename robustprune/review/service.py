@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
 
 
 def network(job: dict[str, Any]) -> nn.Module:
-    """Build what a job names: a file's or a module's factory, what ships, a name of the library, or a model of a suite."""
+    """Build what a job names: a file's or module's factory, what ships, a name of the library, a model of a suite."""
     how, where, name = job["how"], job["where"], job["name"]
     if how == "file":
         made = getattr(from_file(Path(where)), name)()

@@ -58,7 +58,7 @@ def subject(review: Review) -> str:
 
 
 def table(review: Review) -> Sequence[tuple[str, ...]]:
-    """List rows under a head: accuracies, what transfers, costs; of what ships with its float twin beside the parent."""
+    """List rows under a head: accuracies, what transfers, costs; of what ships beside its float twin too."""
     rows = _narrow(review)
     if review.beside is None:
         return rows
@@ -102,7 +102,7 @@ def transfer_lines(review: Review) -> list[str]:
 
 
 def beside_lines(review: Review) -> list[str]:
-    """Say what a file that ships changes beside its float twin, and how fast it runs; nothing of any other candidate."""
+    """Say what changes from the float twin to what ships, and how fast it runs; nothing of any other candidate."""
     beside = review.beside
     return [] if beside is None else list(alone_lines(beside, review.candidate, review.policy.confidence))
 

@@ -11,7 +11,7 @@ import json
 import math
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +19,6 @@ from robustprune import __version__, results
 from robustprune.errors import InputError
 from robustprune.results.records import CaseResult, Outcomes, outcomes_from
 from robustprune.review import record
-from robustprune.review.artefacts.beside import beside_from
 from robustprune.review.bundle import as_json, sha256
 from robustprune.review.files import CASES, MANIFEST, SAMPLES, SCHEMA, SEAL, TRANSFER, VERDICT
 from robustprune.review.rederived import rebuilt, unlike
@@ -177,9 +176,6 @@ def _follows(folder: Path, written: dict[str, Any]) -> list[str]:
         candidate, parent, transfers = _measured(folder, written)
         hashes = [entry["hash"] for entry in _read(folder / SAMPLES)["samples"]]
         review = rebuilt(written, candidate, parent, transfers, hashes)
-        if "artefact" in written:
-            cases = {case.case: case for case in results.load(folder / CASES)}
-            review = replace(review, beside=beside_from(written["artefact"], cases))
         return list(unlike(folder, written, review))
     except (InputError, KeyError, TypeError, ValueError, IndexError, OSError) as error:
         return [f"{VERDICT}: cannot be made again ({type(error).__name__}: {' '.join(str(error).split())})"]

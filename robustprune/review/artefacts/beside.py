@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from robustprune.results.claims import CLEAN, WORST, named
-from robustprune.results.records import CaseResult
+from robustprune.results.records import CaseResult, load
 from robustprune.results.speeds import Speeds, speeds_from
 from robustprune.results.words import percent, points, points_between
 from robustprune.review.shifts import Shift, shifts
@@ -32,9 +33,8 @@ class Beside:
 
 def beside_record(beside: Beside, candidate: CaseResult, confidence: float) -> dict[str, Any]:
     """Return it as the part `artefact` of verdict.json."""
-    plain = [
-        {**asdict(one), "broken": [*one.broken], "fixed": [*one.fixed]} for one in beside.alone(candidate, confidence)
-    ]
+    alone = beside.alone(candidate, confidence)
+    plain = [{**asdict(one), "broken": [*one.broken], "fixed": [*one.fixed]} for one in alone]
     return {
         "twin": None if beside.twin is None else {"case": beside.twin.case, "weights_hash": beside.twin.weights_hash},
         "alone": plain,
@@ -42,11 +42,14 @@ def beside_record(beside: Beside, candidate: CaseResult, confidence: float) -> d
     }
 
 
-def beside_from(record: Mapping[str, Any], cases: Mapping[str, CaseResult]) -> Beside:
-    """Rebuild it from verdict.json and the cases of a bundle."""
-    twin, found = record["twin"], record["speeds"]
+def beside_of(cases: Path, written: Mapping[str, Any]) -> Beside | None:
+    """Rebuild it from verdict.json and the cases of a bundle; None where the candidate is no file that ships."""
+    if "artefact" not in written:
+        return None
+    twin, found = written["artefact"]["twin"], written["artefact"]["speeds"]
+    named = {case.case: case for case in load(cases)}
     return Beside(
-        twin=None if twin is None else cases[twin["case"]], speeds=None if found is None else speeds_from(found)
+        twin=None if twin is None else named[twin["case"]], speeds=None if found is None else speeds_from(found)
     )
 
 
@@ -58,9 +61,8 @@ def wide_rows(
     wide: list[tuple[str, ...]] = [HEAD]
     for name, before, now, change in rows[1:]:
         one = alone.get(name)
-        old, lost = (
-            (percent(one.before), f"{points_between(one.difference, one.low, one.high)} points") if one else ("", "")
-        )
+        lost = f"{points_between(one.difference, one.low, one.high)} points" if one else ""
+        old = percent(one.before) if one else ""
         wide.append((name, before, old, now, change, lost))
     return wide
 
@@ -86,5 +88,5 @@ def _why(one: Shift) -> str:
     chance = "which chance explains" if one.low <= 0 else "more than chance explains"
     return (
         f"{named(one.claim)}: above its twin's, {chance} (p {one.p:.2g}): rounding moves samples at the border either "
-        "way, and hides slopes; checks 8 and 16 say whether gradients still lead and whether queries broke what they left"
+        "way, and hides slopes; checks 8 and 16 say whether gradients lead, and whether queries broke what they left"
     )

@@ -23,8 +23,8 @@ CLIMB = (7, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19)
 """Validity checks that climb gradients themselves, or compare with attacks that do."""
 
 BLIND = (
-    "the file gives no gradients and no float twin was given: only attacks by queries were tried, so nothing is known of "
-    "who has the file; --twin SPEC[@FILE] attacks it by the gradients of what it was made from"
+    "the file gives no gradients and no float twin was given: queries and images made on the parent were tried alone, "
+    "so nothing is known of who has the file; --twin SPEC[@FILE] lends it the gradients of what it was made from"
 )
 
 

@@ -41,7 +41,5 @@ def chosen_possible(attacks: Sequence[Attack], gradients: bool) -> tuple[Attack,
     """Return attacks that were asked for by name. InputError for one that climbs gradients where nothing gives any."""
     lost = [attack.name for attack in attacks if attack.knowledge not in ASKING]
     if lost and not gradients:
-        raise InputError(
-            f"--attack {lost[0]}: needs gradients, and a file that ships has none; give --twin SPEC[@FILE]"
-        )
+        raise InputError(f"--attack {lost[0]}: needs gradients, which what ships has not; give --twin SPEC[@FILE]")
     return tuple(attacks)
