@@ -113,14 +113,9 @@ class Onnx(File):
         return entries[0]
 
     def answer(self, x: Tensor) -> Any:
-        """Run it, in batches of the one size that it accepts, the last one filled up, where it does not accept any."""
+        """Run it, in batches of a size that it accepts."""
         size = self.entry.shape[0] if self.entry.shape and isinstance(self.entry.shape[0], int) else None
-        x = x.to(FLOATS[self.entry.type])
-        if size is None:
-            return self._run(x)
-        short = -len(x) % size
-        filled = torch.cat([x, x[-1:].expand(short, *x.shape[1:])]) if short else x
-        return torch.cat([self._run(part) for part in filled.split(size)])[: len(x)]
+        return in_batches(self._run, x.to(FLOATS[self.entry.type]), size)
 
     def _run(self, x: Tensor) -> Tensor:
         names = [out.name for out in self.session().get_outputs()]
@@ -164,9 +159,28 @@ class Exported(Program):
     kind = "torch.export"
 
     def open(self) -> Callable[[Tensor], Any]:
-        """Open the file."""
-        program: Callable[[Tensor], Any] = torch.export.load(exported_archive(self.file)).module()
-        return program
+        """Open the file; it runs in batches of the size that it was exported for, unless that is left open."""
+        found = torch.export.load(exported_archive(self.file))
+        names = found.graph_signature.user_inputs
+        entries = [node for node in found.graph.nodes if node.op == "placeholder" and node.name in names]
+        if len(entries) != 1:
+            raise InputError(f"{self.file}: has {len(entries)} inputs, expected one, a batch of images")
+        size = entries[0].meta["val"].shape[0]
+        run: Callable[[Tensor], Any] = found.module()
+        return lambda x: in_batches(lambda part: logits_alone(run(part)), x, size if isinstance(size, int) else None)
+
+
+def in_batches(run: Callable[[Tensor], Tensor], x: Tensor, size: int | None) -> Tensor:
+    """Run on `x` (n, ...) in batches of the one size that is accepted, the last one filled up; None: any size.
+
+    >>> in_batches(lambda part: part * len(part), torch.ones(3), 2).tolist()
+    [2.0, 2.0, 2.0]
+    """
+    if size is None:
+        return run(x)
+    short = -len(x) % size
+    filled = torch.cat([x, x[-1:].expand(short, *x.shape[1:])]) if short else x
+    return torch.cat([run(part) for part in filled.split(size)])[: len(x)]
 
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -10,7 +10,8 @@ from torch import nn
 
 from robustprune.data import digits
 from robustprune.errors import InputError, MissingData
-from robustprune.review.parity import Parity, open_shipped, parity, parity_check
+from robustprune.models.runtimes import open_runtime
+from robustprune.review.parity import Parity, parity, parity_check
 
 X = digits().test.x[:50]
 
@@ -83,12 +84,12 @@ def test_another_number_of_classes_is_refused(tmp_path):
 def test_a_file_that_is_no_network_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"junk")
     with pytest.raises(InputError, match="cannot be opened"):
-        open_shipped(tmp_path / name)
+        open_runtime(tmp_path / name)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
     with pytest.raises(MissingData, match="no such file"):
-        open_shipped(tmp_path / "none.onnx")
+        open_runtime(tmp_path / "none.onnx")
 
 
 def test_a_shipped_file_that_differs_makes_the_review_untrusted(desk, noisy, tmp_path):

@@ -18,6 +18,7 @@ from robustprune.models import evaluating
 from robustprune.models.artefact import Artefact
 from robustprune.models.lending import shown
 from robustprune.models.runtimes import Runtime
+from robustprune.run.fits import one_line
 
 ALIKE = 0.9
 """Correlation of the logits from which on a file is taken to be its twin's (our threshold)."""
@@ -42,7 +43,8 @@ def check_belongs(net: Artefact, sample: Split, who: str) -> None:
     """
     some = sample.balanced(min(IMAGES, len(sample)), seed=0)
     score = _beside_twin(net, some.x) if net.twin is not None else _beside_labels(net, some)
-    found = score(lambda x: x)
+    with one_line(f"{who} does not run on {len(some)} images"):
+        found = score(lambda x: x)
     if net.twin is not None and found >= ALIKE:
         return
     others = {name: _tried(score, changed) for name, changed in RANGES.items()}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from robustprune.report.markdown import NONE
 from robustprune.results.claims import CLEAN, WORST, named
 from robustprune.results.records import CaseResult, load
 from robustprune.results.speeds import Speeds, speeds_from
@@ -60,11 +61,16 @@ def wide_rows(
     alone = {named(one.claim): one for one in beside.alone(candidate, confidence)}
     wide: list[tuple[str, ...]] = [HEAD]
     for name, before, now, change in rows[1:]:
-        one = alone.get(name)
-        lost = f"{points_between(one.difference, one.low, one.high)} points" if one else ""
-        old = percent(one.before) if one else ""
+        one = alone.pop(name, None)
+        old, lost = ("", "") if one is None else (percent(one.before), _points(one))
         wide.append((name, before, old, now, change, lost))
+    for name, one in alone.items():
+        wide.append((name, NONE, percent(one.before), percent(one.now), NONE, _points(one)))
     return wide
+
+
+def _points(one: Shift) -> str:
+    return f"{points_between(one.difference, one.low, one.high)} points"
 
 
 def alone_lines(beside: Beside, candidate: CaseResult, confidence: float) -> Iterator[str]:
