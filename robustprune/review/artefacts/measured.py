@@ -19,7 +19,7 @@ from robustprune.review.request import Request
 from robustprune.run.bench import Bench
 from robustprune.run.case import Finished
 
-CLIMB = (7, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19)
+CLIMB = (7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
 """Validity checks that climb gradients themselves, or compare with attacks that do."""
 
 BLIND = (
