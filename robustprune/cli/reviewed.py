@@ -41,6 +41,8 @@ def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], comm
     candidate, twin = open_reviewed(options["candidate"], options["weights"], options["twin"], parent)
     chosen = options["attacks"]
     attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
+    if candidate.ships is not None and options["shipped"] is not None:
+        raise InputError(f"--shipped {options['shipped']}: {candidate.name} ships itself; give one of them")
     if candidate.ships is not None:
         attacks = (chosen_possible if chosen else partial(with_queries, tier=tier))(attacks, gradients=twin is not None)
     check_attacks("review", attacks)

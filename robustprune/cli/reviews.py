@@ -182,8 +182,9 @@ def export(suite: str, case: str, form: str, int8: bool, output: Path, results: 
     samples.
     """
     from robustprune.ship.case import export_case
+    from robustprune.ship.int8 import INT8
 
-    for line in export_case(suite, case, "int8.onnx" if int8 else form, output, results, device):
+    for line in export_case(suite, case, INT8 if int8 else form, output, results, device):
         click.echo(line)
     return Ending(kind="files", paths=(str(output.absolute()),))
 

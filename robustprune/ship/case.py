@@ -15,7 +15,7 @@ from robustprune.run.shelf import latest, shelf
 from robustprune.run.suite import CaseWork, recall
 from robustprune.ship.card import model_card
 from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
-from robustprune.ship.int8 import CALIBRATION, export_int8
+from robustprune.ship.int8 import CALIBRATION, INT8, export_int8
 from robustprune.suite.cases import Case, Suite
 from robustprune.suite.files import open_suite
 
@@ -49,7 +49,8 @@ def export_case(
     path, found = write_network(finished, origin, form, output, work.bench)
     lines = [f"`{path.name}`, sha256 {file_hash(path)}"] + ([str(found)] if found else [])
     write_whole(output / CARD, model_card(result, parent, lines).encode())
-    return [f"Written: {path}", *([str(found)] if found else []), f"Written: {output / CARD}"]
+    beside = [f"Written: {path.with_suffix('').with_suffix('.onnx')}, the float file"] if form == INT8 else []
+    return [*beside, f"Written: {path}", *([str(found)] if found else []), f"Written: {output / CARD}"]
 
 
 def find_case(suite: Suite, name: str) -> Case:
@@ -72,7 +73,7 @@ def write_network(
     case, network = finished.measured.case, finished.network
     name = case.id.replace("/", "-").replace(" ", "-").replace(",", "")
     path = folder / f"{name}.{form}"
-    if form == "int8.onnx":
+    if form == INT8:
         images, train = bench.sample.x, bench.data.train
         export_onnx(network.model, folder / f"{name}.onnx", images)
         some = train.balanced(min(CALIBRATION, len(train)), seed=0).x

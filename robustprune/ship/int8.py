@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from robustprune.errors import InputError
 from robustprune.review.parity import Parity, parity
 
+INT8 = "int8.onnx"
+"""Ending of such a file, whose float file stands beside it."""
+
 CALIBRATION = 256
 """Training samples, class-balanced, by which scales are found."""
 

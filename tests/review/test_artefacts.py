@@ -12,7 +12,7 @@ import torch
 from onnx import helper, numpy_helper
 from review_desk import ATTACKS, NETS, POLICY, Silent, little_evidence
 
-from robustprune.attacks import HopSkipJump, Square
+from robustprune.attacks import HopSkipJump, Square, Transfer
 from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.models.artefact import Artefact
@@ -131,9 +131,11 @@ def test_its_bundle_holds_and_a_changed_twin_is_noticed(same, tmp_path, monkeypa
 
 
 def test_an_int8_file_is_near_its_twin_and_judged_by_queries_too(desk, parent, files):
-    asked = (ATTACKS[1], Square(eps=0.05, queries=20), HopSkipJump(eps=0.05, queries=40))
+    asked = (ATTACKS[1], Transfer(eps=0.05, steps=2), Square(eps=0.05, queries=20), HopSkipJump(eps=0.05, queries=40))
     found = reviewed(desk, parent, files / "int8.onnx", attacks=asked, samples=40, effort=HASTY)
     assert {one.knowledge for one in found.candidate.outcomes} >= {"logits by query", "labels by query"}
+    assert "transfer PGD-2, Linf 12.75/255, made on parent and twin: " in to_text(found)
+    assert not [one for one in found.beside.alone(found.candidate, 0.95) if "transfer" in one.claim]
     assert found.parity.kind == "ONNX"
     assert 0.9 * 40 <= found.parity.agree <= 40
     assert found.parity.gap > 1e-3

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -29,6 +30,7 @@ from robustprune.ship import export
 from robustprune.ship.card import model_card
 from robustprune.ship.case import export_case
 from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
+from robustprune.ship.int8 import INT8
 from robustprune.suite.files import load_suite
 
 X = digits().test.x[:100]
@@ -127,6 +129,10 @@ def test_what_is_exported_are_the_weights_that_the_latest_results_are_about(tmp_
     written = exported(results)[0].removeprefix("Written: ")
     net = remove(suite.cases[0].model.build(), results[-1].removed, torch.rand(1, 1, 8, 8))
     assert weights_hash(load_weights(net, Path(written))) == results[-1].weights_hash
+    whole, small, *_ = export_case(str(suite.file), results[-1].case, INT8, tmp_path / "out")
+    operators = {node.op_type for node in onnx.load(small.removeprefix("Written: ")).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= operators
+    assert Path(whole.removeprefix("Written: ").partition(",")[0]).is_file()
     (kept,) = (file for file in (place.store.folder / "fine-tuned").glob("*.safetensors"))
     kept.write_bytes(next((place.store.folder / "trained").glob("*.safetensors")).read_bytes())
     with pytest.raises(InputError, match="its network is not in the store"):

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from robustprune.report.markdown import NONE
-from robustprune.results.claims import CLEAN, WORST, named
+from robustprune.results.claims import CLEAN, WORST, named, title
 from robustprune.results.records import CaseResult, load
 from robustprune.results.speeds import Speeds, speeds_from
-from robustprune.results.words import percent, points, points_between
-from robustprune.review.shifts import Shift, shifts
+from robustprune.results.words import between, percent, points, points_between
+from robustprune.review.shifts import Shift, shifts, transfer
 
 GAIN = 0.002
 """By so much more than its float twin what ships may resist before the review has to say why."""
@@ -28,8 +27,13 @@ class Beside:
     speeds: Speeds | None = None
 
     def alone(self, candidate: CaseResult, confidence: float) -> tuple[Shift, ...]:
-        """Return what changed from the twin to what ships, sample by sample; nothing where there is no twin."""
-        return () if self.twin is None else shifts(candidate, self.twin, confidence)
+        """Return what changed from the twin to what ships, sample by sample; nothing where there is no twin.
+
+        Images made on others are left out: to what ships its twin is one of these others.
+        """
+        moved = {title(one) for one in candidate.outcomes if one.transferred}
+        found = () if self.twin is None else shifts(candidate, self.twin, confidence)
+        return tuple(one for one in found if one.claim not in moved)
 
 
 def beside_record(beside: Beside, candidate: CaseResult, confidence: float) -> dict[str, Any]:
@@ -61,11 +65,9 @@ def wide_rows(
     alone = {named(one.claim): one for one in beside.alone(candidate, confidence)}
     wide: list[tuple[str, ...]] = [HEAD]
     for name, before, now, change in rows[1:]:
-        one = alone.pop(name, None)
+        one = alone.get(name)
         old, lost = ("", "") if one is None else (percent(one.before), _points(one))
         wide.append((name, before, old, now, change, lost))
-    for name, one in alone.items():
-        wide.append((name, NONE, percent(one.before), percent(one.now), NONE, _points(one)))
     return wide
 
 
@@ -85,6 +87,12 @@ def alone_lines(beside: Beside, candidate: CaseResult, confidence: float) -> Ite
             )
         if one.claim == WORST and one.difference > GAIN:
             yield _why(one)
+    for outcome in candidate.outcomes:
+        if outcome.transferred:
+            found = transfer(outcome, confidence)
+            makers = "the parent alone" if beside.twin is None else "parent and twin"
+            robust = between(found.robust, found.low, found.high)
+            yield f"{title(outcome)}, made on {makers}: {found.fooled} of {found.right} fooled, {robust} robust"
     if beside.speeds is not None:
         yield from beside.speeds.lines
 

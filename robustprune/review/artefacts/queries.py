@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from robustprune.attacks import Attack, HopSkipJump, Square, Transfer
 from robustprune.errors import InputError
 
-BUDGETS = {"quick": 1000}
+BUDGETS = {"quick": 500}
 """Queries a sample by tier; the published 5000 in the others."""
 
 ASKING = ("logits by query", "labels by query", "none", "the parent's gradients")
@@ -22,9 +22,9 @@ def with_queries(attacks: Sequence[Attack], tier: str, gradients: bool) -> tuple
 
     >>> from robustprune.attacks import PGD
     >>> [attack.name for attack in with_queries([PGD(eps=8/255)], "quick", gradients=True)]
-    ['PGD-20', 'transfer PGD-20', 'Square-1000', 'HopSkipJump-1000']
+    ['PGD-20', 'transfer PGD-20', 'Square-500', 'HopSkipJump-500']
     >>> [attack.name for attack in with_queries([PGD(eps=8/255)], "quick", gradients=False)]
-    ['transfer PGD-20', 'Square-1000', 'HopSkipJump-1000']
+    ['transfer PGD-20', 'Square-500', 'HopSkipJump-500']
     """
     queries = BUDGETS.get(tier, 5000)
     found = [attack for attack in attacks if gradients or attack.knowledge in ASKING]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Raced(Measurement[Speeds]):
     def make(self, place: Path, tick: Tick) -> Speeds:
         """Time."""
         tick("time what ships", 0, 1)
-        net = self.network.model
+        net = copy.deepcopy(self.network.model).cpu()
         assert isinstance(net, Artefact)
         ways: dict[str, nn.Module] = {f"the file ({net.runtime.kind})": net}
         if net.twin is not None:
