@@ -1,4 +1,4 @@
-"""The same answers on a GPU: known ones exactly, those of networks as on the processors. Skipped where there is none."""
+"""The same answers on a GPU: known ones exactly, those of networks as on the processors."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from torch import nn
 
 from robustprune.attacks import PGD, autoattack_standard, evaluate, tier
 from robustprune.cost.latency import latency
-from robustprune.models import CifarResNet, find_blocks
+from robustprune.data import digits
+from robustprune.models import CifarResNet, find_blocks, load_weights
 from robustprune.prune import remove
 from robustprune.run.shelf import measure_suite, shelf
 from robustprune.suite.files import open_suite
@@ -32,9 +33,9 @@ def robust(net, x, y, attacks, device, batch=64):
     return np.all([one.robust for one in found.outcomes], axis=0)
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.05), ("L2", 0.8)])
-def test_a_linear_network_is_attacked_exactly(norm, eps):
-    """Where no pixel reaches a border, a sample of two classes breaks as its margin is below eps times the dual norm."""
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_a_linear_network_is_attacked_exactly(norm):
+    """Where no pixel reaches a border, a sample breaks where its margin is below eps times the dual norm: half do."""
     torch.manual_seed(1)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2, bias=False))
     x = 0.3 + 0.4 * pictures(200, side=8)
@@ -42,24 +43,25 @@ def test_a_linear_network_is_attacked_exactly(norm, eps):
         z, gap = net(x), net[1].weight[0] - net[1].weight[1]
     y, size = z.argmax(1), gap.abs().sum() if norm == "Linf" else gap.norm()
     distance = (z[:, 0] - z[:, 1]).abs() / size
+    eps = float(distance.median())
     clear = (distance / eps - 1).abs() > 0.01
     got = robust(net, x, y, [PGD(eps=eps, norm=norm, steps=50)], CUDA)
     wanted = (distance > eps).numpy()
-    assert 0 < wanted.mean() < 1
+    assert 0.4 < wanted.mean() < 0.6
     assert (got == wanted)[clear.numpy()].all()
 
 
 @pytest.mark.parametrize(
-    "attacks", [tier("quick", "Linf", 0.01), tuple(autoattack_standard("L2", 0.1))], ids=["quick", "AA"]
+    "attacks", [tier("quick", "Linf", 16 / 255), tuple(autoattack_standard("L2", 0.5))[:3]], ids=len
 )
 def test_the_verdicts_are_those_of_the_processors(attacks):
-    net, x = small(), pictures(96)
-    with torch.no_grad():
-        y = net(x).argmax(1)
-    here, there = robust(net, x, y, attacks, CPU), robust(net, x, y, attacks, CUDA)
-    assert 0 < here.sum() < len(x)
-    assert (here != there).sum() <= 2
-    assert (robust(net, x, y, attacks, CUDA) == there).all()
+    """On a trained network; sums are rounded differently, so one sample that resists narrowly may differ."""
+    model, sample = open_suite("suites/digits.py").cases[0].model, digits().test.balanced(40, seed=0)
+    net = load_weights(model.build(), f"suites/{model.weights}").eval()
+    here, there = (robust(net, sample.x, sample.y, attacks, device) for device in (CPU, CUDA))
+    assert 0 < here.sum() < len(sample)
+    assert (here != there).sum() <= 1
+    assert (robust(net, sample.x, sample.y, attacks, CUDA) == there).all()
 
 
 def test_a_removed_block_is_the_identity():
