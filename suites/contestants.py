@@ -17,7 +17,7 @@ from robustprune.finetune import Recipe
 from robustprune.suite import Case, Model, Strategy, grid
 
 DRAWS = 5
-MOST = 6
+REMOVALS = (3, 2, 4, 1, 5, 6)
 """Of the 9 blocks of a ResNet-20 the first and the two that change the resolution stay."""
 
 CRITERIA: tuple[Criterion, ...] = (
@@ -33,9 +33,9 @@ CRITERIA: tuple[Criterion, ...] = (
 )
 
 
-def strategies(removals: Iterable[int] = range(1, MOST + 1)) -> list[Strategy]:
+def strategies() -> list[Strategy]:
     """Every criterion at every depth."""
-    return [Strategy(criterion=criterion, remove=k, keep_per_stage=0) for k in removals for criterion in CRITERIA]
+    return [Strategy(criterion=criterion, remove=k, keep_per_stage=0) for k in REMOVALS for criterion in CRITERIA]
 
 
 def parents(build: Callable[[], nn.Module], data: str, recipe: Recipe, runs: int = 2) -> list[Model]:
@@ -61,4 +61,9 @@ def cases(models: Iterable[Model], epochs: int, samples: int, seeds: Iterable[in
         assert model.recipe is not None
         short = replace(model.recipe, name="ft", epochs=epochs, lr=0.02, distill=0.5, samples=samples)
         found += grid(model=model, strategy=strategies(), recipe=short, seed=[run + 10 * model.seed for run in runs])
-    return found
+    return sorted(found, key=_depth)
+
+
+def _depth(case: Case) -> int:
+    """Where a case stands in the order of work: by how many blocks go."""
+    return -1 if case.strategy is None else REMOVALS.index(int(case.strategy.remove))
