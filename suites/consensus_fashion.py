@@ -31,7 +31,7 @@ SUITE = Suite(
     ),
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
-    samples=1_000,
+    samples=2_000,
     attack_batch=1_000,
     minutes=600,
     timing_seconds=0.02,

@@ -17,7 +17,7 @@ from robustprune.finetune import Recipe
 from robustprune.suite import Case, Model, Strategy, grid
 
 DRAWS = 5
-REMOVALS = (3, 2, 4, 1, 5, 6)
+REMOVALS = (1, 2, 3, 4, 5, 6)
 """Of the 9 blocks of a ResNet-20 the first and the two that change the resolution stay."""
 
 CRITERIA: tuple[Criterion, ...] = (
@@ -54,7 +54,7 @@ def parents(build: Callable[[], nn.Module], data: str, recipe: Recipe, runs: int
     ]
 
 
-def cases(models: Iterable[Model], epochs: int, samples: int, seeds: Iterable[int] = (0,)) -> list[Case]:
+def cases(models: Iterable[Model], epochs: int, samples: int | None = None, seeds: Iterable[int] = (0,)) -> list[Case]:
     """All strategies on all parents, fine-tuned the way these were trained, and distilled from them by halves."""
     found, runs = list[Case](), tuple(seeds)
     for model in models:
