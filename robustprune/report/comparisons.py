@@ -1,0 +1,279 @@
+"""Every comparison of a contest over several suites: strategies two by two, in all settings and in parts of them.
+
+Those in all settings are claims: their p-values are adjusted (Holm) over all of them together, both measures. Those by
+number of blocks or by family of parents are looked at without a test. Where two strategies took the same blocks in
+every network there is nothing to compare, and nothing is tested.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from robustprune.results.entrants import MEASURES, Entrant, Setting, average, chosen_elsewhere, mean_of
+from robustprune.results.moderated import Learned, learned, own
+from robustprune.results.pooled import Pooled, Stratum, pooled
+from robustprune.results.runs import ENOUGH
+from robustprune.results.significance import holm
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from robustprune.results.entrants import Shares
+
+ALL = "all"
+LEVEL = 0.05
+APART = 0.01
+"""Share of the MACs by which two networks may differ and still count as equally dear."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which settings are looked at: all, or those with so many blocks removed, or of one family of parents."""
+
+    name: str
+    removed: int | None = None
+    family: str | None = None
+
+    def holds(self, setting: Setting) -> bool:
+        """Whether a setting is one of them."""
+        return self.removed in (None, setting.removed) and self.family in (None, setting.family)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One strategy beside another by one measure, over the settings that both have and that are in scope."""
+
+    ours: Entrant
+    theirs: Entrant
+    measure: str
+    scope: str
+    settings: tuple[Setting, ...]
+    strata: tuple[Stratum, ...]
+    same: int
+    networks: int
+    """Pairs of networks, and in how many of them the same blocks went; 0 beside a mean of strategies."""
+    found: Pooled | None = None
+    p_holm: float = math.nan
+
+    @property
+    def alike(self) -> bool:
+        """Nothing differs between the two."""
+        return 0 < self.networks == self.same or not any(stratum.rows.any() for stratum in self.strata)
+
+    @property
+    def result(self) -> str:
+        """Better, worse, no difference shown, same blocks, or too few runs; by the adjusted p-value."""
+        if self.alike:
+            return "same blocks"
+        if self.found is None or self.found.runs < ENOUGH:
+            return "too few runs"
+        if not self.p_holm < LEVEL:
+            return "no difference shown"
+        return "better" if self.found.difference > 0 else "worse"
+
+    @cached_property
+    def macs(self) -> tuple[float, int]:
+        """MACs of ours over theirs, mean over the settings; and in how many they differ by more than APART."""
+        ratios = [self.ours.entries[one].macs / self.theirs.entries[one].macs for one in self.settings]
+        return sum(ratios) / len(ratios), sum(abs(ratio - 1) > APART for ratio in ratios)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """Who takes part, by kind; the lead is the consensus that the page is about."""
+
+    lead: Entrant
+    consensus: tuple[Entrant, ...]
+    """The lead first."""
+    singles: tuple[Entrant, ...]
+    controls: tuple[Entrant, ...]
+    """Chance, as the mean over its draws, and depth."""
+    mean: Entrant
+    """The average single criterion."""
+
+    @property
+    def strategies(self) -> tuple[Entrant, ...]:
+        """All of them, without means of several."""
+        return (*self.consensus, *self.singles, *self.controls)
+
+    @property
+    def chance(self) -> Entrant | None:
+        """The mean over the random draws."""
+        return next((one for one in self.controls if one.kind == "random"), None)
+
+    def best(self, measure: str) -> Entrant:
+        """The single criterion with the highest accuracy, of those that share most settings with the lead."""
+        most = max(len(one.common(self.lead)) for one in self.singles)
+        whole = [one for one in self.singles if len(one.common(self.lead)) == most]
+        return max(whole, key=lambda one: average(one, measure))
+
+    def elsewhere(self, measure: str) -> Entrant:
+        """For every run the criterion that is best in all others."""
+        return chosen_elsewhere("best criterion of the other runs", self.singles, measure)
+
+
+def field_of(found: Sequence[Entrant], lead: str) -> Field:
+    """Sort entrants by kind; `lead` names a consensus among them. There are a consensus and a criterion."""
+    kinds = {kind: [one for one in found if one.kind == kind] for kind in ("consensus", "single", "random", "depth")}
+    draws = kinds["random"]
+    chance = [replace(mean_of("random", draws), kind="random")] if len(draws) > 1 else draws
+    first = next(one for one in kinds["consensus"] if one.name == lead)
+    return Field(
+        lead=first,
+        consensus=(first, *(one for one in kinds["consensus"] if one is not first)),
+        singles=tuple(kinds["single"]),
+        controls=(*chance, *kinds["depth"]),
+        mean=mean_of("average single criterion", kinds["single"]),
+    )
+
+
+def comparisons(field: Field) -> list[Comparison]:
+    """Compare each consensus with everything, and everything with chance; the lead in parts of the settings, too."""
+    every, parts = list[Comparison](), list[Comparison]()
+    where = [*field.lead.entries]
+    counts = [Scope(name=f"{count} removed", removed=count) for count in sorted({one.removed for one in where})]
+    families = [Scope(name=name, family=name) for name in dict.fromkeys(one.family for one in where)]
+    for measure in MEASURES:
+        pairs = [*_pairs(field, measure)]
+        every += _compared(field, pairs, measure, Scope(name=ALL))
+        of_lead = [pair for pair in pairs if pair[0] is field.lead]
+        for scope in (*counts, *families):
+            parts += _compared(field, of_lead, measure, scope)
+    tested = [place for place, one in enumerate(every) if _tested(one)]
+    adjusted = holm([one.found.p for place in tested if (one := every[place]).found is not None])
+    for place, p in zip(tested, adjusted, strict=True):
+        every[place] = replace(every[place], p_holm=p)
+    return every + parts
+
+
+def _pairs(field: Field, measure: str) -> Iterator[tuple[Entrant, Entrant]]:
+    """Yield who is beside whom."""
+    beside = [*field.singles, field.mean, field.elsewhere(measure), *field.controls]
+    for place, ours in enumerate(field.consensus):
+        yield from ((ours, theirs) for theirs in beside)
+        yield from ((ours, theirs) for theirs in field.consensus[place + 1 :])
+    chance = field.chance
+    if chance is not None:
+        yield from ((ours, chance) for ours in (*field.singles, *field.controls) if ours is not chance)
+
+
+def _compared(field: Field, pairs: Iterable[tuple[Entrant, Entrant]], measure: str, scope: Scope) -> list[Comparison]:
+    """Compare pairs; those in the same settings lend each other their variances, where chance takes part apart."""
+    made = [one for pair in pairs if (one := _comparison(*pair, measure, scope)).strata]
+    groups: dict[tuple[bool, tuple[Setting, ...]], list[int]] = {}
+    for place, one in enumerate(made):
+        if not one.alike:
+            chance = any(side.kind == "random" for side in (one.ours, one.theirs))
+            groups.setdefault((chance, one.settings), []).append(place)
+    for (chance, settings), places in groups.items():
+        known = _learned(field, settings, measure, chance)
+        for place in places:
+            strata = made[place].strata
+            spread = known.spread(own([stratum.rows.mean(axis=1) for stratum in strata]))
+            made[place] = replace(made[place], found=pooled(strata, spread))
+    return made
+
+
+def _learned(field: Field, settings: Sequence[Setting], measure: str, chance: bool) -> Learned:
+    """Learn from every two strategies in these settings how much runs vary; with chance, from each beside it."""
+    sides = [one for one in field.strategies if all(where in one.entries for where in settings)]
+    ends = [_run_means(one, settings, measure) for one in sides]
+    pairs = [
+        (i, j)
+        for i, j in combinations(range(len(sides)), 2)
+        if chance == any(sides[place].kind == "random" for place in (i, j))
+    ]
+    return learned(ends, pairs)
+
+
+def _run_means(one: Entrant, settings: Sequence[Setting], measure: str) -> list[Shares]:
+    """Return an entrant's accuracy run by run, stratum by stratum."""
+    import numpy as np
+
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for where in settings:
+        value = float(one.entries[where].shares[measure].mean())
+        found.setdefault(where.stratum, {}).setdefault(where.run, []).append(value)
+    return [np.array([np.mean(values) for values in runs.values()]) for runs in found.values()]
+
+
+def _comparison(ours: Entrant, theirs: Entrant, measure: str, scope: Scope) -> Comparison:
+    """Put two strategies beside each other; strata of a single run are left out, since they say nothing of another."""
+    import numpy as np
+
+    runs: dict[tuple[str, str], dict[str, list[Setting]]] = {}
+    for one in ours.common(theirs):
+        if scope.holds(one):
+            runs.setdefault(one.stratum, {}).setdefault(one.run, []).append(one)
+    kept = {stratum: own_runs for stratum, own_runs in runs.items() if len(own_runs) > 1}
+    strata = []
+    for (samples, _), own_runs in kept.items():
+        rows = [
+            np.mean([ours.entries[one].shares[measure] - theirs.entries[one].shares[measure] for one in some], axis=0)
+            for some in own_runs.values()
+        ]
+        strata.append(Stratum(samples=samples, rows=np.array(rows)))
+    settings = tuple(one for own_runs in kept.values() for some in own_runs.values() for one in some)
+    same = [
+        gone == theirs.entries[one].removed[seed]
+        for one in settings
+        for seed, gone in ours.entries[one].removed.items()
+        if seed in theirs.entries[one].removed
+    ]
+    return Comparison(
+        ours=ours,
+        theirs=theirs,
+        measure=measure,
+        scope=scope.name,
+        settings=settings,
+        strata=tuple(strata),
+        same=sum(same),
+        networks=len(same),
+    )
+
+
+def _tested(one: Comparison) -> bool:
+    return one.found is not None and one.found.runs >= ENOUGH
+
+
+def frame(found: Sequence[Comparison]) -> DataFrame:
+    """Return a row a comparison: who, what, where, how many, accuracies, difference, interval, p and p after Holm."""
+    from pandas import DataFrame
+
+    return DataFrame([_row(one) for one in found])
+
+
+def _row(one: Comparison) -> dict[str, Any]:
+    pair = one.found
+    ours, theirs = (
+        average(replace(side, entries={where: side.entries[where] for where in one.settings}), one.measure)
+        for side in (one.ours, one.theirs)
+    )
+    return {
+        "strategy": one.ours.name,
+        "beside": one.theirs.name,
+        "measure": one.measure,
+        "scope": one.scope,
+        "strata": len(one.strata),
+        "runs": sum(len(stratum.rows) for stratum in one.strata),
+        "settings": len(one.settings),
+        "networks": one.networks,
+        "same_blocks": one.same,
+        "n": pair.n if pair else None,
+        "accuracy": ours,
+        "accuracy_beside": theirs,
+        "difference": pair.difference if pair else 0.0,
+        "low": pair.low if pair else 0.0,
+        "high": pair.high if pair else 0.0,
+        "df": pair.df if pair else None,
+        "p": pair.p if pair else None,
+        "p_holm": one.p_holm,
+        "result": one.result if one.scope == ALL else "not tested",
+        "macs_ratio": one.macs[0],
+        "macs_apart": one.macs[1],
+    }

@@ -1,0 +1,196 @@
+"""Who was measured where, over several suites: each strategy's share of right answers, sample by sample and setting.
+
+A setting is what two strategies must share to be compared: the suite, the parent, the recipe, and how many blocks went.
+A strategy's networks of one setting differ in the seed alone and are averaged. A run is a parent where a family has
+several, else a seed, as in runs.py. Two suites that attack the same images share their samples, and where they begin
+with the same weights they share their runs: neither is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from robustprune.errors import InputError
+from robustprune.results.claims import CLEAN, WORST, right
+from robustprune.results.records import CaseResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Shares = NDArray[np.float64]
+
+Kind = Literal["consensus", "single", "random", "depth", "mean"]
+"""Combines criteria; a criterion; chance; depth alone; the mean of other strategies, which is no network."""
+
+MEASURES = (WORST, CLEAN)
+RANDOM, DEPTH = "random", ("depth-first", "depth-last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where strategies are compared: equal in all of this, they differ in the blocks alone."""
+
+    samples: str
+    """Which images: their hash, or the suite."""
+    family: str
+    run: str
+    suite: str
+    recipe: str
+    units: str
+    removed: int
+
+    @property
+    def stratum(self) -> tuple[str, str]:
+        """Images and family of parents: runs are drawn within it."""
+        return self.samples, self.family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What one strategy made of one setting."""
+
+    shares: Mapping[str, Shares]
+    """Measure -> for every sample, the share of the seeds' networks for which it holds."""
+    macs: float
+    """As a share of the parent's, mean over the seeds."""
+    removed: Mapping[int, frozenset[str]]
+    """Seed -> the blocks that went; none for a mean of strategies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """A strategy, or the mean of several, with all that is known of it."""
+
+    name: str
+    kind: Kind
+    entries: Mapping[Setting, Entry]
+
+    def common(self, *others: Entrant) -> list[Setting]:
+        """List the settings that all of them share."""
+        return [one for one in self.entries if all(one in other.entries for other in others)]
+
+
+def entrants(suites: Mapping[str, Sequence[CaseResult]]) -> list[Entrant]:
+    """Gather every strategy of these suites that removed blocks and was attacked, in the order of the cases.
+
+    InputError where a suite's cases are not about the same samples, or a parent is missing.
+    """
+    found: dict[str, dict[Setting, list[tuple[CaseResult, CaseResult]]]] = {}
+    kinds: dict[str, Kind] = {}
+    pruned = [pair for name, cases in suites.items() for pair in _pruned(name, cases)]
+    parents: dict[tuple[str, str], set[str]] = {}
+    for case, parent in pruned:
+        parents.setdefault((_samples(case), case.family), set()).add(_identity(parent))
+    for case, parent in pruned:
+        one = _setting(case, parent, len(parents[_samples(case), case.family]) > 1)
+        found.setdefault(case.strategy, {}).setdefault(one, []).append((case, parent))
+        kinds.setdefault(case.strategy, kind_of(case.strategy, case.combines))
+    return [
+        Entrant(name=name, kind=kinds[name], entries={where: _entry(pairs) for where, pairs in settings.items()})
+        for name, settings in found.items()
+    ]
+
+
+def kind_of(strategy: str, combines: bool) -> Kind:
+    """Say what a strategy is, by its name and whether it combines criteria.
+
+    >>> kind_of("random", False), kind_of("depth-first (iterative, 1)", False), kind_of("cka", False)
+    ('random', 'depth', 'single')
+    """
+    criterion = strategy.partition(" (")[0]
+    if combines:
+        return "consensus"
+    return "random" if criterion == RANDOM else "depth" if criterion in DEPTH else "single"
+
+
+def mean_of(name: str, members: Sequence[Entrant]) -> Entrant:
+    """Return the mean of several strategies in every setting that any of them has."""
+    entries: dict[Setting, list[Entry]] = {}
+    for member in members:
+        for where, entry in member.entries.items():
+            entries.setdefault(where, []).append(entry)
+    return Entrant(name=name, kind="mean", entries={where: _mean(some) for where, some in entries.items()})
+
+
+def chosen_elsewhere(name: str, members: Sequence[Entrant], measure: str) -> Entrant:
+    """Return, for every run, the member that is best in all other runs: chosen without the networks it is judged on.
+
+    A mean is over strata, of runs, of settings. Only members that have every setting take part.
+    """
+    most = max((len(member.entries) for member in members), default=0)
+    whole = [member for member in members if len(member.entries) == most]
+    runs = dict.fromkeys((where.stratum, where.run) for member in whole for where in member.entries)
+    entries: dict[Setting, Entry] = {}
+    for run in runs if len(runs) > 1 else ():
+        best = max(whole, key=lambda one: average(one, measure, without=run))
+        here = {where: entry for where, entry in best.entries.items() if (where.stratum, where.run) == run}
+        entries |= {where: Entry(shares=entry.shares, macs=entry.macs, removed={}) for where, entry in here.items()}
+    return Entrant(name=name, kind="mean", entries=entries)
+
+
+def average(one: Entrant, measure: str, without: tuple[tuple[str, str], str] | None = None) -> float:
+    """Return an entrant's accuracy: the mean over strata of the mean over runs of the mean over settings."""
+    import numpy as np
+
+    strata: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for where, entry in one.entries.items():
+        if measure in entry.shares and (where.stratum, where.run) != without:
+            runs = strata.setdefault(where.stratum, {})
+            runs.setdefault(where.run, []).append(float(entry.shares[measure].mean()))
+    means = [np.mean([np.mean(values) for values in runs.values()]) for runs in strata.values()]
+    return float(np.mean(means)) if means else float("nan")
+
+
+def _pruned(name: str, cases: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResult]]:
+    """Yield every attacked case that lost blocks, with its parent."""
+    by_name = {case.case: case for case in cases}
+    for case in cases:
+        if case.labels != cases[0].labels or case.sample_hash != cases[0].sample_hash:
+            raise InputError(f"{name}: {case.case} and {cases[0].case} are not about the same samples")
+        if case.removed and case.outcomes:
+            if case.parent not in by_name:
+                raise InputError(f"{name}: {case.case}: its parent {case.parent!r} is not among the cases")
+            yield case, by_name[case.parent]
+
+
+def _samples(case: CaseResult) -> str:
+    return case.sample_hash or case.suite
+
+
+def _identity(parent: CaseResult) -> str:
+    return parent.weights_hash or f"{parent.suite}/{parent.model}"
+
+
+def _setting(case: CaseResult, parent: CaseResult, several: bool) -> Setting:
+    return Setting(
+        samples=_samples(case),
+        family=case.family,
+        run=_identity(parent) if several else f"seed {case.seed}",
+        suite=case.suite,
+        recipe=case.recipe,
+        units=case.units,
+        removed=len(case.removed),
+    )
+
+
+def _entry(pairs: Sequence[tuple[CaseResult, CaseResult]]) -> Entry:
+    """Average the networks of one setting."""
+    import numpy as np
+
+    shares = {}
+    for measure in MEASURES:
+        rows = [np.asarray(right(case, measure), dtype=np.uint8) for case, _ in pairs]
+        shares[measure] = np.mean(rows, axis=0, dtype=np.float64)
+    macs = [case.cost.macs / parent.cost.macs if parent.cost.macs else 1.0 for case, parent in pairs]
+    removed = {case.seed: frozenset(case.removed) for case, _ in pairs}
+    return Entry(shares=shares, macs=float(np.mean(macs)), removed=removed)
+
+
+def _mean(entries: Sequence[Entry]) -> Entry:
+    import numpy as np
+
+    shares = {measure: np.mean([entry.shares[measure] for entry in entries], axis=0) for measure in MEASURES}
+    return Entry(shares=shares, macs=float(np.mean([entry.macs for entry in entries])), removed={})
