@@ -8,13 +8,11 @@ with the same weights they share their runs: neither is counted twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from robustprune.errors import InputError
-from robustprune.results.claims import CLEAN, WORST, right
-from robustprune.results.records import CaseResult
+from robustprune.results.seen import MEASURES, Seen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 Kind = Literal["consensus", "single", "random", "depth", "mean"]
 """Combines criteria; a criterion; chance; depth alone; the mean of other strategies, which is no network."""
 
-MEASURES = (WORST, CLEAN)
 RANDOM, DEPTH = "random", ("depth-first", "depth-last")
 
 
@@ -73,23 +70,23 @@ class Entrant:
         return [one for one in self.entries if all(one in other.entries for other in others)]
 
 
-def entrants(suites: Mapping[str, Sequence[CaseResult]]) -> list[Entrant]:
-    """Gather every strategy of these suites that removed blocks and was attacked, in the order of the cases.
-
-    InputError where a suite's cases are not about the same samples, or a parent is missing.
-    """
-    found: dict[str, dict[Setting, list[tuple[CaseResult, CaseResult]]]] = {}
-    kinds: dict[str, Kind] = {}
-    pruned = [pair for name, cases in suites.items() for pair in _pruned(name, cases)]
+def entrants(networks: Sequence[Seen]) -> list[Entrant]:
+    """Gather every strategy, in the order of the networks, over all suites that they come from."""
+    pruned = [one for one in networks if not one.reference]
     parents: dict[tuple[str, str], set[str]] = {}
-    for case, parent in pruned:
-        parents.setdefault((_samples(case), case.family), set()).add(_identity(parent))
-    for case, parent in pruned:
-        one = _setting(case, parent, len(parents[_samples(case), case.family]) > 1)
-        found.setdefault(case.strategy, {}).setdefault(one, []).append((case, parent))
-        kinds.setdefault(case.strategy, kind_of(case.strategy, case.combines))
+    for one in pruned:
+        parents.setdefault((one.samples, one.family), set()).add(one.parent)
+    found: dict[str, dict[Setting, list[Seen]]] = {}
+    for one in pruned:
+        where = _setting(one, len(parents[one.samples, one.family]) > 1)
+        found.setdefault(one.strategy, {}).setdefault(where, []).append(one)
+    combining = {one.strategy for one in pruned if one.combines}
     return [
-        Entrant(name=name, kind=kinds[name], entries={where: _entry(pairs) for where, pairs in settings.items()})
+        Entrant(
+            name=name,
+            kind=kind_of(name, name in combining),
+            entries={where: _entry(some) for where, some in settings.items()},
+        )
         for name, settings in found.items()
     ]
 
@@ -144,49 +141,27 @@ def average(one: Entrant, measure: str, without: tuple[tuple[str, str], str] | N
     return float(np.mean(means)) if means else float("nan")
 
 
-def _pruned(name: str, cases: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, CaseResult]]:
-    """Yield every attacked case that lost blocks, with its parent."""
-    by_name = {case.case: case for case in cases}
-    for case in cases:
-        if case.labels != cases[0].labels or case.sample_hash != cases[0].sample_hash:
-            raise InputError(f"{name}: {case.case} and {cases[0].case} are not about the same samples")
-        if case.removed and case.outcomes:
-            if case.parent not in by_name:
-                raise InputError(f"{name}: {case.case}: its parent {case.parent!r} is not among the cases")
-            yield case, by_name[case.parent]
-
-
-def _samples(case: CaseResult) -> str:
-    return case.sample_hash or case.suite
-
-
-def _identity(parent: CaseResult) -> str:
-    return parent.weights_hash or f"{parent.suite}/{parent.model}"
-
-
-def _setting(case: CaseResult, parent: CaseResult, several: bool) -> Setting:
+def _setting(one: Seen, several: bool) -> Setting:
     return Setting(
-        samples=_samples(case),
-        family=case.family,
-        run=_identity(parent) if several else f"seed {case.seed}",
-        suite=case.suite,
-        recipe=case.recipe,
-        units=case.units,
-        removed=len(case.removed),
+        samples=one.samples,
+        family=one.family,
+        run=one.parent if several else f"seed {one.seed}",
+        suite=one.suite,
+        recipe=one.recipe,
+        units=one.units,
+        removed=len(one.removed),
     )
 
 
-def _entry(pairs: Sequence[tuple[CaseResult, CaseResult]]) -> Entry:
+def _entry(networks: Sequence[Seen]) -> Entry:
     """Average the networks of one setting."""
     import numpy as np
 
-    shares = {}
-    for measure in MEASURES:
-        rows = [np.asarray(right(case, measure), dtype=np.uint8) for case, _ in pairs]
-        shares[measure] = np.mean(rows, axis=0, dtype=np.float64)
-    macs = [case.cost.macs / parent.cost.macs if parent.cost.macs else 1.0 for case, parent in pairs]
-    removed = {case.seed: frozenset(case.removed) for case, _ in pairs}
-    return Entry(shares=shares, macs=float(np.mean(macs)), removed=removed)
+    return Entry(
+        shares={m: np.mean([one.row(m) for one in networks], axis=0, dtype=np.float64) for m in MEASURES},
+        macs=float(np.mean([one.macs for one in networks])),
+        removed={one.seed: one.removed for one in networks},
+    )
 
 
 def _mean(entries: Sequence[Entry]) -> Entry:

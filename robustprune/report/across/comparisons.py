@@ -8,16 +8,18 @@ every network there is nothing to compare, and nothing is tested.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from robustprune.results.entrants import MEASURES, Entrant, Setting, average, chosen_elsewhere, mean_of
+from robustprune.report.across.field import Field
+from robustprune.results.entrants import Entrant, Setting, average
 from robustprune.results.moderated import Learned, learned, own
 from robustprune.results.pooled import Pooled, Stratum, pooled
 from robustprune.results.runs import ENOUGH
+from robustprune.results.seen import MEASURES
 from robustprune.results.significance import holm
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
     from robustprune.results.entrants import Shares
 
-ALL = "all"
+ALL, PARTS = "all", ("removed", "family", "suite")
+"""All settings; and the fields by whose values they are looked at in part."""
+
 LEVEL = 0.05
 APART = 0.01
 """Share of the MACs by which two networks may differ and still count as equally dear."""
@@ -33,15 +37,19 @@ APART = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """Which settings are looked at: all, or those with so many blocks removed, or of one family of parents."""
+    """Which settings are looked at: all, or those in which one field has one value."""
 
-    name: str
-    removed: int | None = None
-    family: str | None = None
+    field: str
+    value: str | int = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called, with the field before the value."""
+        return f"{self.field} {self.value}".strip()
 
     def holds(self, setting: Setting) -> bool:
         """Whether a setting is one of them."""
-        return self.removed in (None, setting.removed) and self.family in (None, setting.family)
+        return self.field == ALL or getattr(setting, self.field) == self.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +59,7 @@ class Comparison:
     ours: Entrant
     theirs: Entrant
     measure: str
-    scope: str
+    scope: Scope
     settings: tuple[Setting, ...]
     strata: tuple[Stratum, ...]
     same: int
@@ -83,83 +91,25 @@ class Comparison:
         return sum(ratios) / len(ratios), sum(abs(ratio - 1) > APART for ratio in ratios)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """Who takes part, by kind; the lead is the consensus that the page is about."""
-
-    lead: Entrant
-    consensus: tuple[Entrant, ...]
-    """The lead first."""
-    singles: tuple[Entrant, ...]
-    controls: tuple[Entrant, ...]
-    """Chance, as the mean over its draws, and depth."""
-    mean: Entrant
-    """The average single criterion."""
-
-    @property
-    def strategies(self) -> tuple[Entrant, ...]:
-        """All of them, without means of several."""
-        return (*self.consensus, *self.singles, *self.controls)
-
-    @property
-    def chance(self) -> Entrant | None:
-        """The mean over the random draws."""
-        return next((one for one in self.controls if one.kind == "random"), None)
-
-    def best(self, measure: str) -> Entrant:
-        """The single criterion with the highest accuracy, of those that share most settings with the lead."""
-        most = max(len(one.common(self.lead)) for one in self.singles)
-        whole = [one for one in self.singles if len(one.common(self.lead)) == most]
-        return max(whole, key=lambda one: average(one, measure))
-
-    def elsewhere(self, measure: str) -> Entrant:
-        """For every run the criterion that is best in all others."""
-        return chosen_elsewhere("best criterion of the other runs", self.singles, measure)
-
-
-def field_of(found: Sequence[Entrant], lead: str) -> Field:
-    """Sort entrants by kind; `lead` names a consensus among them. There are a consensus and a criterion."""
-    kinds = {kind: [one for one in found if one.kind == kind] for kind in ("consensus", "single", "random", "depth")}
-    draws = kinds["random"]
-    chance = [replace(mean_of("random", draws), kind="random")] if len(draws) > 1 else draws
-    first = next(one for one in kinds["consensus"] if one.name == lead)
-    return Field(
-        lead=first,
-        consensus=(first, *(one for one in kinds["consensus"] if one is not first)),
-        singles=tuple(kinds["single"]),
-        controls=(*chance, *kinds["depth"]),
-        mean=mean_of("average single criterion", kinds["single"]),
-    )
-
-
 def comparisons(field: Field) -> list[Comparison]:
     """Compare each consensus with everything, and everything with chance; the lead in parts of the settings, too."""
     every, parts = list[Comparison](), list[Comparison]()
-    where = [*field.lead.entries]
-    counts = [Scope(name=f"{count} removed", removed=count) for count in sorted({one.removed for one in where})]
-    families = [Scope(name=name, family=name) for name in dict.fromkeys(one.family for one in where)]
+    scopes = [
+        Scope(field=part, value=value)
+        for part in PARTS
+        for value in sorted({getattr(where, part) for where in field.lead.entries})
+    ]
     for measure in MEASURES:
-        pairs = [*_pairs(field, measure)]
-        every += _compared(field, pairs, measure, Scope(name=ALL))
+        pairs = [*field.pairs(measure)]
+        every += _compared(field, pairs, measure, Scope(field=ALL))
         of_lead = [pair for pair in pairs if pair[0] is field.lead]
-        for scope in (*counts, *families):
+        for scope in scopes:
             parts += _compared(field, of_lead, measure, scope)
     tested = [place for place, one in enumerate(every) if _tested(one)]
     adjusted = holm([one.found.p for place in tested if (one := every[place]).found is not None])
     for place, p in zip(tested, adjusted, strict=True):
         every[place] = replace(every[place], p_holm=p)
     return every + parts
-
-
-def _pairs(field: Field, measure: str) -> Iterator[tuple[Entrant, Entrant]]:
-    """Yield who is beside whom."""
-    beside = [*field.singles, field.mean, field.elsewhere(measure), *field.controls]
-    for place, ours in enumerate(field.consensus):
-        yield from ((ours, theirs) for theirs in beside)
-        yield from ((ours, theirs) for theirs in field.consensus[place + 1 :])
-    chance = field.chance
-    if chance is not None:
-        yield from ((ours, chance) for ours in (*field.singles, *field.controls) if ours is not chance)
 
 
 def _compared(field: Field, pairs: Iterable[tuple[Entrant, Entrant]], measure: str, scope: Scope) -> list[Comparison]:
@@ -229,7 +179,7 @@ def _comparison(ours: Entrant, theirs: Entrant, measure: str, scope: Scope) -> C
         ours=ours,
         theirs=theirs,
         measure=measure,
-        scope=scope.name,
+        scope=scope,
         settings=settings,
         strata=tuple(strata),
         same=sum(same),
@@ -258,7 +208,7 @@ def _row(one: Comparison) -> dict[str, Any]:
         "strategy": one.ours.name,
         "beside": one.theirs.name,
         "measure": one.measure,
-        "scope": one.scope,
+        "scope": one.scope.name,
         "strata": len(one.strata),
         "runs": sum(len(stratum.rows) for stratum in one.strata),
         "settings": len(one.settings),
@@ -273,7 +223,7 @@ def _row(one: Comparison) -> dict[str, Any]:
         "df": pair.df if pair else None,
         "p": pair.p if pair else None,
         "p_holm": one.p_holm,
-        "result": one.result if one.scope == ALL else "not tested",
+        "result": one.result if one.scope.field == ALL else "not tested",
         "macs_ratio": one.macs[0],
         "macs_apart": one.macs[1],
     }
