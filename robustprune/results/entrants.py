@@ -8,8 +8,9 @@ with the same weights they share their runs: neither is counted twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING, Literal
 
 from robustprune.results.seen import MEASURES, Seen
@@ -122,23 +123,28 @@ def chosen_elsewhere(name: str, members: Sequence[Entrant], measure: str) -> Ent
     runs = dict.fromkeys((where.stratum, where.run) for member in whole for where in member.entries)
     entries: dict[Setting, Entry] = {}
     for run in runs if len(runs) > 1 else ():
-        best = max(whole, key=lambda one: average(one, measure, without=run))
+        others = [where for where in whole[0].entries if (where.stratum, where.run) != run]
+        values = [average(one, measure, of=others) for one in whole]
+        best = whole[values.index(max(values))]
         here = {where: entry for where, entry in best.entries.items() if (where.stratum, where.run) == run}
         entries |= {where: Entry(shares=entry.shares, macs=entry.macs, removed={}) for where, entry in here.items()}
     return Entrant(name=name, kind="mean", entries=entries)
 
 
-def average(one: Entrant, measure: str, without: tuple[tuple[str, str], str] | None = None) -> float:
-    """Return an entrant's accuracy: the mean over strata of the mean over runs of the mean over settings."""
+def average(one: Entrant, measure: str, of: Iterable[Setting] | None = None) -> float:
+    """Return the accuracy in some settings (None: all): the mean over strata of that over runs of that over settings.
+
+    nan where it has none of them.
+    """
     import numpy as np
 
     strata: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for where, entry in one.entries.items():
-        if measure in entry.shares and (where.stratum, where.run) != without:
+    for where in one.entries if of is None else of:
+        if where in one.entries:
             runs = strata.setdefault(where.stratum, {})
-            runs.setdefault(where.run, []).append(float(entry.shares[measure].mean()))
+            runs.setdefault(where.run, []).append(float(one.entries[where].shares[measure].mean()))
     means = [np.mean([np.mean(values) for values in runs.values()]) for runs in strata.values()]
-    return float(np.mean(means)) if means else float("nan")
+    return float(np.mean(means)) if means else nan
 
 
 def _setting(one: Seen, several: bool) -> Setting:

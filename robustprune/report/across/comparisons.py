@@ -200,10 +200,7 @@ def frame(found: Sequence[Comparison]) -> DataFrame:
 
 def _row(one: Comparison) -> dict[str, Any]:
     pair = one.found
-    ours, theirs = (
-        average(replace(side, entries={where: side.entries[where] for where in one.settings}), one.measure)
-        for side in (one.ours, one.theirs)
-    )
+    ours, theirs = (average(side, one.measure, of=one.settings) for side in (one.ours, one.theirs))
     return {
         "strategy": one.ours.name,
         "beside": one.theirs.name,
