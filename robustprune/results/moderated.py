@@ -79,8 +79,8 @@ def _degrees(terms: Sequence[Sequence[Spread]]) -> float:
     columns = [(math.fsum(term.variance for term in column), column[0].df) for column in zip(*terms, strict=True)]
     whole = math.fsum(value for value, _ in columns)
     if whole <= 0:
-        return sum(df for _, df in columns)
-    return whole**2 / math.fsum(value**2 / df for value, df in columns)
+        return math.fsum(df for _, df in columns)
+    return whole * whole / math.fsum(value**2 / df for value, df in columns)
 
 
 def _prior(variances: Sequence[float], df: float) -> Spread:

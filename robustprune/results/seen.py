@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from robustprune.errors import InputError
 from robustprune.results.claims import CLEAN, WORST, right, title
 from robustprune.results.records import CaseResult, Trust
-from robustprune.results.trust import believed
+from robustprune.results.trust import trusts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ class Seen:
 
 def seen(cases: Sequence[CaseResult]) -> list[Seen]:
     """Keep what is needed of a suite's attacked cases. InputError where a parent is missing, or samples differ."""
-    by_name = {case.case: case for case in cases}
+    by_name, worth = {case.case: case for case in cases}, _worth(cases)
     found = []
     for case in cases:
         if (case.labels, case.sample_hash) != (cases[0].labels, cases[0].sample_hash):
@@ -82,11 +82,19 @@ def seen(cases: Sequence[CaseResult]) -> list[Seen]:
         if case.parent is not None and case.parent not in by_name:
             raise InputError(f"{case.suite}: {case.case}: its parent {case.parent!r} is not among the cases")
         if case.outcomes:
-            found.append(_seen(case, case if case.parent is None else by_name[case.parent]))
+            found.append(_seen(case, case if case.parent is None else by_name[case.parent], worth[case.case]))
     return found
 
 
-def _seen(case: CaseResult, parent: CaseResult) -> Seen:
+def _worth(cases: Sequence[CaseResult]) -> dict[str, Trust]:
+    """Return what the number of each case is worth, where the runs of one subject answer together."""
+    subjects: dict[tuple[str, str, str, int], list[CaseResult]] = {}
+    for case in cases:
+        subjects.setdefault((case.family, case.strategy, case.recipe, len(case.removed)), []).append(case)
+    return {case.case: trust for some in subjects.values() for case, trust in zip(some, trusts(some), strict=True)}
+
+
+def _seen(case: CaseResult, parent: CaseResult, worth: Trust) -> Seen:
     import numpy as np
 
     return Seen(
@@ -106,5 +114,5 @@ def _seen(case: CaseResult, parent: CaseResult) -> Seen:
         bits={measure: np.packbits(np.array(right(case, measure), dtype=bool)) for measure in MEASURES},
         attacks=tuple(title(outcome) for outcome in case.outcomes),
         data=str(case.environment.get("data", "")),
-        trust=believed(case),
+        trust=worth,
     )

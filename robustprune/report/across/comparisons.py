@@ -44,8 +44,8 @@ class Scope:
 
     @property
     def name(self) -> str:
-        """What it is called, with the field before the value."""
-        return f"{self.field} {self.value}".strip()
+        """What it is called."""
+        return f"{self.value} removed" if self.field == "removed" else f"{self.field} {self.value}".strip()
 
     def holds(self, setting: Setting) -> bool:
         """Whether a setting is one of them."""

@@ -82,4 +82,4 @@ def drawn_forest(found: Found, measure: str) -> Figure:
                     sure = one.result in ("better", "worse")
                     bars[name] = Bar(difference=difference, low=low, high=high, sure=sure)
         panels[ours.name] = bars
-    return forest(panels, f"points of {WHAT[measure]}: consensus minus the strategy of the row")
+    return forest(panels, f"points of {WHAT[measure]}:\nthe consensus above minus the strategy of the row")

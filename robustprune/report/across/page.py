@@ -93,7 +93,7 @@ def _page(found: Found, sources: Sequence[Source]) -> str:
         inline(_chosen_afterwards(found)),
         f"{tables.headline(found)}",
         "## What was compared",
-        *map(inline, _compared(found, sources)),
+        *_compared(found, sources),
         "## Each consensus beside each strategy",
         inline(tables.tally(found, WORST)),
         _picture(FOREST[WORST], f"Forest plot: each consensus minus each strategy, {tables.WHAT[WORST]}"),
@@ -156,18 +156,23 @@ def _compared(found: Found, sources: Sequence[Source]) -> list[str]:
     single = {stratum for stratum, own in runs.items() if len(own) < 2}
     left = sum(one.stratum in single for one in where)
     return [
-        "\n".join(f"- {line}" for line in said),
-        f"Compared is at an equal number of removed blocks, within one suite, parent and recipe, over seeds. "
-        f"{field.lead.name} has {len(where)} such settings: {len(runs)} times a family of parents on one set of "
-        f"images, {sum(map(len, runs.values()))} runs (parents; seeds where a family has one parent). "
+        "\n".join(f"- {inline(line)}" for line in said),
+        "Compared is at an equal number of removed blocks, within one suite, parent and recipe, over seeds. "
+        f"{inline(field.lead.name)} has {len(where)} such settings, in {_strata(len(runs))} (a family of parents on "
+        f"one set of images) with {plural(sum(map(len, runs.values())), 'run')} (parents; seeds where there is one). "
         + (f"{left} settings are left out: one run of a family says nothing of another. " if left else "")
-        + tables.dearness(found),
-        "A difference is the mean over families and images, of runs, of settings. Its interval (95 %) and p-value are "
-        "over samples and runs, two crossed random factors, with each image and each parent counted once; variances "
-        "between runs are moderated over all pairs of strategies (Smyth 2004). p-values are adjusted (Holm) over all "
+        + inline(tables.dearness(found)),
+        "A difference is the mean over strata, of the mean over runs, of the mean over settings. Its interval (95 %) "
+        "and p-value are over samples and runs, two crossed random factors, with each image and each parent counted "
+        "once; variances between runs are moderated over all pairs of strategies (Smyth 2004). p-values are adjusted "
+        "(Holm) over all "
         f"{found.tested} claims of this page: each consensus beside every strategy, each criterion beside chance, by "
         f"both measures. Every number: [{COMPARISONS}]({COMPARISONS}).",
     ]
+
+
+def _strata(count: int) -> str:
+    return f"{count} {'stratum' if count == 1 else 'strata'}"
 
 
 def _picture(name: str, words: str) -> str:

@@ -57,7 +57,8 @@ def _turned(found: Found) -> Iterator[str]:
                 by_other.setdefault(one.theirs.name, []).append(one)
         lines = [line for some in by_other.values() for line in _opposite(some)]
         if len({one.scope.name for some in by_other.values() for one in some}) > 1:
-            asked = f"{found.field.lead.name} ahead in one {part} and behind in another, both intervals beyond 0"
+            where = {"removed": "number of blocks"}.get(part, part)
+            asked = f"{found.field.lead.name} ahead in one {where} and behind in another, both intervals beyond 0"
             yield f"{asked} (without adjustment), {WORST}: {_list(lines)}."
 
 

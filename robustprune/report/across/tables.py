@@ -19,9 +19,9 @@ QUESTION = "Does a consensus of criteria prune better than each single criterion
 OPENINGS = {
     "better": "Yes: {ours} keeps more {what} than {theirs}",
     "worse": "No: {ours} keeps less {what} than {theirs}",
-    "no difference shown": "Not shown: {ours} and {theirs} cannot be told apart in {what}",
+    "no difference shown": "Not shown: by {what} {ours} cannot be told apart from {theirs}",
     "same blocks": "Nothing to tell apart: {ours} took the same blocks as {theirs}",
-    "too few runs": "Too few training runs to say: {ours} beside {theirs}",
+    "too few runs": "Too few training runs to say: by {what} {ours} beside {theirs}",
 }
 WHAT = {WORST: "robust accuracy (worst case of all attacks)", CLEAN: "clean accuracy"}
 
@@ -54,7 +54,10 @@ def answer(found: Found, measure: str) -> str:
     if one is None:
         return f"{lead} and {best}, the best single criterion of these experiments, have too few runs in common."
     theirs = f"{best}, the best single criterion of these experiments"
-    text = f"{_opening(one, theirs, measure)}: {_numbers(one)} (adjusted over all {found.tested} claims of this page)."
+    text = (
+        f"{_opening(one, theirs, measure)}, at equal numbers of removed blocks: {_numbers(one)} (adjusted over all "
+        f"{found.tested} claims of this page)."
+    )
     other = found(lead, PUBLISHED, measure)
     return text if other is None else f"{text} Beside the published consensus: {other.result}, {_numbers(other)}."
 
@@ -69,7 +72,8 @@ def _numbers(one: Comparison) -> str:
         return "difference 0"
     pair = one.found
     adjusted = f", after Holm {p_value(one.p_holm)}" if one.p_holm == one.p_holm else ""
-    return f"{points_between(pair.difference, pair.low, pair.high)} points, p = {p_value(pair.p)}{adjusted}"
+    p = p_value(pair.p) if pair.p < 0.001 else f"= {p_value(pair.p)}"
+    return f"{points_between(pair.difference, pair.low, pair.high)} points, p {p}{adjusted}"
 
 
 def headline(found: Found) -> str:

@@ -45,7 +45,7 @@ def forest(panels: dict[str, dict[str, Bar | None]], xlabel: str) -> Figure:
         for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
             _draw(axes, rows, panel)
             axes.set_title(title, fontsize=9.5, color=INK)
-        grid[0][0].invert_yaxis()
+        grid[0][0].set_ylim(len(rows) - 0.4, -0.6)
         figure.supxlabel(xlabel, fontsize=9.5, color=INK)
     return figure
 

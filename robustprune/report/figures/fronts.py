@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
-from robustprune.report.figures.style import INK, WIDTH, Look, colour, dress, legend, looks, new_figure, sign, star
+from robustprune.report.figures.style import INK, WIDTH, Look, dress, legend, looks, new_figure, sign, star
 from robustprune.report.figures.tradeoff import pareto_front
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PALE: Look = (INK, ".")
 """How single criteria are drawn: many, and one like the other."""
+
+FRONT: dict[str, Any] = {"color": INK, "linestyle": "--", "linewidth": 1.1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,9 @@ class Place:
 
 
 def fronts(panels: Mapping[str, Sequence[Place]], ylabel: str) -> Figure:
-    """Draw every place in its panel; references are stars and no part of the front, which is named where it is drawn.
+    """Draw every place in its panel; references are stars and no part of the front.
 
-    A strategy has one look in all panels; single criteria share one.
+    A strategy has one look in all panels; single criteria share one, and are named where they are on the front.
     """
     places = [place for panel in panels.values() for place in panel]
     if not places:
@@ -55,26 +57,32 @@ def fronts(panels: Mapping[str, Sequence[Place]], ylabel: str) -> Figure:
         for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
             _draw(axes, panel, looked)
             axes.set_title(title, fontsize=9.5, color=INK)
-        figure.supxlabel("MACs, % of the parent's", fontsize=9.5, color=INK)
+        for axes in grid[-1]:
+            axes.set_xlabel("MACs, % of the parent's")
         figure.supylabel(ylabel, fontsize=9.5, color=INK)
-        for name in [*looked]:
+        for name, look in looked.items():
             if any(place.series == name for place in places):
-                _mark(grid[0][0], [], [], looked[name], name)
-        grid[0][0].plot([], [], color=colour(2), linewidth=1.2, label="Pareto front of the strategies")
+                _mark(grid[0][0], [], [], look, name)
+        grid[0][0].plot([], [], label="Pareto front of the strategies", **FRONT)
         legend(grid[0][0])
     return figure
 
 
 def _draw(axes: Axes, panel: Sequence[Place], looked: Mapping[str, Look]) -> None:
-    """Draw one panel: lines of the strategies, then the front over them."""
+    """Draw one panel: all places, rings around those of the front, and names of criteria there."""
     dress(axes)
     for place in sorted(panel, key=lambda one: one.kind != "single"):
         _mark(axes, [100 * place.macs], [100 * place.accuracy], looked[place.series])
-    pruned = [place for place in panel if place.kind != "reference"]
-    front = pareto_front([(100 * place.macs, 100 * place.accuracy) for place in pruned])
+    pruned = {(100 * place.macs, 100 * place.accuracy): place for place in panel if place.kind != "reference"}
+    front = pareto_front([*pruned])
     if front:
         xs, ys = zip(*front, strict=True)
-        axes.step(xs, ys, where="post", color=colour(2), linewidth=1.2, zorder=1)
+        axes.step(xs, ys, where="post", zorder=1, **FRONT)
+        axes.plot(xs, ys, linestyle="none", marker="o", markersize=9, markerfacecolor="none", color=INK)
+    for at in front:
+        if pruned[at].kind == "single":
+            offset: dict[str, Any] = {"textcoords": "offset points", "xytext": (6, 3), "ha": "left", "fontsize": 7.5}
+            axes.annotate(pruned[at].name, at, color=INK, **offset)
 
 
 def _mark(axes: Axes, xs: Sequence[float], ys: Sequence[float], look: Look, label: str | None = None) -> None:
