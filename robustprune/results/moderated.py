@@ -1,17 +1,16 @@
 """How much training runs vary: few runs tell little, so comparisons made side by side lend each other what they know.
 
-Moderated variances (Smyth, Stat. Appl. Genet. Mol. Biol. 3(1), 2004): the true variances of all comparisons are taken
-to be drawn from a scaled inverse chi-square distribution, which is fitted by the moments of the logarithms of the
-estimates. Where these vary no more than chance they become one; where they differ each keeps more of its own. It is
-fitted to every two strategies, not only to those that are asked about, so that one which varies more than the others
-shows as a difference and not as the rule.
+Moderated variances (Smyth, Stat. Appl. Genet. Mol. Biol. 3(1), 2004): the true variances of comparisons are taken to be
+drawn from a scaled inverse chi-square distribution, which is fitted by the moments of the logarithms of the estimates.
+Where these vary no more than chance they become one; where they differ each keeps more of its own. It is fitted to all
+comparisons that either of the two strategies takes part in, and no variance becomes less than its own: a strategy that
+varies more than the others would else be taken to be as calm as they are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robustprune.results.crossed import Spread
@@ -21,28 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST = 4
-"""Variances to which a distribution is fitted; with fewer each keeps its own."""
+"""Variances to which a distribution is fitted; with fewer each keeps its own. Equal ones count once."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What many comparisons of the same runs say of the variance of one."""
-
-    own_df: float
-    """Degrees of freedom of one comparison's own variance, by what each stratum is worth on average."""
-    prior: Spread
-    """The distribution's scale and its degrees of freedom: infinite where all are one, 0 where nothing was learned."""
-    most: float
-    """Degrees of freedom that all of them have together."""
-
-    def spread(self, terms: Sequence[Spread]) -> Spread:
-        """Moderate one comparison's own variance (`own`)."""
-        value = math.fsum(term.variance for term in terms)
-        if math.isinf(self.prior.df):
-            return Spread(variance=self.prior.variance, df=self.most)
-        whole = self.own_df + self.prior.df
-        moderated = (self.own_df * value + self.prior.df * self.prior.variance) / whole
-        return Spread(variance=moderated, df=min(whole, self.most))
+ROUNDING = 1e-15
+"""A variance below this is none."""
 
 
 def own(ends: Sequence[NDArray[np.float64]]) -> list[Spread]:
@@ -61,17 +42,20 @@ def alone(terms: Sequence[Spread]) -> Spread:
     return Spread(variance=math.fsum(term.variance for term in terms), df=_degrees([terms]))
 
 
-def learned(strategies: Sequence[Sequence[NDArray[np.float64]]], pairs: Sequence[tuple[int, int]]) -> Learned:
-    """Fit to these pairs of strategies, each strategy its run means stratum by stratum; equal variances count once."""
-    terms = [own([a - b for a, b in zip(strategies[one], strategies[other], strict=True)]) for one, other in pairs] or [
-        own(strategies[0])
-    ]
-    df = _degrees(terms)
-    sums = [math.fsum(term.variance for term in some) for some in terms]
-    known = [*{f"{value:.9e}": value for value in sums if value > 1e-15}.values()]
-    sides = {side for pair in pairs for side in pair}
-    most = max(df, (len(sides) - 1) * sum(term.df for term in terms[0]))
-    return Learned(own_df=df, prior=_prior(known, df), most=most)
+def moderated(terms: Sequence[Spread], beside: Sequence[Sequence[Spread]], strategies: int) -> Spread:
+    """Return the variance of one comparison from its `own` terms, and those of the comparisons of the same runs beside.
+
+    The degrees of freedom are never more than so many strategies have together.
+    """
+    every = [terms, *beside]
+    value, df = math.fsum(term.variance for term in terms), _degrees(every)
+    sums = [math.fsum(term.variance for term in some) for some in every]
+    prior = _prior([*{f"{one:.9e}": one for one in sums if one > ROUNDING}.values()], df)
+    most = max(df, (strategies - 1) * math.fsum(term.df for term in terms))
+    if math.isinf(prior.df):
+        return Spread(variance=max(value, prior.variance), df=most)
+    shrunk = (df * value + prior.df * prior.variance) / (df + prior.df)
+    return Spread(variance=max(value, shrunk), df=min(df + prior.df, most))
 
 
 def _degrees(terms: Sequence[Sequence[Spread]]) -> float:

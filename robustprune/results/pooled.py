@@ -37,10 +37,11 @@ class Stratum:
 
     @property
     def chance(self) -> float:
-        """What the samples' chance adds to that: a variance that the samples' part counts already."""
+        """What the samples' chance adds to the variance of the mean over runs; the samples' part counts it already."""
         runs, n = self.rows.shape
         rest = self.rows - self.rows.mean(axis=0) - self.rows.mean(axis=1, keepdims=True) + self.rows.mean()
-        return float((rest * rest).sum()) / ((runs - 1) * max(n - 1, 1)) / n / runs
+        left: float = (rest * rest).sum() / ((runs - 1) * max(n - 1, 1))
+        return left / (n * runs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustprune.report.across.field import Field
 from robustprune.results.entrants import Entrant, Setting, average
-from robustprune.results.moderated import Learned, learned, own
+from robustprune.results.moderated import moderated, own
 from robustprune.results.pooled import Pooled, Stratum, pooled
 from robustprune.results.runs import ENOUGH
 from robustprune.results.seen import MEASURES
@@ -25,6 +25,7 @@ from robustprune.results.significance import holm
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from robustprune.results.crossed import Spread
     from robustprune.results.entrants import Shares
 
 ALL, PARTS = "all", ("removed", "family", "suite")
@@ -113,32 +114,29 @@ def comparisons(field: Field) -> list[Comparison]:
 
 
 def _compared(field: Field, pairs: Iterable[tuple[Entrant, Entrant]], measure: str, scope: Scope) -> list[Comparison]:
-    """Compare pairs; those in the same settings lend each other their variances, where chance takes part apart."""
+    """Compare pairs; those in the same settings lend each other their variances."""
     made = [one for pair in pairs if (one := _comparison(*pair, measure, scope)).strata]
-    groups: dict[tuple[bool, tuple[Setting, ...]], list[int]] = {}
+    known: dict[tuple[Setting, ...], dict[frozenset[str], list[Spread]]] = {}
     for place, one in enumerate(made):
         if not one.alike:
-            chance = any(side.kind == "random" for side in (one.ours, one.theirs))
-            groups.setdefault((chance, one.settings), []).append(place)
-    for (chance, settings), places in groups.items():
-        known = _learned(field, settings, measure, chance)
-        for place in places:
-            strata = made[place].strata
-            spread = known.spread(own([stratum.rows.mean(axis=1) for stratum in strata]))
-            made[place] = replace(made[place], found=pooled(strata, spread))
+            if one.settings not in known:
+                known[one.settings] = _variances(field, one.settings, measure)
+            terms = own([stratum.rows.mean(axis=1) for stratum in one.strata])
+            sides = {one.ours.name, one.theirs.name}
+            beside = [some for pair, some in known[one.settings].items() if pair & sides]
+            names = {name for pair in known[one.settings] for name in pair}
+            made[place] = replace(one, found=pooled(one.strata, moderated(terms, beside, len(names))))
     return made
 
 
-def _learned(field: Field, settings: Sequence[Setting], measure: str, chance: bool) -> Learned:
-    """Learn from every two strategies in these settings how much runs vary; with chance, from each beside it."""
+def _variances(field: Field, settings: Sequence[Setting], measure: str) -> dict[frozenset[str], list[Spread]]:
+    """Return how much runs vary in the difference of every two strategies that have all these settings."""
     sides = [one for one in field.strategies if all(where in one.entries for where in settings)]
-    ends = [_run_means(one, settings, measure) for one in sides]
-    pairs = [
-        (i, j)
-        for i, j in combinations(range(len(sides)), 2)
-        if chance == any(sides[place].kind == "random" for place in (i, j))
-    ]
-    return learned(ends, pairs)
+    ends = {one.name: _run_means(one, settings, measure) for one in sides}
+    return {
+        frozenset((one, other)): own([a - b for a, b in zip(ends[one], ends[other], strict=True)])
+        for one, other in combinations(ends, 2)
+    }
 
 
 def _run_means(one: Entrant, settings: Sequence[Setting], measure: str) -> list[Shares]:
