@@ -164,8 +164,8 @@ def _compared(found: Found, sources: Sequence[Source]) -> list[str]:
         + inline(tables.dearness(found)),
         "A difference is the mean over strata, of the mean over runs, of the mean over settings. Its interval (95 %) "
         "and p-value are over samples and runs, two crossed random factors, with each image and each parent counted "
-        "once; variances between runs are moderated over all pairs of strategies (Smyth 2004). p-values are adjusted "
-        "(Holm) over all "
+        "once. The variance between runs is moderated by that of the other comparisons of the two strategies, and "
+        "never less than its own (Smyth 2004). p-values are adjusted (Holm) over all "
         f"{found.tested} claims of this page: each consensus beside every strategy, each criterion beside chance, by "
         f"both measures. Every number: [{COMPARISONS}]({COMPARISONS}).",
     ]
