@@ -41,8 +41,8 @@ def contest(suites: tuple[str, ...], output: Path, results: Path | None) -> Endi
     made = contested([_source(given, results) for given in suites])
     for name, text in made.texts.items():
         write_whole(output / name, text.encode())
-    for name, figure in made.figures.items():
-        save(figure, output / name)
+    for name, draw in made.figures.items():
+        save(draw(), output / name)
     files = [str(output / name) for name in (*made.texts, *made.figures)]
     click.echo("\n\n".join(made.texts[PAGE].split("\n\n")[1:5]))
     click.echo(f"Written: {', '.join(files)}", err=True)

@@ -13,11 +13,12 @@ import pytest
 from robustprune.errors import InputError
 from robustprune.report.across import tables
 from robustprune.report.across.comparisons import comparisons
+from robustprune.report.across.drawn import drawn_forest
 from robustprune.report.across.field import ELSEWHERE, field_of
 from robustprune.report.across.page import COMPARISONS, MEANS, PAGE, Source, contested
 from robustprune.report.across.surprises import surprises
 from robustprune.report.across.tables import Found
-from robustprune.report.figures import to_svg
+from robustprune.report.figures import Place, fronts, to_svg
 from robustprune.results.claims import CLEAN, WORST, right
 from robustprune.results.entrants import average, entrants
 
@@ -57,6 +58,11 @@ def plain():
     return found_in(*TWO)
 
 
+@pytest.fixture(scope="module")
+def written():
+    return contested(sources(*TWO))
+
+
 @pytest.mark.parametrize("measure", [WORST, CLEAN])
 def test_a_difference_is_the_mean_over_suites_and_families_of_that_of_the_cases(plain, measure):
     gaps = [
@@ -76,8 +82,8 @@ def test_a_difference_is_the_mean_over_suites_and_families_of_that_of_the_cases(
     assert (part.found.strata, part.found.runs) == (2, 4)
 
 
-def test_the_accuracies_of_a_row_differ_by_its_difference(plain):
-    for row in csv.DictReader(io.StringIO(contested(sources(*TWO)).texts[COMPARISONS])):
+def test_the_accuracies_of_a_row_differ_by_its_difference(written):
+    for row in csv.DictReader(io.StringIO(written.texts[COMPARISONS])):
         gap = float(row["accuracy"]) - float(row["accuracy_beside"])
         assert float(row["difference"]) == pytest.approx(gap, abs=1e-9)
         assert float(row["low"]) <= float(row["difference"]) <= float(row["high"])
@@ -169,14 +175,14 @@ def test_what_surprises_is_said_and_what_does_not_is_not():
     assert "taylor 4" in firsts
 
 
-def test_macs_that_differ_are_said():
+def test_macs_that_differ_are_said(written):
     cases = [
         replace(case, cost=replace(case.cost, macs=round(0.9 * case.cost.macs))) if case.strategy == "cka" else case
         for case in made.suite()
     ]
-    page = contested(sources(cases, made.suite("two"))).texts[PAGE]
-    assert "most on average for robust-consensus beside cka: 1.056 times the MACs, apart in 8 of 16 settings" in page
-    assert "agree within 1 %" in contested(sources(*TWO)).texts[PAGE]
+    page = contested(sources(cases)).texts[PAGE]
+    assert "most on average for robust-consensus beside cka: 1.111 times the MACs, apart in 8 of 8 settings" in page
+    assert "agree within 1 %" in written.texts[PAGE]
 
 
 def test_means_are_those_of_the_figures_with_references():
@@ -202,12 +208,12 @@ def test_means_are_those_of_the_figures_with_references():
     assert row["networks"] == "4"
 
 
-def test_recipes_cost_what_the_suite_says():
+def test_recipes_cost_what_the_suite_says(written):
     passes = {case.case: (100, 50, 7) for case in TWO[0]}
     page = contested(sources(TWO[0], passes=passes)).texts[PAGE]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ft")]
     assert rows == [["ft", "one", "104", "100", "50", "7"]]
-    assert "Not known" in contested(sources(TWO[0])).texts[PAGE]
+    assert "Not known" in written.texts[PAGE]
 
 
 def test_the_same_results_give_the_same_page_and_figures():
@@ -218,7 +224,42 @@ def test_the_same_results_give_the_same_page_and_figures():
     assert all(f"({name})" in page for name in (*first.figures, COMPARISONS, MEANS))
     assert "robustprune run suites/one.py\nrobustprune contest suites/one.py\n" in page
     name = "forest_robust.svg"
-    assert to_svg(first.figures[name]) == to_svg(second.figures[name])
+    assert to_svg(first.figures[name]()) == to_svg(second.figures[name]())
+
+
+def test_the_forest_holds_every_difference_and_marks_what_is_significant():
+    found = found_in(made.suite(worth={"robust-consensus": 0.3, "cka": 0.3}, same={"taylor": "robust-consensus"}))
+    axes = drawn_forest(found, WORST).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    drawn = {}
+    for line in axes.lines:
+        if line.get_marker() == "o":
+            drawn[names[int(line.get_ydata()[0])]] = (line.get_xdata()[0], line.get_markerfacecolor() != "none")
+    rows = {one.theirs.name: one for one in found.claims(WORST) if one.ours.name == "robust-consensus"}
+    assert drawn.keys() == {name for name, one in rows.items() if one.found is not None} == rows.keys() - {"taylor"}
+    for name, (x, full) in drawn.items():
+        assert x == pytest.approx(100 * rows[name].found.difference)
+        assert full == (rows[name].result in ("better", "worse"))
+    assert drawn["consensus"][1]
+    assert not drawn["cka"][1]
+
+
+def test_the_front_is_of_strategies_alone_and_named():
+    places = [
+        Place(name="cka", kind="single", macs=0.8, accuracy=0.5),
+        Place(name="robust-consensus", kind="consensus", macs=0.6, accuracy=0.4),
+        Place(name="random", kind="random", macs=0.8, accuracy=0.3),
+        Place(name="parent", kind="reference", macs=0.5, accuracy=0.9),
+    ]
+    figure = fronts({"one, net": places}, "accuracy, %")
+    axes = figure.axes[0]
+    (rings,) = [line for line in axes.lines if line.get_markersize() == 9 and line.get_markerfacecolor() == "none"]
+    assert rings.get_xydata().tolist() == [[60, 40], [80, 50]]
+    assert [text.get_text() for text in axes.texts] == ["cka"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert set(names) == {"robust-consensus", "random", "parent", "single criteria", "Pareto front of the strategies"}
+    with pytest.raises(InputError, match="no network"):
+        fronts({}, "accuracy, %")
 
 
 def without(cases, *names):

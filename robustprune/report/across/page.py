@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Contested:
-    """What is written: texts and figures by the name of their file."""
+    """What is written: texts, and what draws the figures, by the name of their file."""
 
     texts: Mapping[str, str]
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Callable[[], Figure]]
 
 
 def contested(sources: Sequence[Source]) -> Contested:
@@ -77,8 +78,8 @@ def contested(sources: Sequence[Source]) -> Contested:
             MEANS: to_csv(means_frame(means)),
         },
         figures={
-            **{FOREST[measure]: drawn_forest(found, measure) for measure in FOREST},
-            **{FRONTS[measure]: drawn_fronts(means, measure) for measure in FRONTS},
+            **{FOREST[measure]: partial(drawn_forest, found, measure) for measure in FOREST},
+            **{FRONTS[measure]: partial(drawn_fronts, means, measure) for measure in FRONTS},
         },
     )
 
