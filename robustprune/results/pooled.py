@@ -40,8 +40,8 @@ class Stratum:
         """What the samples' chance adds to the variance of the mean over runs; the samples' part counts it already."""
         runs, n = self.rows.shape
         rest = self.rows - self.rows.mean(axis=0) - self.rows.mean(axis=1, keepdims=True) + self.rows.mean()
-        left: float = (rest * rest).sum() / ((runs - 1) * max(n - 1, 1))
-        return left / (n * runs)
+        left = (rest * rest).sum() / ((runs - 1) * max(n - 1, 1))
+        return float(left / (n * runs))
 
 
 @dataclass(frozen=True, kw_only=True)
