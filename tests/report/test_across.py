@@ -163,6 +163,13 @@ def test_the_criterion_chosen_elsewhere_never_saw_the_run_it_is_judged_on():
     )
 
 
+def test_a_criterion_and_its_double_by_choice_have_the_same_interval():
+    found = found_in(made.suite(worth={"cka": 0.3}))
+    beside = [found("robust-consensus", name, WORST).found for name in ("cka", ELSEWHERE)]
+    a, b = ((one.difference, one.low, one.high, one.p) for one in beside)
+    assert a == pytest.approx(b, abs=1e-4)
+
+
 def test_what_surprises_is_said_and_what_does_not_is_not():
     worth = {"cka": -0.3, "taylor": {"net": -0.25, "net-at": 0.25}}
     said = surprises(found_in(*[made.suite(name, worth) for name in ("one", "two")]))

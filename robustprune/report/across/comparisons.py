@@ -8,13 +8,14 @@ every network there is nothing to compare, and nothing is tested.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from robustprune.report.across.field import Field
+from robustprune.results.crossed import Spread
 from robustprune.results.entrants import Entrant, Setting, average
 from robustprune.results.moderated import moderated, own
 from robustprune.results.pooled import Pooled, Stratum, pooled
@@ -25,7 +26,6 @@ from robustprune.results.significance import holm
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from robustprune.results.crossed import Spread
     from robustprune.results.entrants import Shares
 
 ALL, PARTS = "all", ("removed", "family", "suite")
@@ -34,6 +34,10 @@ ALL, PARTS = "all", ("removed", "family", "suite")
 LEVEL = 0.05
 APART = 0.01
 """Share of the MACs by which two networks may differ and still count as equally dear."""
+
+Pairing = tuple[Entrant, Entrant]
+Variances = dict[frozenset[str], list[Spread]]
+"""Two names -> the runs' part of the variance of their difference, stratum by stratum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,25 +117,32 @@ def comparisons(field: Field) -> list[Comparison]:
     return every + parts
 
 
-def _compared(field: Field, pairs: Iterable[tuple[Entrant, Entrant]], measure: str, scope: Scope) -> list[Comparison]:
+def _compared(field: Field, pairs: Sequence[Pairing], measure: str, scope: Scope) -> list[Comparison]:
     """Compare pairs; those in the same settings lend each other their variances."""
     made = [one for pair in pairs if (one := _comparison(*pair, measure, scope)).strata]
-    known: dict[tuple[Setting, ...], dict[frozenset[str], list[Spread]]] = {}
+    everyone = {side.name: side for side in (*field.strategies, *(side for pair in pairs for side in pair))}
+    known: dict[tuple[Setting, ...], Variances] = {}
     for place, one in enumerate(made):
         if not one.alike:
             if one.settings not in known:
-                known[one.settings] = _variances(field, one.settings, measure)
-            terms = own([stratum.rows.mean(axis=1) for stratum in one.strata])
-            sides = {one.ours.name, one.theirs.name}
-            beside = [some for pair, some in known[one.settings].items() if pair & sides]
-            names = {name for pair in known[one.settings] for name in pair}
-            made[place] = replace(one, found=pooled(one.strata, moderated(terms, beside, len(names))))
+                known[one.settings] = _variances([*everyone.values()], one.settings, measure)
+            terms, sides = known[one.settings], frozenset((one.ours.name, one.theirs.name))
+            beside = {pair: some for pair, some in terms.items() if pair & sides and not _means(pair - sides, everyone)}
+            strategies = {name for pair in beside for name in pair}
+            made[place] = replace(
+                one, found=pooled(one.strata, moderated(terms[sides], [*beside.values()], len(strategies)))
+            )
     return made
 
 
-def _variances(field: Field, settings: Sequence[Setting], measure: str) -> dict[frozenset[str], list[Spread]]:
-    """Return how much runs vary in the difference of every two strategies that have all these settings."""
-    sides = [one for one in field.strategies if all(where in one.entries for where in settings)]
+def _means(names: Iterable[str], everyone: Mapping[str, Entrant]) -> bool:
+    """Whether one of these is the mean of strategies, which says nothing new of how much runs vary."""
+    return any(everyone[name].kind == "mean" for name in names)
+
+
+def _variances(everyone: Sequence[Entrant], settings: Sequence[Setting], measure: str) -> Variances:
+    """Return how much runs vary in the difference of every two that have all these settings."""
+    sides = [one for one in everyone if all(where in one.entries for where in settings)]
     ends = {one.name: _run_means(one, settings, measure) for one in sides}
     return {
         frozenset((one, other)): own([a - b for a, b in zip(ends[one], ends[other], strict=True)])
