@@ -92,16 +92,33 @@ def entrants(networks: Sequence[Seen]) -> list[Entrant]:
     ]
 
 
-def kind_of(strategy: str, combines: bool) -> Kind:
-    """Say what a strategy is, by its name and whether it combines criteria.
+def forced(networks: Sequence[Seen]) -> list[Seen]:
+    """List the networks that had no choice: at their number of blocks every strategy took the same from each parent.
 
-    >>> kind_of("random", False), kind_of("depth-first (iterative, 1)", False), kind_of("cka", False)
+    At the structural limit all strategies end in one network. Nothing is compared there.
+    """
+    places: dict[tuple[str | int, ...], list[Seen]] = {}
+    for one in networks:
+        if not one.reference:
+            places.setdefault((one.suite, one.family, one.recipe, one.units, len(one.removed)), []).append(one)
+    return [
+        one
+        for some in places.values()
+        if len({other.removed for other in some}) == 1 < len({other.strategy for other in some})
+        for one in some
+    ]
+
+
+def kind_of(strategy: str, combines: bool) -> Kind:
+    """Say what a strategy is, by its name and whether it combines criteria; further random draws end in a letter.
+
+    >>> kind_of("random-b", False), kind_of("depth-first (iterative, 1)", False), kind_of("cka", False)
     ('random', 'depth', 'single')
     """
     criterion = strategy.partition(" (")[0]
     if combines:
         return "consensus"
-    return "random" if criterion == RANDOM else "depth" if criterion in DEPTH else "single"
+    return "random" if criterion.partition("-")[0] == RANDOM else "depth" if criterion in DEPTH else "single"
 
 
 def mean_of(name: str, members: Sequence[Entrant]) -> Entrant:

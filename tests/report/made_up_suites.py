@@ -13,6 +13,9 @@ from robustprune.results.seen import seen
 
 WORTH = {"robust-consensus": 0.0, "consensus": 0.0, "cka": 0.0, "taylor": 0.0, "random": 0.0, "depth-first": 0.0}
 
+LIMIT = made_up.BLOCKS[1:7]
+"""Blocks that are all that can go."""
+
 
 def suite(
     name: str = "one",

@@ -99,6 +99,33 @@ def test_every_claim_is_adjusted_for_all_of_them(plain):
     assert least.p_holm == pytest.approx(min(1, claims * least.found.p))
 
 
+def test_random_draws_of_several_names_are_one(plain):
+    more = [
+        replace(case, strategy=name, case=case.case.replace("random", name))
+        for name in ("random", "random-b")
+        for case in made.suite(worth={"random": 0.1 * len(name)})
+        if case.strategy == "random"
+    ]
+    cases = [*without(made.suite(), "random"), *more]
+    (chance,) = [one for one in found_in(cases).field.controls if one.kind == "random"]
+    expected = np.mean([mean_of(cases, name, WORST) for name in ("random", "random-b")])
+    assert average(chance, WORST) == pytest.approx(expected)
+    assert not any(one.name == "random-b" for one in found_in(cases).field.singles)
+
+
+def test_where_every_strategy_takes_the_same_blocks_nothing_is_compared():
+    limit = [
+        replace(case, removed=made.LIMIT) if len(case.removed) == len(made.LIMIT) else case
+        for case in made.suite(budgets=(1, len(made.LIMIT)))
+    ]
+    page = contested(sources(limit))
+    assert "one, net, 6 blocks; one, net-at, 6 blocks." in page.texts[PAGE]
+    rows = [*csv.DictReader(io.StringIO(page.texts[COMPARISONS]))]
+    assert {row["scope"] for row in rows if "removed" in row["scope"]} == {"1 removed"}
+    assert {int(row["settings"]) for row in rows if row["scope"] == "all"} == {4}
+    assert "6" in {row["removed"] for row in csv.DictReader(io.StringIO(page.texts[MEANS]))}
+
+
 def test_random_is_the_mean_over_its_draws(plain):
     (chance,) = [one for one in plain.field.controls if one.kind == "random"]
     shares = [average(chance, WORST, of=[where]) for where in chance.entries if where.suite == "one"]

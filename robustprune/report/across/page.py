@@ -20,7 +20,7 @@ from robustprune.report.across.tables import Found
 from robustprune.report.formats import to_csv
 from robustprune.report.markdown import inline, pipe
 from robustprune.results.claims import CLEAN, WORST
-from robustprune.results.entrants import entrants
+from robustprune.results.entrants import entrants, forced
 from robustprune.results.seen import Seen
 from robustprune.results.words import plural
 
@@ -66,14 +66,16 @@ def contested(sources: Sequence[Source]) -> Contested:
             given = " and ".join(source.given for source in sources if source.name == name)
             raise InputError(f"{given}: both are results of {name!r}, expected suites of different names")
     networks = [one for source in sources for one in source.networks]
-    field = field_of(entrants(networks), ", ".join(names))
+    limit = forced(networks)
+    alike = {id(one) for one in limit}
+    field = field_of(entrants([one for one in networks if id(one) not in alike]), ", ".join(names))
     found = Found(field, comparisons(field))
     if not found.every:
         raise InputError(f"{', '.join(names)}: one training run of each family, expected two parents or two seeds")
     means = means_of(networks)
     return Contested(
         texts={
-            PAGE: _page(found, sources),
+            PAGE: _page(found, sources, limit),
             COMPARISONS: to_csv(frame(found.every)),
             MEANS: to_csv(means_frame(means)),
         },
@@ -84,7 +86,7 @@ def contested(sources: Sequence[Source]) -> Contested:
     )
 
 
-def _page(found: Found, sources: Sequence[Source]) -> str:
+def _page(found: Found, sources: Sequence[Source], limit: Sequence[Seen]) -> str:
     """Put the page together."""
     lead = found.field.lead.name
     parts = [
@@ -95,6 +97,7 @@ def _page(found: Found, sources: Sequence[Source]) -> str:
         f"{tables.headline(found)}",
         "## What was compared",
         *_compared(found, sources),
+        _forced(limit),
         "## Each consensus beside each strategy",
         inline(tables.tally(found, WORST)),
         _picture(FOREST[WORST], f"Forest plot: each consensus minus each strategy, {tables.WHAT[WORST]}"),
@@ -170,6 +173,15 @@ def _compared(found: Found, sources: Sequence[Source]) -> list[str]:
         f"{found.tested} claims of this page: each consensus beside every strategy, each criterion beside chance, by "
         f"both measures. Every number: [{COMPARISONS}]({COMPARISONS}).",
     ]
+
+
+def _forced(limit: Sequence[Seen]) -> str:
+    """Say where there was nothing to choose; "" where there was everywhere."""
+    where = dict.fromkeys(f"{one.suite}, {one.family}, {len(one.removed)} {one.units}" for one in limit)
+    if not where:
+        return ""
+    count = plural(len(limit), "network")
+    return inline(f"Left out, since every strategy took the same there ({count}): {'; '.join(where)}.")
 
 
 def _strata(count: int) -> str:
