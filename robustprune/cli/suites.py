@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from robustprune.cli.blocks import blocks
+from robustprune.cli.contests import contest
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
 from robustprune.cli.hashes import hashes
 from robustprune.cli.options import where_options
@@ -236,5 +237,5 @@ def doctor(results: Path | None) -> None:
     click.echo(f"{'store':<14}{told(local_folder(results or Path('results')) / STORE)}")
 
 
-for verb in (blocks, hashes, merge, clean, tune, review, verify, stage, export):
+for verb in (blocks, hashes, merge, clean, tune, contest, review, verify, stage, export):
     main.add_command(verb)
