@@ -17,6 +17,7 @@ SUITE = Suite(
     cases=cases([*parents(build, "digits", train, runs=4), *parents(build, "digits", train_robust, runs=4)], epochs=2),
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
+    samples=300,
     attack_batch=300,
     minutes=60,
     timing_seconds=0.05,

@@ -17,7 +17,7 @@ from robustprune.finetune import Recipe
 from robustprune.suite import Case, Model, Strategy, grid
 
 DRAWS = 5
-REMOVALS = (1, 2, 3, 4, 5, 6)
+REMOVALS = (3, 2, 4, 1, 5, 6)
 """Of the 9 blocks of a ResNet-20 the first and the two that change the resolution stay."""
 
 CRITERIA: tuple[Criterion, ...] = (
