@@ -25,6 +25,7 @@ from robustprune.errors import InputError
 
 if TYPE_CHECKING:
     from robustprune.policy.policy import Policy
+    from robustprune.review.audit.signature import Signer
     from robustprune.review.record import Review
     from robustprune.review.request import Request
 
@@ -70,6 +71,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
 @click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
 @click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
+@click.option("--sign", "key", type=FILE, metavar="KEY", help="Sign the bundle with this private key, ed25519 in PEM.")
 @policy_options
 @device_option
 @data_option
@@ -80,12 +82,17 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
+
+    A pair of keys for --sign KEY and `verify --key PUB` is made by
+    openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out key.pub
     """
     from robustprune.files import writable
     from robustprune.review import bundle, gate
+    from robustprune.review.audit.signature import signer
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
+    by = None if options["key"] is None else signer(options["key"])
     request = _request(options, policy, ctx.meta[COMMAND])
     folder = options["output"] or Path(f"{request.candidate.name}-review")
     summary = options["summary"]
@@ -94,7 +101,7 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     with bundle.reserved(folder):
         with Display("review", 2) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
-        _hand_over(found, folder, summary)
+        _hand_over(found, folder, summary, by)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 
@@ -103,7 +110,8 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
 )
 @click.argument("bundle", type=FOLDER)
 @click.option("--weights", type=FILE, help="Is this the candidate that was reviewed?")
-def verify(bundle: Path, weights: Path | None) -> Ending:
+@click.option("--key", type=FILE, metavar="PUB", help="Did the owner of this public key sign it? (`review --sign`)")
+def verify(bundle: Path, weights: Path | None, key: Path | None) -> Ending:
     """Is BUNDLE as it was written, and does its verdict follow from its outcomes?
 
     Recomputes every hash, and the verdict with all findings from the outcomes; names what does not hold. It needs
@@ -111,7 +119,7 @@ def verify(bundle: Path, weights: Path | None) -> Ending:
     """
     from robustprune.review.verify import verify as check
 
-    found = check(bundle, weights)
+    found = check(bundle, weights, key)
     for problem in found.problems:
         click.echo(f"MISMATCH {problem}")
     if found.holds:
@@ -228,14 +236,14 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
     )
 
 
-def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:
+def _hand_over(found: Review, folder: Path, summary: Path | None, by: Signer | None) -> None:
     """Write the bundle and say what was found, the verdict first."""
     from robustprune.files import write_whole
     from robustprune.review import bundle
     from robustprune.review.files import REPORT
     from robustprune.review.summary import headline, to_markdown, to_text
 
-    seal = bundle.write_bundle(found, folder)
+    seal = bundle.write_bundle(found, folder, by)
     if summary is not None:
         write_whole(summary, to_markdown(found, seal).encode())
     click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)

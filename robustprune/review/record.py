@@ -5,6 +5,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 
 - `schema`, `robustprune`, `made`, `command`: 1; the version that wrote it; when (UTC, ISO 8601); the exact
   command.
+- `signed_by`: the name of the key that signed the bundle (audit/signature.py); "" where none did.
 - `verdict`, `exit_code`: PASS, FAIL, INCONCLUSIVE or UNTRUSTED; what the command returned.
 - `needed_n`: size of the evaluation set that would settle what is inconclusive; null: unknown, or not needed.
 - `reasons`: the lines that made the verdict.
@@ -71,6 +72,8 @@ class Facts:
     """One hash for every image of the evaluation sample, in order."""
     origin: dict[str, dict[str, int]] = field(default_factory=dict)
     """By kind of measurement, how many were `measured` for this review and how many `found` in the user's store."""
+    signed_by: str = ""
+    """The name of the key that signs the bundle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,7 @@ def to_json(review: Review) -> dict[str, Any]:
         "robustprune": __version__,
         "made": facts.made,
         "command": facts.command,
+        "signed_by": facts.signed_by,
         **derived(review.candidate, review.parent, review.policy, review.transfers),
         "policy": asdict(review.policy),
         "candidate": _side(review.candidate, facts.candidate),

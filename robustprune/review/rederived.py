@@ -18,7 +18,6 @@ from robustprune.policy.policy import judge
 from robustprune.report.figures import Point
 from robustprune.report.written import tables
 from robustprune.results.records import CaseResult, Outcomes
-from robustprune.review.bundle import as_json
 from robustprune.review.changes import changes_from
 from robustprune.review.files import (
     CASES,
@@ -31,6 +30,7 @@ from robustprune.review.files import (
     TABLE_CSV,
     TRANSFER,
     VERDICT,
+    as_json,
 )
 from robustprune.review.pages import GALLERY, can_draw, file_name, page, pictures
 from robustprune.review.parity import Parity
@@ -56,6 +56,7 @@ def rebuilt(
         made=written["made"],
         samples=hashes,
         origin=written["origin"],
+        signed_by=written.get("signed_by", ""),
     )
     return Review(
         candidate=candidate,
