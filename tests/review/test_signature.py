@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from made_review import made_review
 
 from robustprune.cli import main
 from robustprune.errors import InputError
@@ -44,11 +45,11 @@ def keys(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def original(noisy, keys, tmp_path_factory):
+def original(keys, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robustprune.review.pages.NEEDED", ("no_such_library",))
         folder = tmp_path_factory.mktemp("signed") / "bundle"
-        write_bundle(noisy, folder, signer(keys[0]))
+        write_bundle(made_review(), folder, signer(keys[0]))
     return folder
 
 
@@ -182,8 +183,8 @@ def test_another_key_is_named(original, keys):
     assert problem.startswith(f"signature.json: by another key, {signer(keys[0]).name}, not by the one given")
 
 
-def test_a_signature_of_another_bundle_does_not_fit(copy, noisy, keys, tmp_path):
-    write_bundle(noisy, tmp_path / "second", signer(keys[0]))
+def test_a_signature_of_another_bundle_does_not_fit(copy, keys, tmp_path):
+    write_bundle(made_review(), tmp_path / "second", signer(keys[0]))
     rewrite(tmp_path / "second", "seal.json", lambda said: said.update(key="0" * 16))
     signer(keys[0]).sign(tmp_path / "second")
     shutil.copy(tmp_path / "second" / "signature.json", copy / "signature.json")
