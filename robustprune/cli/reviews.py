@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from robustprune.cli.ending import DONE, FAIL, Ending
+from robustprune.cli.handing import handing_options
 from robustprune.cli.options import effort_of, fractions, policy_options
 from robustprune.cli.verbs import (
     COMMAND,
@@ -24,13 +25,9 @@ from robustprune.cli.verbs import (
 from robustprune.errors import InputError
 
 if TYPE_CHECKING:
+    from robustprune.cli.handing import Handing
     from robustprune.policy.policy import Policy
-    from robustprune.review.audit.signature import Signer
-    from robustprune.review.record import Review
     from robustprune.review.request import Request
-
-
-COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "UNTRUSTED": "magenta"}
 
 
 TIERS = click.Choice(["quick", "standard", "full"])
@@ -69,14 +66,12 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--training-hashes", type=FILE, help="What the candidate learned from: see `robustprune hashes`.")
 @click.option("--held-out", help="More data, drawn as DATA was, that nobody learned from [the test images not drawn].")
 @click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
-@click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
-@click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
-@click.option("--sign", "key", type=FILE, metavar="KEY", help="Sign the bundle with this private key, ed25519 in PEM.")
+@handing_options
 @policy_options
 @device_option
 @data_option
 @click.pass_context
-def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: Any) -> Ending:
+def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: Handing, **options: Any) -> Ending:
     """May CANDIDATE ship in place of its parent? Verdict first, evidence in a bundle.
 
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
@@ -86,22 +81,17 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     A pair of keys for --sign KEY and `verify --key PUB` is made by
     openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out key.pub
     """
-    from robustprune.files import writable
-    from robustprune.review import bundle, gate
-    from robustprune.review.audit.signature import signer
+    from robustprune.review import gate
+    from robustprune.review.bundle import reserved
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
-    by = None if options["key"] is None else signer(options["key"])
     request = _request(options, policy, ctx.meta[COMMAND])
-    folder = options["output"] or Path(f"{request.candidate.name}-review")
-    summary = options["summary"]
-    if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
-        raise InputError(f"--summary {summary}: cannot be written there; expected a file outside the bundle")
-    with bundle.reserved(folder):
+    folder = handing.folder(f"{request.candidate.name}-review")
+    with reserved(folder):
         with Display("review", 2) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
-        _hand_over(found, folder, summary, by)
+        handing(found, folder)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 
@@ -234,20 +224,3 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
         command=command,
         effort=effort_of(options["effort"]),
     )
-
-
-def _hand_over(found: Review, folder: Path, summary: Path | None, by: Signer | None) -> None:
-    """Write the bundle and say what was found, the verdict first."""
-    from robustprune.files import write_whole
-    from robustprune.review import bundle
-    from robustprune.review.files import REPORT
-    from robustprune.review.summary import headline, to_markdown, to_text
-
-    seal = bundle.write_bundle(found, folder, by)
-    if summary is not None:
-        write_whole(summary, to_markdown(found, seal).encode())
-    click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)
-    click.echo(to_text(found))
-    if not (folder / REPORT).is_file():
-        click.echo(f"{REPORT} and pictures left out: pip install 'robustprune[report]'", err=True)
-    click.echo(f"\nBundle: {folder}, sha256 of its manifest {seal}")

@@ -186,7 +186,9 @@ def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _shares(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(name, str) and _number(0, 1)(one) for name, one in value.items())
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and _number(0, 1)(one) for name, one in value.items()
+    )
 
 
 def _check_numbers(value: Any) -> bool:

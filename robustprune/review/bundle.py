@@ -37,6 +37,7 @@ from robustprune.results.records import outcomes_record
 from robustprune.review.audit.signature import Signer
 from robustprune.review.files import (
     CASES,
+    CONTROLS,
     ENVIRONMENT,
     LAST,
     MANIFEST,
@@ -133,6 +134,7 @@ def write_seal(folder: Path) -> None:
 
 def _fill(review: Review, folder: Path) -> None:
     """Write every file but the manifest."""
+    from robustprune.review.audit import controls
     from robustprune.review.pages import can_draw, page, pictures, save_pictures
     from robustprune.review.summary import to_markdown
 
@@ -143,6 +145,8 @@ def _fill(review: Review, folder: Path) -> None:
     write_whole(folder / SUMMARY, to_markdown(review).encode())
     for name, text in zip((TABLE, TABLE_CSV), tables(cases, ("md", "csv")), strict=True):
         write_whole(folder / name, text.encode())
+    if review.facts.controls:
+        write_whole(folder / CONTROLS, controls.to_markdown(review).encode())
     if can_draw():
         drawn = pictures(review)
         write_whole(folder / REPORT, page(review, drawn).encode())

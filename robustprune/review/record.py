@@ -18,6 +18,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `data`: name, source, n, seed, sample_hash (sha256 over images and labels).
 - `origin`: by kind of measurement, how many were measured for this review, and how many were found in the store of the
   user's own runs.
+- `controls`: the controls that controls.md is about (`Control`): id, source, asks, evidence, missing.
 - `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
 - `changes`: what changed in the structure (`anatomy.Changes`).
 - `costs`: for every cost (`results.costs`) that both networks have: measure, unit, before, now, ratio; where it
@@ -59,6 +60,20 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control:
+    """A control of a standard, in short words of our own: `evidence` names what in a review is evidence for it.
+
+    `missing` says what no review can show.
+    """
+
+    id: str
+    asks: str
+    source: str = ""
+    evidence: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Where a review comes from; the sides and `data` hold what verdict.json says of them."""
 
@@ -74,6 +89,8 @@ class Facts:
     """By kind of measurement, how many were `measured` for this review and how many `found` in the user's store."""
     signed_by: str = ""
     """The name of the key that signs the bundle."""
+    controls: tuple[Control, ...] = ()
+    """The controls that it is held against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +141,7 @@ def to_json(review: Review) -> dict[str, Any]:
         },
         "tier": facts.tier,
         "origin": facts.origin,
+        "controls": [_plain(asdict(one)) for one in facts.controls],
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
         "costs": [_cost(change) for change in changes(review.candidate.cost, review.parent.cost)],

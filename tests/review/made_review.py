@@ -48,8 +48,10 @@ def made_review(lost: int = 60, policy: Policy | None = None, **fields) -> Revie
     parent = side(0, "big")
     candidate = side(lost, "small", parent="big", weights_hash="cd34" * 8, **fields)
     policy = policy or Policy(max_class_drop=None)
-    sides = [{"name": name, "spec": f"nets:{name}", "weights": f"{name}.pt", "sha256": digit * 64, "fingerprint": "f"}
-             for name, digit in (("small", "1"), ("big", "2"))]
+    sides = [
+        {"name": name, "spec": f"nets:{name}", "weights": f"{name}.pt", "sha256": digit * 64, "fingerprint": "f"}
+        for name, digit in (("small", "1"), ("big", "2"))
+    ]
     return Review(
         candidate=candidate,
         parent=parent,

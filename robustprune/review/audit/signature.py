@@ -1,8 +1,8 @@
 """A bundle signed with a key of its maker, for whoever has the other half of the key. No torch.
 
 `signature.json` holds `signed`: the sha256 of every other file of the bundle and the hashes of both models, the name
-of the key, and an ed25519 signature over `signed` (RFC 8032; the package cryptography makes it). The seal can be checked
-by the user who made a bundle alone; a signature by everybody who got the public key in a way that they trust.
+of the key, and an ed25519 signature over `signed` (RFC 8032; the package cryptography makes it). The seal can be
+checked by the user who made a bundle alone; a signature by everybody who got the public key and trusts it.
 
 OpenSSF's model-signing was left out: of local keys it takes elliptic curves in PEM only, it brings a client of
 certificate services with two dozen packages, and its list of files has no place for the hashes of the models.
