@@ -45,8 +45,8 @@ def test_nothing_says_that_a_model_complies():
 
 def test_every_control_has_a_row_with_a_file_and_a_figure_for_its_evidence():
     found = {one.id: (have, lack) for one, have, lack in rows(reviewed(signed_by="ab" * 32))}
-    assert "signature of the bundle: ed25519, key abababababababab..., over every file and both models (signature.json)" in (
-        found["AISVS 3.1.2"][0]
+    assert found["AISVS 3.1.2"][0][0] == (
+        "signature of the bundle: ed25519, key abababababababab..., over every file and both models (signature.json)"
     )
     masking = [found[f"AI Exchange, gradient masking {i}"] for i in (1, 2, 3)]
     assert [have[0] for have, _ in masking] == [
