@@ -11,7 +11,7 @@ import click
 
 from robustprune.cli.ending import DONE, FAIL, Ending
 from robustprune.cli.handing import handing_options
-from robustprune.cli.options import effort_of, fractions, policy_options
+from robustprune.cli.options import effort_of, energy_options, fractions, metering, policy_options
 from robustprune.cli.verbs import (
     COMMAND,
     FILE,
@@ -66,6 +66,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--training-hashes", type=FILE, help="What the candidate learned from: see `robustprune hashes`.")
 @click.option("--held-out", help="More data, drawn as DATA was, that nobody learned from [the test images not drawn].")
 @click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
+@energy_options
 @handing_options
 @policy_options
 @device_option
@@ -223,4 +224,5 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
         held_out=None if held_out is None else load_data(held_out, test_share=1).test,
         command=command,
         effort=effort_of(options["effort"]),
+        energy=metering(options["energy"], options["country"]),
     )

@@ -16,6 +16,7 @@ from robustprune.review.summary import (
     broken_lines,
     class_lines,
     cost_rows,
+    energy_lines,
     headline,
     structure,
     transfer_lines,
@@ -128,6 +129,8 @@ def _facts(review: Review) -> Iterator[tuple[str, str]]:
     for side, facts in (("candidate", review.facts.candidate), ("parent", review.facts.parent)):
         yield side, _side(facts)
     yield "what ships", str(review.parity) if review.parity else "unmeasured: no shipped file was given"
+    if energy_lines(review):
+        yield "energy", "; ".join(energy_lines(review))
     yield "command", review.facts.command
 
 

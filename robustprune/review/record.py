@@ -47,7 +47,7 @@ from robustprune import __version__
 from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy, exit_code, judge
 from robustprune.results.claims import headlines
-from robustprune.results.costs import CostChange, changes
+from robustprune.results.cost_changes import CostChange, changes
 from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.shifts import class_shifts, shifts, transfer
 

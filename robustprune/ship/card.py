@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from robustprune.report.markdown import NONE, inline, pipe
 from robustprune.results.claims import claims, named, share
-from robustprune.results.costs import changes
+from robustprune.results.cost_changes import changes
 from robustprune.results.overstated import by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.statistics import wilson

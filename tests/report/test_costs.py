@@ -15,7 +15,8 @@ from robustprune.report.formats import display, to_csv, to_markdown
 from robustprune.report.notes import notes
 from robustprune.report.table import comparison
 from robustprune.results import costs
-from robustprune.results.costs import Cost, CostMeasure, changes, cost_from, measures
+from robustprune.results.cost_changes import changes
+from robustprune.results.costs import Cost, CostMeasure, cost_from, measures
 from robustprune.review.anatomy import Changes
 from robustprune.review.record import Facts, Review, to_json
 from robustprune.review.summary import to_markdown as summary
@@ -133,9 +134,11 @@ def test_a_cost_from_before_quartiles_were_kept_is_read_and_shown_as_it_was():
 
 def test_every_field_of_a_cost_is_in_the_list_or_says_how_it_was_measured():
     """A field that no entry reads would be a cost that nobody sees."""
-    told = {"memory_method", "threads", "device", "not_counted"}
-    base = made_up.cost()
+    told = {"memory_method", "threads", "device", "not_counted", "energy_method"}
+    base = replace(made_up.cost(), energy_joules={"batch 128": 3.0}, energy_grams={"batch 128": 0.4})
     changed = {
+        "energy_joules": {"batch 128": 4.0},
+        "energy_grams": {"batch 128": 0.5},
         "latency_ms": {"1": (2.0, 3.0, 4.0), "128": (2.0, 3.0, 4.0)},
         "latency_ratio": {"1": 9.0, "128": 9.0},
         "latency_ratio_range": {"1": (8.0, 9.0)},

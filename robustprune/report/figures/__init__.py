@@ -1,5 +1,6 @@
 """Pictures: data in, a matplotlib `Figure` out. `save` writes one as SVG or PNG, `to_svg` gives the text."""
 
+from robustprune.report.figures.energy import energy_bars
 from robustprune.report.figures.gallery import Sample, gallery
 from robustprune.report.figures.layers import agreement, candidate_blocks, layer_similarity, removed_blocks
 from robustprune.report.figures.style import save, to_svg
@@ -12,6 +13,7 @@ __all__ = [
     "candidate_blocks",
     "class_change",
     "curves_of",
+    "energy_bars",
     "gallery",
     "layer_similarity",
     "over_eps",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from robustprune.policy.findings import whole_points
 from robustprune.results.checks import CATALOGUE
 from robustprune.results.claims import CLEAN, WORST, headlines, named
-from robustprune.results.costs import changes
+from robustprune.results.cost_changes import changes
 from robustprune.results.overstated import by_threat
 from robustprune.results.records import CaseResult, Check
 from robustprune.results.words import percent, plural, points_between
