@@ -15,9 +15,8 @@ from robustprune.errors import InputError
 
 if TYPE_CHECKING:
     from robustprune.review.audit.change import Last
-    from robustprune.review.audit.controls import Control
     from robustprune.review.audit.signature import Signer
-    from robustprune.review.record import Review
+    from robustprune.review.record import Control, Review
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "UNTRUSTED": "magenta"}
 OPTIONS = ("output", "summary", "comment", "sarif", "before", "key", "controls")
@@ -56,14 +55,13 @@ class Handing:
 
         found = replace(found, facts=replace(found.facts, controls=self.controls))
         seal = bundle.write_bundle(found, folder, self.signer)
-        texts = {
-            self.summary: lambda: to_markdown(found, seal),
-            self.comment: lambda: comment(found, self.last, seal),
-            self.sarif: lambda: to_sarif(of_verdict(found.verdict, (folder / VERDICT).as_posix()), "review"),
-        }
-        for file, text in texts.items():
-            if file is not None:
-                write_whole(file, text().encode())
+        if self.summary is not None:
+            write_whole(self.summary, to_markdown(found, seal).encode())
+        if self.comment is not None:
+            write_whole(self.comment, comment(found, self.last, seal).encode())
+        if self.sarif is not None:
+            judged = of_verdict(found.verdict, (folder / VERDICT).as_posix())
+            write_whole(self.sarif, to_sarif(judged, "review").encode())
         click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)
         click.echo(to_text(found))
         if not (folder / REPORT).is_file():

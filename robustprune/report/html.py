@@ -47,10 +47,11 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One thing of a section, folded: a title, what it is, and lists of lines by name."""
+    """One thing of a section, folded: a title, what it is, where that stands, and lists of lines by name."""
 
     title: str
     text: str
+    source: str = ""
     lists: Mapping[str, Sequence[str]]
 
 

@@ -65,7 +65,7 @@ def _controls(review: Review) -> Iterator[Section]:
     from robustprune.report.html import Card, Section
 
     cards = tuple(
-        Card(title=one.id, text=one.asks, lists={"evidence for it": have, "missing": lack})
+        Card(title=one.id, text=one.asks, source=one.source, lists={"evidence for it": have, "missing": lack})
         for one, have, lack in rows(review)
     )
     if cards:

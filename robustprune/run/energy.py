@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from robustprune.cost import batch_of
 from robustprune.cost.energy import Energy, Metering, of_passes
+from robustprune.cost.steadiness import crowded
 from robustprune.finetune import next_to
-from robustprune.results.costs import FINE_TUNING, Cost
+from robustprune.results.costs import BUSY, FINE_TUNING, Cost
 from robustprune.results.records import CaseResult
 from robustprune.run.bench import Bench
 from robustprune.run.case import Finished, Measured
@@ -59,7 +60,7 @@ def suite_energy(
 
 def _energy(measured: Measured, bench: Bench, metering: Metering) -> tuple[Found, str]:
     """Measure what a network takes, and say how, or why not."""
-    size = max(bench.suite.batches)
+    size, busy = max(bench.suite.batches), crowded() * f", {BUSY}"
     x = batch_of(bench.example, size).to(bench.device)
     energy, passes = of_passes(measured.network.model, x, metering)
     if isinstance(energy, str):
@@ -69,7 +70,7 @@ def _energy(measured: Measured, bench: Bench, metering: Metering) -> tuple[Found
     if tuned is not None:
         found[FINE_TUNING], how = tuned
         said = f"{said}; fine-tuning from {how}"
-    return found, f"{said}, by {energy.method}"
+    return found, f"{said}, by {energy.method}{busy}"
 
 
 def _fine_tuning(measured: Measured, bench: Bench, metering: Metering) -> tuple[Energy, str] | None:

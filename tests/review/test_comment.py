@@ -33,6 +33,7 @@ def test_the_verdict_comes_first_and_the_comment_is_short():
     assert "since the last review" not in text
     assert "ab" * 32 in text
     assert len(text.splitlines()) < 20
+    assert "\n\n\n" not in text
 
 
 def test_the_change_since_the_last_review_is_paired_sample_by_sample():

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING
 
 from robustprune.errors import InputError
 from robustprune.report.figures.style import INK, colour, new_axes
-from robustprune.report.groups import group
+from robustprune.report.groups import Group, group
 from robustprune.results.costs import energy
 from robustprune.results.records import CaseResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROW = 0.3
+ROW = 0.42
 """Inches that a bar takes."""
+
+
+def _label(one: Group) -> str:
+    """Name a network on two lines: what it comes from, and what was done to it."""
+    removed = f", {one.removed} removed" if one.removed else ""
+    made = "" if one.parents is None else f"\n{one.first.strategy}{removed}"
+    return f"{one.first.family}{made}"
 
 
 def energy_bars(cases: Sequence[CaseResult], what: str) -> Figure:
@@ -25,8 +32,7 @@ def energy_bars(cases: Sequence[CaseResult], what: str) -> Figure:
     for one in group(cases):
         found = [value for case in one.cases if (value := measure.value(case.cost)) is not None]
         if found:
-            removed = f", {one.removed} removed" if one.removed else ""
-            bars.append((f"{one.first.family}, {one.first.strategy}{removed}", fmean(found)))
+            bars.append((_label(one), fmean(found)))
     if not bars:
         raise InputError(f"energy, {what}: measured of none of the cases")
     figure, axes = new_axes(0.9 + ROW * len(bars), f"{measure.unit}", "")

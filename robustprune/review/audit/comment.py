@@ -5,6 +5,7 @@ The first line is a mark that is not shown; by it a job finds its last comment a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from robustprune.report.markdown import NONE, inline, pipe
@@ -27,12 +28,12 @@ def comment(review: Review, last: Last | None = None, seal: str = "") -> str:
     head = [*HEAD, *([SINCE] if last else [])]
     lines = [MARK, f"### robustprune: {headline(review)}", "", f"{inline(subject(review))}.", ""]
     lines += [pipe(head, _rows(review, last), padded=False), ""]
-    lines += [f"- {inline(line)}" for line in _others(review)]
+    lines += [*(f"- {inline(line)}" for line in _others(review)), ""]
     if last is not None:
-        lines += ["", f"The last review, of {inline(last.made)}, said {inline(last.verdict)}."]
+        lines += [f"The last review, of {inline(last.made)}, said {inline(last.verdict)}.", ""]
     if seal:
-        lines += ["", f"Evidence bundle: sha256 of its manifest `{seal}`."]
-    return "\n".join(lines).rstrip() + "\n"
+        lines += [f"Evidence bundle: sha256 of its manifest `{seal}`."]
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
 def _rows(review: Review, last: Last | None) -> Iterator[list[str]]:
