@@ -154,7 +154,7 @@ def metering(energy: bool, country: str | None) -> Metering | None:
     from robustprune.cost.energy import Metering
 
     if country is not None and not energy:
-        raise click.UsageError("--country is for --energy")
+        raise InputError(f"--country {country}: is for --energy, which was not given")
     return Metering(country=country) if energy else None
 
 

@@ -18,6 +18,7 @@ from robustprune.cost.steadiness import crowded
 from robustprune.finetune import next_to
 from robustprune.results.costs import BUSY, FINE_TUNING, Cost
 from robustprune.results.records import CaseResult
+from robustprune.results.words import plural
 from robustprune.run.bench import Bench
 from robustprune.run.case import Finished, Measured
 from robustprune.run.latest import keep
@@ -48,7 +49,7 @@ def suite_energy(
     for one in cases:
         measured = recall(by_name[one.case], work)
         if measured is None:
-            found.append(one)
+            found.append(replace(one, cost=_added(one.cost, {}, "not measured: its network is not in the store")))
             continue
         key = json.dumps([measured.network.shape, str(by_name[one.case].recipe)], default=str)
         if key not in known:
@@ -94,7 +95,7 @@ def _fine_tuning(measured: Measured, bench: Bench, metering: Metering) -> tuple[
     found = metering.of(course(epochs))
     if isinstance(found, str):
         return None
-    how = f"{epochs:,} epochs on {len(some):,} images, for {recipe.epochs:,} on {shown:,}"
+    how = f"{plural(epochs, 'epoch')} on {len(some):,} images, for {recipe.epochs:,} on {shown:,}"
     return found.times(recipe.epochs * shown / (epochs * len(some))), how
 
 

@@ -13,6 +13,7 @@ import pytest
 from robustprune.policy.policy import Policy, judge
 from robustprune.report.formats import display, to_csv, to_markdown
 from robustprune.report.notes import notes
+from robustprune.report.pictures import suite_pictures
 from robustprune.report.table import comparison
 from robustprune.results import costs
 from robustprune.results.cost_changes import changes
@@ -167,3 +168,29 @@ def test_names_and_columns_are_told_apart():
     found = measures([made_up.cost()])
     for names in ([one.name for one in found], [one.title for one in found], [one.column for one in found]):
         assert len(set(names)) == len(names) == 6
+
+
+def with_energy(case, joules, method="3 passes of batch 8, by RAPL counters"):
+    cost = replace(case.cost, energy_joules={"batch 8": joules}, energy_grams={"batch 8": joules / 100})
+    return replace(case, cost=replace(cost, energy_method=method))
+
+
+def test_energy_is_a_column_a_note_and_a_picture_where_it_was_measured():
+    cases = [with_energy(PARENT, 2.0), with_energy(PRUNED, 1.5)]
+    shown = display(comparison(cases))
+    assert shown["energy, batch 8"].tolist() == ["2 J", "1.5 J"]
+    assert shown["CO2, batch 8"].tolist() == ["0.02 g", "0.015 g"]
+    assert any("by RAPL counters" in note for note in notes(cases))
+    (picture,) = [one for one in suite_pictures(cases) if one.title.startswith("Energy")]
+    assert [round(bar.get_width(), 3) for bar in picture.figure.axes[0].patches] == [2.0, 1.5]
+    assert "RAPL counters" in picture.caption
+    (joules,) = [one for one in changes(cases[1].cost, cases[0].cost) if one.measure.name == "energy, batch 8"]
+    assert joules.ratio == 0.75
+
+
+def test_energy_that_was_not_measured_is_no_column_but_the_reason_is_told():
+    cases = [replace(one, cost=replace(one.cost, energy_method="not measured: no counter")) for one in (PARENT, PRUNED)]
+    assert not [name for name in display(comparison(cases)) if name.startswith(("energy", "CO2"))]
+    assert any("not measured: no counter" in note for note in notes(cases))
+    assert not [one for one in suite_pictures(cases) if one.title.startswith("Energy")]
+    assert not any("nergy" in note for note in notes([PARENT, PRUNED]))
