@@ -79,8 +79,10 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: H
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
 
-    A pair of keys for --sign KEY and `verify --key PUB` is made by
-    openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out key.pub
+    \b
+    A pair of keys, for --sign KEY and `verify --key PUB`:
+      openssl genpkey -algorithm ed25519 -out key.pem
+      openssl pkey -in key.pem -pubout -out key.pub
     """
     from robustprune.review import gate
     from robustprune.review.bundle import reserved

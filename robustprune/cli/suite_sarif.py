@@ -36,16 +36,15 @@ def _judged(told: Iterable[Told]) -> Iterator[Judged]:
         facts, verdict = one.facts, OUTCOMES[one.outcome]
         known = {name: value for name, value in facts.items() if name not in LEFT_OUT}
         if "evidence" in facts:
-            claim, text = "evidence", f"the attack on it is {facts['evidence']}"
+            claim, text = "evidence", f"{facts['case']}: the attack on it is {facts['evidence']}"
             verdict = "UNTRUSTED" if one.outcome == "failed" else verdict
         elif "policy" in facts:
             claim, text = "policy of the suite", facts["line"]
             verdict = "UNTRUSTED" if one.outcome == "failed" and facts["policy"] == "UNTRUSTED" else verdict
         else:
-            claim, text = f"{facts['claim']}, since it was approved", _text(known)
+            claim, text = f"{facts['claim']}, since it was approved", f"{facts['case']}: {_text(known)}"
             verdict = "UNTRUSTED" if facts.get("verdict") == "UNTRUSTED" else verdict
-        case = facts["case"]
-        yield Judged(subject=case, claim=claim, verdict=verdict, text=f"{case}: {text}", file=one.file, figures=known)
+        yield Judged(subject=facts["case"], claim=claim, verdict=verdict, text=text, file=one.file, figures=known)
 
 
 def _text(facts: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from robustprune.data import Split
 from robustprune.policy import judge
 from robustprune.report.markdown import printable
 from robustprune.results.records import Check
+from robustprune.review.audit.controls import controls
 from robustprune.review.clean_room import GRADED, Room, clean_room
 from robustprune.review.extras import Effort, changed, exhibits, transfers, with_checks, with_room, with_structure
 from robustprune.review.given import Given, Loading
@@ -109,6 +110,7 @@ def facts_of(candidate: dict[str, Any], parent: dict[str, Any], bench: Bench, co
         command=command,
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         samples=bench.sample.hashes(),
+        controls=controls(),
     )
 
 

@@ -28,7 +28,7 @@ TEXTS = {
     "manifest.json",
     "seal.json",
 }
-PEOPLE = {"table.md", "table.csv", "summary.md", "report.html"}
+PEOPLE = {"table.md", "table.csv", "summary.md", "controls.md", "report.html"}
 
 
 @pytest.fixture(scope="module")

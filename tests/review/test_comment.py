@@ -44,7 +44,8 @@ def test_the_change_since_the_last_review_is_paired_sample_by_sample():
     text = comment(made_review(60), old)
     assert text.splitlines()[5].endswith("| verdict | since the last review |")
     assert "The last review, of 2026-01-01T00:00:00Z, said PASS." in text
-    assert since(now, before(60), "worst case").startswith("+0.0 [")
+    assert since(now, before(60), "worst case") == "unchanged, the same weights"
+    assert since(now, before(60, weights_hash="ef" * 16), "worst case").startswith("+0.0 [")
 
 
 def test_what_cannot_be_compared_says_why():

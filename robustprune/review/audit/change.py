@@ -47,6 +47,8 @@ def since(now: CaseResult, before: Last, claim: str, confidence: float = 0.95) -
         return f"cannot be compared: {reason}"
     if now.sample_hash != before.candidate.sample_hash or len(row) != len(old):
         return f"{percent(share(old))} before, on other samples ({points(share(row) - share(old))} points)"
+    if row == old and now.weights_hash == before.candidate.weights_hash != "":
+        return "unchanged, the same weights"
     pair = paired(old, row, confidence)
     return f"{points_between(pair.difference, pair.low, pair.high)} points"
 
