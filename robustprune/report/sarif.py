@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ class Judged:
     verdict: Decision
     text: str
     file: str
-    """A path, relative to where the program runs."""
+    """Its path."""
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
@@ -78,6 +79,18 @@ def to_sarif(found: Sequence[Judged], run: str) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
+def place_of(file: str) -> str:
+    """Return the address of a file: relative to where the program runs if it lies below, else absolute.
+
+    >>> place_of("my suites/digits.py"), place_of("/there/digits.py")
+    ('my%20suites/digits.py', 'file:///there/digits.py')
+    """
+    path = Path(file)
+    if path.is_absolute() and not path.is_relative_to(Path.cwd()):
+        return path.as_uri()
+    return quote((path.relative_to(Path.cwd()) if path.is_absolute() else path).as_posix())
+
+
 def rule_id(claim: str) -> str:
     """Return the name of a claim's rule.
 
@@ -104,7 +117,7 @@ def _rules(claims: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _result(one: Judged, place: int, rule: str) -> dict[str, Any]:
-    where = {"artifactLocation": {"uri": quote(one.file.replace("\\", "/"))}, "region": {"startLine": 1}}
+    where = {"artifactLocation": {"uri": place_of(one.file)}, "region": {"startLine": 1}}
     subject = printable(one.subject)
     mark = hashlib.sha256(json.dumps([one.subject, one.claim]).encode()).hexdigest()
     return {

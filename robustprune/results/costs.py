@@ -155,6 +155,7 @@ def energy(what: str, carbon: bool = False) -> CostMeasure:
         unit=unit if whole else f"{unit} per 1,000 images",
         column=f"{column} {what}",
         value=lambda cost: (cost.energy_grams if carbon else cost.energy_joules).get(what),
+        busy=lambda cost: cost.energy_method.endswith(BUSY),
         number=f"{{:.3g}} {unit}",
         cell=f"{{:.3g}} {unit}".format,
     )

@@ -217,7 +217,7 @@ def _factor(change: CostChange) -> str:
     """Write the ratio of a cost, and how it was found where that matters."""
     if change.ratio is None:
         return NONE
-    how = f"{change.doubt} timed in turn" if change.measure.timed else ""
+    how = f"{change.doubt} timed in turn" if change.measure.timed else change.doubt
     return f"x {change.ratio:.3f} ({100 * (change.ratio - 1):+.2f} %){how}"
 
 

@@ -57,7 +57,8 @@ def _costs(case: CaseResult, parent: CaseResult) -> Iterator[tuple[str, str, str
     for found in changes(case.cost, parent.cost):
         change, number = NONE, found.measure.number.format
         if found.ratio is not None:
-            change = f"x {found.ratio:.2f}{found.doubt}" if found.measure.timed else f"{100 * (found.ratio - 1):+.1f} %"
+            change = f"x {found.ratio:.2f}" if found.measure.timed else f"{100 * (found.ratio - 1):+.1f} %"
+            change += found.doubt
         yield found.measure.title, number(found.now), number(found.before), change
 
 

@@ -185,7 +185,9 @@ def test_energy_is_a_column_a_note_and_a_picture_where_it_was_measured():
     assert [round(bar.get_width(), 3) for bar in picture.figure.axes[0].patches] == [2.0, 1.5]
     assert "RAPL counters" in picture.caption
     (joules,) = [one for one in changes(cases[1].cost, cases[0].cost) if one.measure.name == "energy, batch 8"]
-    assert joules.ratio == 0.75
+    assert (joules.ratio, joules.doubt) == (0.75, "")
+    busy = with_energy(PRUNED, 1.5, "3 passes of batch 8, by an estimate, busy machine")
+    assert row_of(model_card(busy, cases[0]), "energy of 1,000 images, batch 8")[-1] == "-25.0 %, busy machine"
 
 
 def test_energy_that_was_not_measured_is_no_column_but_the_reason_is_told():
