@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from robustprune.cli.ending import DONE, FAIL, Ending
-from robustprune.cli.options import effort_of, fractions, policy_options
+from robustprune.cli.handing import handing_options
+from robustprune.cli.options import effort_of, energy_options, fractions, metering, policy_options
 from robustprune.cli.verbs import (
     COMMAND,
     FILE,
@@ -24,12 +25,9 @@ from robustprune.cli.verbs import (
 from robustprune.errors import InputError
 
 if TYPE_CHECKING:
+    from robustprune.cli.handing import Handing
     from robustprune.policy.policy import Policy
-    from robustprune.review.record import Review
     from robustprune.review.request import Request
-
-
-COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "UNTRUSTED": "magenta"}
 
 
 TIERS = click.Choice(["quick", "standard", "full"])
@@ -68,33 +66,35 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--training-hashes", type=FILE, help="What the candidate learned from: see `robustprune hashes`.")
 @click.option("--held-out", help="More data, drawn as DATA was, that nobody learned from [the test images not drawn].")
 @click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
-@click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
-@click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
+@energy_options
+@handing_options
 @policy_options
 @device_option
 @data_option
 @click.pass_context
-def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: Any) -> Ending:
+def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: Handing, **options: Any) -> Ending:
     """May CANDIDATE ship in place of its parent? Verdict first, evidence in a bundle.
 
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
+
+    \b
+    A pair of keys, for --sign KEY and `verify --key PUB`:
+      openssl genpkey -algorithm ed25519 -out key.pem
+      openssl pkey -in key.pem -pubout -out key.pub
     """
-    from robustprune.files import writable
-    from robustprune.review import bundle, gate
+    from robustprune.review import gate
+    from robustprune.review.bundle import reserved
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
     request = _request(options, policy, ctx.meta[COMMAND])
-    folder = options["output"] or Path(f"{request.candidate.name}-review")
-    summary = options["summary"]
-    if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
-        raise InputError(f"--summary {summary}: cannot be written there; expected a file outside the bundle")
-    with bundle.reserved(folder):
+    folder = handing.folder(f"{request.candidate.name}-review")
+    with reserved(folder):
         with Display("review", 2) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
-        _hand_over(found, folder, summary)
+        handing(found, folder)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 
@@ -103,7 +103,8 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
 )
 @click.argument("bundle", type=FOLDER)
 @click.option("--weights", type=FILE, help="Is this the candidate that was reviewed?")
-def verify(bundle: Path, weights: Path | None) -> Ending:
+@click.option("--key", type=FILE, metavar="PUB", help="Did the owner of this public key sign it? (`review --sign`)")
+def verify(bundle: Path, weights: Path | None, key: Path | None) -> Ending:
     """Is BUNDLE as it was written, and does its verdict follow from its outcomes?
 
     Recomputes every hash, and the verdict with all findings from the outcomes; names what does not hold. It needs
@@ -111,7 +112,7 @@ def verify(bundle: Path, weights: Path | None) -> Ending:
     """
     from robustprune.review.verify import verify as check
 
-    found = check(bundle, weights)
+    found = check(bundle, weights, key)
     for problem in found.problems:
         click.echo(f"MISMATCH {problem}")
     if found.holds:
@@ -225,21 +226,5 @@ def _request(options: dict[str, Any], policy: Callable[[Policy], Policy], comman
         held_out=None if held_out is None else load_data(held_out, test_share=1).test,
         command=command,
         effort=effort_of(options["effort"]),
+        energy=metering(options["energy"], options["country"]),
     )
-
-
-def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:
-    """Write the bundle and say what was found, the verdict first."""
-    from robustprune.files import write_whole
-    from robustprune.review import bundle
-    from robustprune.review.files import REPORT
-    from robustprune.review.summary import headline, to_markdown, to_text
-
-    seal = bundle.write_bundle(found, folder)
-    if summary is not None:
-        write_whole(summary, to_markdown(found, seal).encode())
-    click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)
-    click.echo(to_text(found))
-    if not (folder / REPORT).is_file():
-        click.echo(f"{REPORT} and pictures left out: pip install 'robustprune[report]'", err=True)
-    click.echo(f"\nBundle: {folder}, sha256 of its manifest {seal}")

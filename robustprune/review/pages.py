@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from robustprune.results.claims import headlines, named
 from robustprune.results.records import CaseResult
+from robustprune.review.audit.controls import ABOUT, TITLE, rows
 from robustprune.review.record import Review
 from robustprune.review.summary import (
     broken_lines,
     class_lines,
     cost_rows,
+    energy_lines,
     headline,
     structure,
     transfer_lines,
@@ -22,7 +24,7 @@ from robustprune.review.summary import (
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point
-    from robustprune.report.html import Picture
+    from robustprune.report.html import Picture, Section
 
 NEEDED = ("matplotlib", "jinja2")
 
@@ -53,8 +55,21 @@ def page(review: Review, drawn: Sequence[Picture]) -> str:
         sections=[
             Section(title="What broke", paragraphs=tuple(broken_lines(review))),
             Section(title="Classes", paragraphs=tuple(class_lines(review))),
+            *_controls(review),
         ],
     )
+
+
+def _controls(review: Review) -> Iterator[Section]:
+    """Yield the page of controls, where there are some."""
+    from robustprune.report.html import Card, Section
+
+    cards = tuple(
+        Card(title=one.id, text=one.asks, source=one.source, lists={"evidence for it": have, "missing": lack})
+        for one, have, lack in rows(review)
+    )
+    if cards:
+        yield Section(title=TITLE, paragraphs=(ABOUT,), cards=cards)
 
 
 def save_pictures(drawn: Sequence[Picture], folder: Path) -> list[Path]:
@@ -114,6 +129,8 @@ def _facts(review: Review) -> Iterator[tuple[str, str]]:
     for side, facts in (("candidate", review.facts.candidate), ("parent", review.facts.parent)):
         yield side, _side(facts)
     yield "what ships", str(review.parity) if review.parity else "unmeasured: no shipped file was given"
+    if energy_lines(review):
+        yield "energy", "; ".join(energy_lines(review))
     yield "command", review.facts.command
 
 

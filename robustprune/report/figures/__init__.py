@@ -1,5 +1,6 @@
 """Pictures: data in, a matplotlib `Figure` out. `save` writes one as SVG or PNG, `to_svg` gives the text."""
 
+from robustprune.report.figures.energy import energy_bars
 from robustprune.report.figures.forest import Bar, forest
 from robustprune.report.figures.fronts import Place, fronts
 from robustprune.report.figures.gallery import Sample, gallery
@@ -16,6 +17,7 @@ __all__ = [
     "candidate_blocks",
     "class_change",
     "curves_of",
+    "energy_bars",
     "forest",
     "fronts",
     "gallery",
