@@ -12,13 +12,13 @@ from report import made_up
 from scipy.stats import friedmanchisquare, rankdata, spearmanr
 
 from robustprune.criteria.consensus import candidates as by_agreement
-from robustprune.criteria.consensus import rank_sum
+from robustprune.criteria.consensus import rank_sum, weighted_sum
 from robustprune.errors import InputError
 from robustprune.models.blocks import Block
 from robustprune.prune import choose
 from robustprune.results import load
 from robustprune.results.agreement import kendall_w, lowest, mean_correlations, rank_sums, ranks, spearman, taken
-from robustprune.results.voters import candidates, equal_votes, left_out, runs_of
+from robustprune.results.voters import candidates, left_out, runs_of, voted, weights_of
 
 TIES = [True, False]
 APPROVED = Path(__file__).parents[1] / "results"
@@ -131,7 +131,8 @@ def test_how_many_blocks_a_stage_keeps_is_read_off_what_was_removed():
     votes = {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
     (free,), (kept,) = (runs_of([scored(0, removed, **votes)]) for removed in (["one.1", "one.2"], ["one.1", "two.1"]))
     assert [choice.keep for choice in (*free.choices, *kept.choices)] == [0, 1]
-    assert all(equal_votes(run, run.choices[0]) == run.choices[0].removed for run in (free, kept))
+    equal = {"a": 1.0, "b": 1.0}
+    assert all(voted(run, run.choices[0], equal) == run.choices[0].removed for run in (free, kept))
     (other,) = runs_of([scored(0, ["two.2"], **votes)])
     assert other.choices == (), "no rule takes the highest: it was scored anew"
     one, two = (scored(seed, removed, **votes) for seed, removed in ((0, ["one.1"]), (1, ["one.1", "two.1"])))
@@ -154,5 +155,47 @@ def test_equal_votes_took_what_the_approved_consensus_removed(suite):
     runs = runs_of(load(APPROVED / suite / "cases.json.gz"))
     choices = [(run, choice) for run in runs for choice in run.choices if choice.voters]
     assert len(choices) == len(runs)
-    assert all(equal_votes(run, choice) == choice.removed for run, choice in choices)
+    weights = weights_of(runs)
+    assert {weight for some in weights.values() for weight in some.values()} == {1.0}
+    assert all(voted(run, choice, weights[choice.strategy]) == choice.removed for run, choice in choices)
     assert all(len(choice.voters) == 8 for _, choice in choices)
+
+
+STAGE = [f"layer1.{place}" for place in range(8)]
+
+
+def weighted_suite(weights, runs=4, rule=rank_sum):
+    """Cases of a consensus with these weights, each of three blocks of a network of its own."""
+    rng, found = np.random.default_rng(9), []
+    for seed in range(runs):
+        votes = {name: dict(zip(STAGE, rng.random(8).tolist(), strict=True)) for name in weights}
+        scores = {"all": rule(votes, weights), **votes}
+        removed = sorted(scores["all"], key=scores["all"].__getitem__)[:3]
+        fields = {"case": f"net/all/seed{seed}", "seed": seed, "strategy": "all", "combines": True, "parent": "net"}
+        found.append(made_up.case([True], blocks=STAGE, removed=removed, scores=scores, **fields))
+    return found
+
+
+def test_the_weights_of_a_consensus_show_in_its_scores_and_a_voter_is_left_out_by_them():
+    weights = {"a": 0.2137, "b": 3.0301, "c": 1.1173, "d": 0.0}
+    cases = weighted_suite(weights)
+    runs = runs_of(cases)
+    mean = fmean(weights.values())
+    assert weights_of(runs)["all"] == pytest.approx({name: weight / mean for name, weight in weights.items()}, abs=1e-9)
+    for one in left_out(runs):
+        rest = {name: weight for name, weight in weights.items() if name != one.voter}
+        for case, (stay, go) in zip(cases, one.moved, strict=True):
+            scores = rank_sum({name: case.scores[name] for name in rest}, rest)
+            then = set(sorted(scores, key=scores.__getitem__)[:3])
+            assert (stay, go) == ({*case.removed} - then, then - {*case.removed})
+        assert one.weight == pytest.approx(weights[one.voter] / mean, abs=1e-9)
+    assert {one.voter: one.changed for one in left_out(runs)}["d"] == 0
+
+
+def test_where_no_weights_or_many_give_the_scores_all_voters_count_the_same():
+    equal = dict.fromkeys("abcd", 1.0)
+    assert (
+        weights_of(runs_of(weighted_suite({"a": 2.0, "b": 1.0, "c": 5.0, "d": 1.0}, rule=weighted_sum)))["all"] == equal
+    )
+    many = weighted_suite(dict(zip("abcdefghij", range(10), strict=True)), runs=1)
+    assert set(weights_of(runs_of(many))["all"].values()) == {1.0}

@@ -178,6 +178,39 @@ def test_the_class_floor_finds_the_one_class_that_fell():
     assert judge(network(fallen, fallen), network(right, robust), replace(loose, max_class_drop=None)).verdict == "PASS"
 
 
+def test_a_named_class_has_a_margin_of_its_own_whatever_the_others_lose():
+    """10 of 300 cats went wrong: 3.3 points, which the policy allows any class, but not this one."""
+    right, robust = [True] * 1200, [True] * 1200
+    fallen = [not (i % 4 == 3 and i < 40) for i in range(1200)]
+    loose = Policy(max_clean_drop=0.2, max_robust_drop=0.2)
+    networks = network(fallen, fallen, name="cat-shy"), network(right, robust)
+    assert judge(*networks, loose).verdict == "PASS"
+    verdict = judge(*networks, replace(loose, class_drops={"cat": 0.01, "car": 0.02}))
+    found = {finding.measure: finding for finding in verdict.findings}
+    assert verdict.verdict == "FAIL"
+    for about in ("clean accuracy", "robust accuracy"):
+        cat, car = found[f"{about}, class cat"], found[f"{about}, class car"]
+        assert (cat.verdict, cat.margin, cat.n) == ("FAIL", 0.01, 300)
+        assert cat.difference == pytest.approx(-10 / 300)
+        assert (car.verdict, car.margin, car.difference) == ("PASS", 0.02, 0)
+
+
+def test_a_named_class_without_a_sample_is_not_a_pass_and_an_unknown_one_is_refused():
+    parent = network(*rows(1000, 0, 100), classes=["plane", "car", "bird", "cat", "stop sign"])
+    verdict = judge(parent, parent, Policy(class_drops={"stop sign": 0.02}))
+    assert (verdict.verdict, verdict.needed_n) == ("INCONCLUSIVE", None)
+    assert verdict.reasons[0] == "clean accuracy, class stop sign: no sample is of this class"
+    with pytest.raises(InputError, match=r"no class 'dog'; the classes are plane, car, bird, cat, stop sign$"):
+        judge(parent, parent, Policy(class_drops={"dog": 0.02}))
+
+
+def test_named_classes_are_read_from_a_policy_file(tmp_path):
+    file = tmp_path / "policy.toml"
+    for head in ("class_drops", "policy.class_drops"):
+        file.write_text(f'[{head}]\n"stop sign" = 0.02\n')
+        assert load_policy(file) == Policy(class_drops={"stop sign": 0.02})
+
+
 def test_needed_samples_of_a_class_are_stated_for_the_whole_set():
     parent = network(*rows(80, 0, 0))
     loose = Policy(max_clean_drop=0.5, max_robust_drop=0.5, max_class_drop=0.1)
@@ -290,6 +323,8 @@ def test_a_policy_file_is_read(tmp_path, head):
         ("[policy]\nblocking = [1, 99]\n", 2, "validity checks (1 to"),
         ("max_clean_drop = 0.01\n[margins]\nx = 1\n", 2, "unknown key margins"),
         ("max_latency_ratio = 0\n", 1, "above 0"),
+        ("\n[class_drops]\ncat = 2\n", 2, "a table of names of classes"),
+        ("[policy.class_drops]\n'stop sign' = 'x'\n", 1, "a table of names of classes"),
     ],
 )
 def test_a_wrong_policy_file_is_refused_with_file_line_and_key(tmp_path, text, line, said):

@@ -72,13 +72,20 @@ def test_the_same_network_that_became_weaker_fails_and_says_what_broke(restored,
     with changed(restored) as content:
         better = content["cases"][-1]["outcomes"][-1]
         better["status"] = "r" * len(better["status"])
-    result = run(restored, pytester, "--junitxml=out.xml", "--suite-summary=out.md")
+    result = run(restored, pytester, "--junitxml=out.xml", "--suite-summary=out.md", "--suite-sarif=out.sarif")
     assert result.ret == 1
     summary = (pytester.path / "out.md").read_text()
     assert summary.startswith("### robustprune: 1 FAIL, 12 PASS")
     assert "| FAIL | net/cka-2/ft | PGD-3, Linf 12.75/255 | 100.0 % |" in re.sub(" +", " ", summary)
     result.stdout.fnmatch_lines(["*net/cka-2/ft, PGD-3*FAIL, 100.0 % before,*the same networks; * newly broken: *"])
     assert "newly broken" in Path(pytester.path / "out.xml").read_text()
+    results = json.loads((pytester.path / "out.sarif").read_text())["runs"][0]["results"]
+    assert len(results) == ALL
+    (error,) = [one for one in results if one["level"] == "error"]
+    assert error["ruleId"] == "pgd-3-linf-12-75-255-since-it-was-approved"
+    assert error["message"]["text"].startswith("FAIL: net/cka-2/ft: before 100.0 %; now ")
+    assert error["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].endswith("suites/tiny.py")
+    assert {one["kind"] for one in results if one is not error} == {"pass"}
 
 
 def test_one_run_trained_again_cannot_be_said_and_fails_where_that_is_asked_for(restored, pytester):

@@ -14,6 +14,7 @@ from robustprune.errors import InputError
 from robustprune.policy.policy import Policy, load_policy
 
 if TYPE_CHECKING:
+    from robustprune.cost.energy import Metering
     from robustprune.review.extras import Effort
     from robustprune.run.executors import Executor
 
@@ -138,6 +139,23 @@ def effort_of(texts: tuple[str, ...]) -> Effort:
             )
         found[name] = number
     return replace(Effort(), **found)
+
+
+def energy_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb `--energy` and `--country`, see `metering`."""
+    energy = click.option("--energy", is_flag=True, help="Measure joules too, with CodeCarbon, offline.")
+    return energy(
+        click.option("--country", metavar="ABC", help="Of three letters (ISO 3166): CO2 beside joules.")(verb)
+    )
+
+
+def metering(energy: bool, country: str | None) -> Metering | None:
+    """Return how energy is measured; None where that was not asked for."""
+    from robustprune.cost.energy import Metering
+
+    if country is not None and not energy:
+        raise InputError(f"--country {country}: is for --energy, which was not given")
+    return Metering(country=country) if energy else None
 
 
 def fractions(texts: tuple[str, ...]) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from robustprune.cli.suite_sarif import Told, judgements
 from robustprune.cli.suite_tests import LEFT_OUT, SuiteFile
 from robustprune.suite.files import defines_suite
 
@@ -27,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--suite-results", type=Path, metavar="DIR", help="folder of approved results")
     group.addoption("--suite-data", metavar="DIR", help="folder of data and weights [ROBUSTPRUNE_DATA]")
     group.addoption("--suite-summary", type=Path, metavar="FILE", help="write a Markdown summary, for a CI job to post")
+    group.addoption("--suite-sarif", type=Path, metavar="FILE", help="write the findings as SARIF 2.1.0")
     group.addoption("--inconclusive-fails", action="store_true", help="what cannot be said fails")
 
 
@@ -51,6 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which suites were left out and what could not be said; write the summary."""
     from robustprune.files import write_whole
     from robustprune.report.baseline import accepted_line, summary
+    from robustprune.report.sarif import to_sarif
 
     facts, said = config.stash[FINDINGS].facts, config.stash[LEFT_OUT]
     left_out, accepted = [*dict.fromkeys(said)], config.stash[FINDINGS].accepted
@@ -64,6 +67,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"left out: {line}")
     if config.getoption("--suite-summary") is not None:
         write_whole(config.getoption("--suite-summary"), summary(facts, left_out, accepted).encode())
+    if config.getoption("--suite-sarif") is not None:
+        text = to_sarif(judgements(config.stash[FINDINGS].told), "suites")
+        write_whole(config.getoption("--suite-sarif"), text.encode())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -89,11 +95,14 @@ class Findings:
     def __init__(self) -> None:
         self.facts: list[dict[str, str]] = []
         self.accepted: list[str] = []
+        self.told: list[Told] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what the test of a claim found."""
-        found = dict(report.user_properties)
+        found = {name: str(value) for name, value in report.user_properties}
+        if report.when == "call" and "case" in found:
+            self.told.append(Told(file=report.location[0], outcome=report.outcome, facts=found))
         if report.when == "call" and {"verdict", "case", "claim"} <= found.keys():
-            self.facts.append({name: str(value) for name, value in found.items()})
+            self.facts.append(found)
         if report.when == "call" and report.passed and found.get("policy", "PASS") != "PASS":
-            self.accepted.append(str(found["policy"]))
+            self.accepted.append(found["policy"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from robustprune.cli.options import effort_of, fractions
+from robustprune.cli.options import effort_of, fractions, metering
 from robustprune.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], comm
     candidate, twin = open_reviewed(options["candidate"], options["weights"], options["twin"], parent)
     chosen = options["attacks"]
     attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
-    if candidate.ships is not None and options["shipped"] is not None:
-        raise InputError(f"--shipped {options['shipped']}: {candidate.name} ships itself; give one of them")
     if candidate.ships is not None:
+        if options["shipped"] is not None:
+            raise InputError(f"--shipped {options['shipped']}: {candidate.name} ships itself; give one of them")
         attacks = (chosen_possible if chosen else partial(with_queries, tier=tier))(attacks, gradients=twin is not None)
     check_attacks("review", attacks)
     return Request(
@@ -62,4 +62,5 @@ def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], comm
         held_out=None if held_out is None else load_data(held_out, test_share=1).test,
         command=command,
         effort=effort_of(options["effort"]),
+        energy=metering(options["energy"], options["country"]),
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from robustprune.cli.ending import DONE, FAIL, Ending
-from robustprune.cli.options import policy_options
+from robustprune.cli.handing import handing_options
+from robustprune.cli.options import energy_options, policy_options
 from robustprune.cli.reviewed import request_of
 from robustprune.cli.verbs import (
     COMMAND,
@@ -22,14 +23,10 @@ from robustprune.cli.verbs import (
     example,
     results_option,
 )
-from robustprune.errors import InputError
 
 if TYPE_CHECKING:
+    from robustprune.cli.handing import Handing
     from robustprune.policy.policy import Policy
-    from robustprune.review.record import Review
-
-
-COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "UNTRUSTED": "magenta"}
 
 
 TIERS = click.Choice(["quick", "standard", "full"])
@@ -69,13 +66,13 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--training-hashes", type=FILE, help="What the candidate learned from: see `robustprune hashes`.")
 @click.option("--held-out", help="More data, drawn as DATA was, that nobody learned from [the test images not drawn].")
 @click.option("--effort", multiple=True, metavar="NAME=N", help="What else is spent, such as service_samples=64.")
-@click.option("--output", type=FOLDER, help="Folder for the evidence bundle [<candidate>-review].")
-@click.option("--summary", type=FILE, help="Write a Markdown summary, for a CI job to post.")
+@energy_options
+@handing_options
 @policy_options
 @device_option
 @data_option
 @click.pass_context
-def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options: Any) -> Ending:
+def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: Handing, **options: Any) -> Ending:
     """May CANDIDATE ship in place of its parent? Verdict first, evidence in a bundle.
 
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
@@ -85,21 +82,23 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
     What ships is reviewed itself: an .onnx (int8 too), a TorchScript .pt, a .pt2, or the words bfloat16 and float16
     for a copy of the twin. The file decides what is adversarial, its float --twin gives the gradients, and two attacks
     ask the file alone; without a twin these are all there is, and the verdict is UNTRUSTED at best.
+
+    \b
+    A pair of keys, for --sign KEY and `verify --key PUB`:
+      openssl genpkey -algorithm ed25519 -out key.pem
+      openssl pkey -in key.pem -pubout -out key.pub
     """
-    from robustprune.files import writable
-    from robustprune.review import bundle, gate
+    from robustprune.review import gate
+    from robustprune.review.bundle import reserved
     from robustprune.run.own import own_store
     from robustprune.run.progress import Display
 
     request = request_of(options, policy, ctx.meta[COMMAND])
-    folder = options["output"] or Path(f"{request.candidate.name}-review")
-    summary = options["summary"]
-    if summary is not None and (not writable(summary.parent) or folder in (summary, *summary.parents)):
-        raise InputError(f"--summary {summary}: cannot be written there; expected a file outside the bundle")
-    with bundle.reserved(folder):
+    folder = handing.folder(f"{request.candidate.name}-review")
+    with reserved(folder):
         with Display("review", len(request.sides)) as display:
             found = gate.review(request, own_store(Path(".robustprune") / "reviews"), display)
-        _hand_over(found, folder, summary)
+        handing(found, folder)
     return Ending(code=found.exit_code, kind="bundle", paths=(str(folder.absolute()),))
 
 
@@ -108,7 +107,8 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], **options:
 )
 @click.argument("bundle", type=FOLDER)
 @click.option("--weights", type=FILE, help="Is this the candidate that was reviewed?")
-def verify(bundle: Path, weights: Path | None) -> Ending:
+@click.option("--key", type=FILE, metavar="PUB", help="Did the owner of this public key sign it? (`review --sign`)")
+def verify(bundle: Path, weights: Path | None, key: Path | None) -> Ending:
     """Is BUNDLE as it was written, and does its verdict follow from its outcomes?
 
     Recomputes every hash, and the verdict with all findings from the outcomes; names what does not hold. It needs
@@ -116,7 +116,7 @@ def verify(bundle: Path, weights: Path | None) -> Ending:
     """
     from robustprune.review.verify import verify as check
 
-    found = check(bundle, weights)
+    found = check(bundle, weights, key)
     for problem in found.problems:
         click.echo(f"MISMATCH {problem}")
     if found.holds:
@@ -190,20 +190,3 @@ def export(suite: str, case: str, form: str, int8: bool, output: Path, results: 
 
 
 VERBS = (review, verify, stage, export)
-
-
-def _hand_over(found: Review, folder: Path, summary: Path | None) -> None:
-    """Write the bundle and say what was found, the verdict first."""
-    from robustprune.files import write_whole
-    from robustprune.review import bundle
-    from robustprune.review.files import REPORT
-    from robustprune.review.summary import headline, to_markdown, to_text
-
-    seal = bundle.write_bundle(found, folder)
-    if summary is not None:
-        write_whole(summary, to_markdown(found, seal).encode())
-    click.secho(headline(found), fg=COLOURS[found.verdict.verdict], bold=True)
-    click.echo(to_text(found))
-    if not (folder / REPORT).is_file():
-        click.echo(f"{REPORT} and pictures left out: pip install 'robustprune[report]'", err=True)
-    click.echo(f"\nBundle: {folder}, sha256 of its manifest {seal}")

@@ -168,6 +168,7 @@ class EvidenceTest(SuiteTest):
 
     def runtest(self) -> None:
         """Look at the validity checks."""
+        self.user_properties += [("case", self.case), ("evidence", self.now.trust)]
         failed = [check for check in self.now.checks if check.status == "fail"]
         if self.now.trust == "INVALID":
             lines = "; ".join(f"check {check.number} {check.name}: {check.evidence}" for check in failed)
@@ -185,7 +186,7 @@ class PolicyTest(SuiteTest):
         file, now = self.suite_file, self.now
         verdict = judge(now, file.results[str(now.parent)], file.plan.policy)
         found = ruling(verdict, file.accepted, approved=self.case in file.approved)
-        self.user_properties += [("policy", verdict.verdict), ("line", found.line)]
+        self.user_properties += [("case", self.case), ("policy", verdict.verdict), ("line", found.line)]
         self.decide(found.verdict, found.line)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from robustprune.cli.blocks import blocks
+from robustprune.cli.contests import contest
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
 from robustprune.cli.hashes import hashes
-from robustprune.cli.options import where_options
+from robustprune.cli.options import energy_options, metering, where_options
 from robustprune.cli.reviews import export, review, stage, verify
 from robustprune.cli.stores import clean, merge
 from robustprune.cli.tables import show, wide_option
@@ -31,6 +32,7 @@ __all__ = ["main"]
 @where_options
 @click.option("--force", is_flag=True, help="Measure everything anew.")
 @click.option("--shard", metavar="N/COUNT", help="Only this part of the cases, kept apart; `merge` joins the parts.")
+@energy_options
 @wide_option
 @results_option
 @data_option
@@ -44,13 +46,19 @@ def run(suite: str, shard: str | None, wide: bool, results: Path | None, **how: 
     from robustprune.run.shelf import shelf as shelf_of
     from robustprune.suite.files import open_suite
 
-    expression, quick = how.pop("expression"), how.pop("quick")
+    expression, quick, energy = how.pop("expression"), how.pop("quick"), metering(how.pop("energy"), how.pop("country"))
     if shard is not None and (expression or quick):
         raise InputError("--shard: a part of the whole suite; give it without -k and --quick")
     part = None if shard is None else parsed(shard)
     opened = open_suite(suite, expression, quick)
     place = shelf_of(opened, results, part)
+    if part is not None and energy is not None:
+        raise InputError("--energy: measured of a whole suite, on one machine; give it without --shard")
     cases = measure_suite(opened, place, shard=part, **how)
+    if energy is not None:
+        from robustprune.run.energy import suite_energy
+
+        cases = suite_energy(opened, place, cases, how["device"], energy)
     files = write_tables(cases, place.latest)
     show(cases, (place.latest / TABLE).read_text(), wide)
     click.echo(f"Written: {', '.join(str(path) for path in files)}", err=True)
@@ -236,5 +244,5 @@ def doctor(results: Path | None) -> None:
     click.echo(f"{'store':<14}{told(local_folder(results or Path('results')) / STORE)}")
 
 
-for verb in (blocks, hashes, merge, clean, tune, review, verify, stage, export):
+for verb in (blocks, hashes, merge, clean, tune, contest, review, verify, stage, export):
     main.add_command(verb)

@@ -4,8 +4,8 @@ counts.py counts (operators.py what each operator costs), latency.py times (stea
 believed), memory.py follows tensors; `measure` here puts them into one `Cost`. To add one: measure it in one of these
 files and in `measure`; the record and the tables take it from `robustprune.results`, whose docstring says where.
 
-Energy is not measured: the counters that would tell (RAPL, NVML) can be read by the administrator only on
-most machines, and a figure made from latency and a nominal power would say nothing that latency does not.
+Energy is measured apart, where it is asked for (energy.py): the counters that would tell (RAPL, NVML) can be read by
+the administrator only on most machines, and elsewhere there is an estimate.
 """
 
 from __future__ import annotations

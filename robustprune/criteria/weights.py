@@ -46,14 +46,23 @@ def last_gamma(block: nn.Module, name: str = "given") -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Random:
-    """A random order of the blocks, drawn from the context's seed: the control for every claim."""
+    """A random order of the blocks, drawn from the context's seed: the control for every claim.
+
+    `draw` counts orders of one seed: 0 is called "random", 1 "random-b", and so on.
+    """
 
     family: ClassVar[str] = "control"
-    name = "random"
+    draw: int = 0
+
+    @property
+    def name(self) -> str:
+        """The word, with a letter from the second draw on."""
+        return f"random-{chr(ord('a') + self.draw)}" if self.draw else "random"
 
     def __call__(self, ctx: ScoringContext) -> dict[str, float]:
-        """Uniform numbers in [0, 1), the same for the same seed and blocks."""
-        draws = np.random.default_rng(ctx.seed).random(len(ctx.blocks))
+        """Uniform numbers in [0, 1), the same for the same seed, draw and blocks."""
+        seed = [ctx.seed, self.draw] if self.draw else ctx.seed
+        draws = np.random.default_rng(seed).random(len(ctx.blocks))
         return {block.name: float(draw) for block, draw in zip(ctx.blocks, draws, strict=True)}
 
 

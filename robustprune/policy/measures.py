@@ -100,6 +100,25 @@ def classes(candidate: CaseResult, parent: CaseResult, margin: float, confidence
         yield min(found, key=lambda one: (ORDER.index(one.verdict), one.low or 0.0))
 
 
+def named_classes(
+    candidate: CaseResult, parent: CaseResult, margins: Mapping[str, float], confidence: float
+) -> Iterator[Finding]:
+    """Judge the classes that have margins of their own, clean and worst-case robust. InputError for an unknown name."""
+    rows, members = shared(candidate, parent), dict(by_class(parent))
+    for name, margin in margins.items():
+        if name not in {*members, *parent.classes}:
+            known = ", ".join([*(parent.classes or members)][:12])
+            raise InputError(f"policy: class_drops: no class {name!r}; the classes are {known}")
+        for claim in headlines(candidate, parent):
+            measure, places = f"{kind(claim)}, class {name}", members.get(name, [])
+            if not places:
+                text = f"{measure}: no sample is of this class"
+                yield Finding(measure=measure, verdict="INCONCLUSIVE", text=text, margin=margin, n=0)
+                continue
+            old, new = ([row[place] for place in places] for row in rows[claim])
+            yield _for_whole_set(accuracy(measure, old, new, margin, confidence), len(parent.labels))
+
+
 def floors(candidate: CaseResult, least: Mapping[str, float | None], confidence: float) -> Iterator[Finding]:
     """Judge the candidate's own accuracy by a claim (`results.claims`) against a floor, whatever its parent has."""
     for claim, floor in least.items():

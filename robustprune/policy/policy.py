@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from robustprune.policy.measures import (
     evidence,
     floors,
     latency,
+    named_classes,
     saving,
 )
 from robustprune.results.checks import CATALOGUE
@@ -61,6 +62,8 @@ class Policy:
     max_robust_drop: float = 0.02
     max_class_drop: float | None = 0.1
     """For clean and for worst-case robust accuracy within every class; None leaves the classes out."""
+    class_drops: Mapping[str, float] = field(default_factory=dict)
+    """Margins of classes that matter more, by name, such as {"stop sign": 0.02}; each is judged by itself."""
     min_clean: float | None = 0.5
     """Clean accuracy that the candidate must have, whatever its parent has; None: no floor."""
     min_robust: float | None = 0.1
@@ -76,8 +79,8 @@ class Policy:
     skipped blocks too. None: the checks that were recorded as blocking, where only a failure counts."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            problem = _problem(field.name, getattr(self, field.name))
+        for one in fields(self):
+            problem = _problem(one.name, getattr(self, one.name))
             if problem:
                 raise InputError(f"policy: {problem}")
 
@@ -98,6 +101,7 @@ def judge(candidate: CaseResult, parent: CaseResult, policy: Policy | None = Non
     ]
     if policy.max_class_drop is not None:
         found += classes(candidate, parent, policy.max_class_drop, policy.confidence)
+    found += named_classes(candidate, parent, policy.class_drops, policy.confidence)
     found += floors(candidate, {CLEAN: policy.min_clean, WORST: policy.min_robust}, policy.confidence)
     found += saving(candidate, parent, policy.min_saving)
     if policy.max_latency_ratio is not None:
@@ -158,7 +162,7 @@ def load_policy(path: str | Path) -> Policy:
 
 def _line_of(key: str, text: str) -> int:
     """Return the number of the line on which a key, or a table of that name, stands."""
-    pattern = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[\].=]""")
+    pattern = re.compile(rf"""\s*\[*\s*(?:policy\.)?["']?{re.escape(key)}["']?\s*[\].=]""")
     return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
 
 
@@ -181,6 +185,12 @@ def _or_none(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or accepts(value)
 
 
+def _shares(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and _number(0, 1)(one) for name, one in value.items()
+    )
+
+
 def _check_numbers(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(type(item) is int and item in CATALOGUE for item in value)
 
@@ -192,6 +202,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_clean_drop": (_number(0, 1), _SHARE),
     "max_robust_drop": (_number(0, 1), _SHARE),
     "max_class_drop": (_or_none(_number(0, 1)), f"{_SHARE}, or None (false in TOML) to leave classes out"),
+    "class_drops": (_shares, f'a table of names of classes, each with {_SHARE}, such as {{"stop sign" = 0.02}}'),
     "min_clean": (_or_none(_number(0, 1)), f"{_SHARE}, or None (false in TOML) for no floor"),
     "min_robust": (_or_none(_number(0, 1)), f"{_SHARE}, or None (false in TOML) for no floor"),
     "min_saving": (_number(0, 1), "a share of the parent's MACs from 0 up to, not including, 1"),

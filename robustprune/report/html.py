@@ -46,12 +46,23 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Card:
+    """One thing of a section, folded: a title, what it is, where that stands, and lists of lines by name."""
+
+    title: str
+    text: str
+    source: str = ""
+    lists: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
-    """A further part of the page: paragraphs, then a table whose cells are shown as they are."""
+    """A further part of the page: paragraphs, then a table whose cells are shown as they are, then folded cards."""
 
     title: str
     paragraphs: tuple[str, ...] = ()
     table: DataFrame | None = None
+    cards: tuple[Card, ...] = ()
 
 
 def render(
@@ -84,7 +95,7 @@ def render(
         pictures=[_picture(picture, number) for number, picture in enumerate(pictures, 1)],
         sections=[
             *(views.part_view(part) for part in (*attackers.parts(cases), *voters.parts(cases))),
-            *(views.section_view(one.title, one.paragraphs, one.table) for one in sections),
+            *(views.section_view(one.title, one.paragraphs, one.table) | {"cards": one.cards} for one in sections),
         ],
         checks=views.check_groups(cases),
         networks=views.network_rows(cases),

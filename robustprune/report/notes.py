@@ -105,11 +105,13 @@ def _about_costs(cases: Sequence[CaseResult]) -> list[str]:
     memory = dict.fromkeys(case.cost.memory_method for case in cases)
     unknown = dict.fromkeys(name for case in cases for name in case.cost.not_counted)
     missing = f" Not counted, although it multiplies: {', '.join(unknown)}." if unknown else ""
+    energy = dict.fromkeys(case.cost.energy_method for case in cases if case.cost.energy_method)
     return [
         "MACs: multiply-accumulates of convolutions, of linear and recurrent layers, and of matrix products, those of "
         f"attention among them, for one sample. FLOPs fall alike.{missing}",
         f"Latency: median of one forward pass ({'; '.join(devices)}) and, as a factor, the median ratio{ends} to "
         f"the parent's, timed in turn.{busy} Memory: {'; '.join(memory)}.",
+        *([f"Energy, what the machine draws when idle included: {'; '.join(energy)}."] if energy else []),
     ]
 
 

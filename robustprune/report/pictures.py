@@ -9,6 +9,7 @@ from robustprune.errors import InputError
 from robustprune.report import figures
 from robustprune.report.figures import Point
 from robustprune.report.html import Picture
+from robustprune.results.costs import energy
 from robustprune.results.records import CaseResult
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def suite_pictures(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Po
     """
     norm = next((outcome.norm for case in cases for outcome in case.outcomes), "Linf")
     drawn = figures.curves_of(cases, norm) if curves is None else curves
-    return [*_tradeoffs(cases, drawn, norm), *_blocks(cases)]
+    return [*_tradeoffs(cases, drawn, norm), *_energy(cases), *_blocks(cases)]
 
 
 def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]], norm: str) -> Iterator[Picture]:
@@ -48,6 +49,19 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
             figure=figures.over_eps(curves, norm, table),
             alt="Robust accuracy falling with the size of the perturbation: " + ", ".join(curves),
             caption=_about_curves(cases, curves, norm),
+        )
+
+
+def _energy(cases: Sequence[CaseResult]) -> Iterator[Picture]:
+    """Yield a picture for every kind of work whose energy was measured."""
+    for what in dict.fromkeys(what for case in cases for what in case.cost.energy_joules):
+        measure = energy(what)
+        methods = dict.fromkeys(case.cost.energy_method for case in cases if what in case.cost.energy_joules)
+        yield Picture(
+            title=f"Energy, {what}",
+            figure=figures.energy_bars(cases, what),
+            alt=f"Bars: {measure.title} of every network, in joules",
+            caption=f"{measure.unit}; means over runs. Measured: {'; '.join(methods)}.",
         )
 
 

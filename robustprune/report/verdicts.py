@@ -59,7 +59,7 @@ def counts(verdicts: Sequence[Verdict]) -> list[View]:
 
 def policy_rows(policy: Policy) -> list[tuple[str, str]]:
     """Write the policy as name and value."""
-    return [(name, "not judged" if value is None else f"{value}") for name, value in asdict(policy).items()]
+    return [(name, "not judged" if value in (None, {}) else f"{value}") for name, value in asdict(policy).items()]
 
 
 def _scale(findings: Sequence[Finding]) -> tuple[float, float]:

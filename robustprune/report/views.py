@@ -77,7 +77,7 @@ def table_view(frame: DataFrame) -> View:
 
 def section_view(title: str, paragraphs: Sequence[str], table: DataFrame | None) -> View:
     """Prepare a further section; numbers sort as numbers, cells are shown as they are."""
-    view: View = {"title": title, "paragraphs": list(paragraphs), "table": None}
+    view: View = {"title": title, "paragraphs": list(paragraphs), "table": None, "cards": ()}
     if table is not None and not table.empty:
         rows = [[_whole(value) for value in row.values()] for row in records(table)]
         heads = [_head(str(name), table[name]) for name in table.columns]

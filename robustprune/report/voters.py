@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robustprune.report.markdown import NONE, Part, Row
 from robustprune.results.agreement import kendall_w, mean_correlations
 from robustprune.results.records import CaseResult
-from robustprune.results.voters import Candidate, LeftOut, Run, candidates, equal_votes, left_out, runs_of
+from robustprune.results.voters import Candidate, LeftOut, Run, candidates, left_out, runs_of, voted, weights_of
 from robustprune.results.words import plural
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def parts(cases: Sequence[CaseResult]) -> Iterator[Part]:
         yield f"{AGREE}, {family}", (_concordance(own), CORRELATIONS), _correlations(own)
     decided = [*left_out(runs)]
     if decided:
-        yield DECIDES, (_about_votes(runs),), [_decision(one) for one in decided]
+        equal = all(one.weight == 1 for one in decided)
+        yield DECIDES, (_about_votes(runs),), [_decision(one, equal) for one in decided]
     for family in dict.fromkeys(run.family for run in runs):
         rows = _lets_go([one for one in candidates(runs) if one.family == family])
         yield f"{LETS_GO}, {family}", (HALVES,), rows
@@ -95,24 +96,28 @@ def _hundredths(value: float) -> str:
 
 
 def _about_votes(runs: Sequence[Run]) -> str:
-    """Say how the table of decisions was made, and how far equal votes are the rule of these cases."""
-    known = [(run, choice) for run in runs for choice in run.choices if choice.voters]
-    same = sum(equal_votes(run, choice) == choice.removed for run, choice in known)
+    """Say how the table of decisions was made, and how far such votes are the rule of these cases."""
+    known, weights = [(run, choice) for run in runs for choice in run.choices if choice.voters], weights_of(runs)
+    same = sum(voted(run, choice, weights[choice.strategy]) == choice.removed for run, choice in known)
+    equal = all(weight == 1 for some in weights.values() for weight in some.values())
+    how = "with one vote each (rank sum)" if equal else "by their weighted ranks, with the weights that the scores show"
     return (
-        "Each voter of a consensus left out in turn, the others with one vote each (rank sum), at the same number of "
-        f"blocks. With all voters such equal votes take what was removed in {same} of {plural(len(known), 'case')}. "
+        f"Each voter of a consensus left out in turn, the others {how}, at the same number of "
+        f"blocks. With all voters such {'equal ' * equal}votes take what was removed in {same} of "
+        f"{plural(len(known), 'case')}. "
         "Changed: in how many runs other blocks go; blocks: how many, on average; then which, and in how many runs."
     )
 
 
-def _decision(one: LeftOut) -> Row:
-    """The row of a voter."""
+def _decision(one: LeftOut, equal: bool) -> Row:
+    """The row of a voter; where all weigh the same their weights are not shown."""
     stay, go = (Counter(block for moved in one.moved for block in moved[side]) for side in (0, 1))
     return {
         "model": one.family,
         "strategy": one.strategy,
         "blocks removed": str(one.count),
         "voter left out": one.voter,
+        **({} if equal else {"weight": f"{one.weight:.2f}"}),
         "changed": f"{one.changed} of {len(one.moved)}",
         "blocks": f"{one.blocks:.1f}",
         "then stay": _counted(stay),

@@ -4,7 +4,8 @@ records.py holds the dataclasses and their JSON form, claims.py what is claimed 
 worst case), costs.py what it costs, statistics.py intervals over samples, significance.py exact tests, crossed.py
 intervals and tests over samples and training runs, runs.py which cases are a run, overstated.py by how much robust
 accuracy is too high, optimality.py how much of the strength of all attacks one has, agreement.py how far orders agree,
-voters.py what the criteria said of each network, checks.py the list of validity checks, trust.py what they add up to,
+voters.py what the criteria said of each network, seen.py and entrants.py who was measured where over several suites,
+pooled.py and moderated.py their differences, checks.py the list of validity checks, trust.py what they add up to,
 words.py numbers as people read them.
 To add a cost: a field of `Cost`, and an entry of `costs.COSTS`.
 """

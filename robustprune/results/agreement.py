@@ -91,14 +91,18 @@ def lowest(scores: Mapping[str, float], fraction: float = 0.5) -> set[str]:
     return {block for block, score in scores.items() if sum(other < score for other in scores.values()) < allowed}
 
 
-def rank_sums(votes: Votes) -> dict[str, float]:
-    """Return the sum of each block's ranks over the criteria, every one of which has one vote.
+def rank_sums(votes: Votes, weights: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Return the sum of each block's ranks over the criteria, each times its weight (None: one vote each).
 
     >>> rank_sums({"a": {"x": 0.1, "y": 0.5}, "b": {"x": 3.0, "y": 3.0}})
     {'x': 2.5, 'y': 3.5}
     """
     blocks = [*next(iter(votes.values()))]
-    orders = [ranks([scores[block] for block in blocks]) for scores in votes.values()]
+    shares = [1.0 if weights is None else weights[name] for name in votes]
+    orders = [
+        [share * rank for rank in ranks([scores[block] for block in blocks])]
+        for share, scores in zip(shares, votes.values(), strict=True)
+    ]
     return dict(zip(blocks, map(sum, zip(*orders, strict=True)), strict=True))
 
 

@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from robustprune.typed import NotNegative, Whole
+from robustprune.typed import NotNegative, Positive, Whole
+
+FINE_TUNING = "fine-tuning"
+"""What its energy is filed under."""
 
 BUSY = "busy machine"
 """What stands beside a time that may be of other work."""
@@ -35,6 +38,12 @@ class Cost:
     memory_method: str
     threads: Whole
     device: str
+    energy_joules: dict[str, Positive] = field(default_factory=dict)
+    """"batch 128", say -> joules for 1,000 images; `FINE_TUNING` -> joules of all of it. Empty: not measured."""
+    energy_grams: dict[str, Positive] = field(default_factory=dict)
+    """The same in grams of CO2; empty where no country was given."""
+    energy_method: str = ""
+    """How energy was measured, or why it was not; "" where nobody asked."""
     not_counted: tuple[str, ...] = ()
     """Operators that multiply and are missing from `macs`; earlier versions did not look for them."""
 
@@ -82,28 +91,10 @@ class CostMeasure:
 
 @dataclass(frozen=True, kw_only=True)
 class PerBatch:
-    """A cost that is taken at several batch sizes: a measure for each."""
+    """A cost that is taken at several batch sizes, or of several kinds of work: a measure for each."""
 
     batches: Callable[[Cost], Iterable[str]]
     at: Callable[[str], CostMeasure]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CostChange:
-    """One cost of two networks: the parent's `before`, the candidate's `now`."""
-
-    measure: CostMeasure
-    before: float
-    now: float
-    ratio: float | None
-    range: tuple[float, float] | None = None
-    """Quartiles of a ratio of runs in turn."""
-    busy: bool = False
-
-    @property
-    def doubt(self) -> str:
-        """Write how far the ratio can be believed, see `doubt`."""
-        return doubt(self.range, self.busy)
 
 
 def cost_from(record: Mapping[str, Any]) -> Cost:
@@ -154,6 +145,22 @@ def latency(batch: str) -> CostMeasure:
     )
 
 
+def energy(what: str, carbon: bool = False) -> CostMeasure:
+    """Return the joules that 1,000 images take, or all of fine-tuning; or what that means in grams of CO2."""
+    name, column, unit = ("CO2", "co2_grams", "g") if carbon else ("energy", "energy_joules", "J")
+    whole = what == FINE_TUNING
+    return CostMeasure(
+        name=f"{name}, {what}",
+        title=f"{name}, {what}" if whole else f"{name} of 1,000 images, {what}",
+        unit=unit if whole else f"{unit} per 1,000 images",
+        column=f"{column} {what}",
+        value=lambda cost: (cost.energy_grams if carbon else cost.energy_joules).get(what),
+        busy=lambda cost: cost.energy_method.endswith(BUSY),
+        number=f"{{:.3g}} {unit}",
+        cell=f"{{:.3g}} {unit}".format,
+    )
+
+
 MACS = CostMeasure(
     name="MACs",
     title="MACs a sample",
@@ -191,7 +198,10 @@ MEMORY = CostMeasure(
     cell=lambda value: f"{value / 2**20:.1f} MiB",
 )
 
-COSTS: tuple[CostMeasure | PerBatch, ...] = (MACS, PARAMETERS, FILE_SIZE, LATENCY, MEMORY)
+ENERGY = PerBatch(batches=lambda cost: cost.energy_joules, at=energy)
+CARBON = PerBatch(batches=lambda cost: cost.energy_grams, at=lambda what: energy(what, carbon=True))
+
+COSTS: tuple[CostMeasure | PerBatch, ...] = (MACS, PARAMETERS, FILE_SIZE, LATENCY, MEMORY, ENERGY, CARBON)
 """All of them, in the order of a table."""
 
 
@@ -215,23 +225,4 @@ def of_columns(columns: Sequence[str]) -> list[CostMeasure]:
         else:
             head = one.at("").column
             found += [one.at(name.removeprefix(head)) for name in columns if name.startswith(head)]
-    return found
-
-
-def changes(new: Cost, old: Cost) -> list[CostChange]:
-    """Compare what two networks cost, by every measure that both have: what is counted first, then what is timed."""
-    found = []
-    for measure in sorted(measures([new]), key=lambda one: one.timed):
-        before, now = measure.value(old), measure.value(new)
-        if before is not None and now is not None:
-            found.append(
-                CostChange(
-                    measure=measure,
-                    before=before,
-                    now=now,
-                    ratio=measure.over(new, old),
-                    range=measure.range(new),
-                    busy=measure.busy(new) or measure.busy(old),
-                )
-            )
     return found

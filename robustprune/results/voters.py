@@ -3,18 +3,25 @@
 A run is one network with one seed; the scores are those first measured on it. What a case removed tells by which rule
 blocks were taken from its scores: how many each stage keeps is a number with which they give these very blocks, where
 there are several the one that fits most cases. Those that none fits (they scored anew in between, say) take no part in
-what is said of choices.
+what is said of choices. What a voter weighs in a consensus is not written down, but shows: a weighted sum of ranks that
+gives its scores in every run has one set of weights.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from robustprune.results.agreement import Votes, lowest, rank_sums, ranks, taken
 from robustprune.results.records import CaseResult
+
+Weights = Mapping[str, float]
+"""Voter -> weight of its ranks."""
+
+CLOSE, DIGITS = 1e-6, 9
+"""Rounding in a sum of ranks, and the digits within which two sums are equal."""
 
 KEPT = (0, 1, 2, 3)
 """How many blocks a stage may keep."""
@@ -45,12 +52,14 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """What a consensus of equal votes takes otherwise without one voter, over the runs."""
+    """What a consensus takes otherwise without one voter, over the runs."""
 
     family: str
     strategy: str
     count: int
     voter: str
+    weight: float
+    """Of its votes, 1 on average over the voters."""
     moved: tuple[tuple[frozenset[str], frozenset[str]], ...]
     """Run by run, the blocks that then stay, and those that go in their place."""
 
@@ -135,24 +144,58 @@ def _taken(case: CaseResult, usual: Sequence[int]) -> Taken | None:
 def left_out(runs: Sequence[Run]) -> Iterator[LeftOut]:
     """Yield what every voter of every consensus decides, at each number of blocks, over the runs of a family."""
     found: dict[tuple[str, str, int, str], list[tuple[frozenset[str], frozenset[str]]]] = {}
+    weights = weights_of(runs)
     for run in runs:
         for choice in run.choices:
             for voter in choice.voters if len(choice.voters) > 1 else ():
                 key = run.family, choice.strategy, choice.count, voter
-                found.setdefault(key, []).append(_moved(run, choice, voter))
+                found.setdefault(key, []).append(_moved(run, choice, weights[choice.strategy], voter))
     for (family, strategy, count, voter), moved in found.items():
-        yield LeftOut(family=family, strategy=strategy, count=count, voter=voter, moved=tuple(moved))
+        weight = weights[strategy][voter]
+        yield LeftOut(family=family, strategy=strategy, count=count, voter=voter, weight=weight, moved=tuple(moved))
 
 
-def _moved(run: Run, choice: Taken, voter: str) -> tuple[frozenset[str], frozenset[str]]:
-    whole, rest = equal_votes(run, choice), equal_votes(run, choice, voter)
+def _moved(run: Run, choice: Taken, weights: Weights, voter: str) -> tuple[frozenset[str], frozenset[str]]:
+    whole, rest = voted(run, choice, weights), voted(run, choice, weights, voter)
     return frozenset(whole - rest), frozenset(rest - whole)
 
 
-def equal_votes(run: Run, choice: Taken, without: str = "") -> set[str]:
-    """Return the blocks that go where each voter but `without` has one vote (rank sum), by the rule of the choice."""
+def voted(run: Run, choice: Taken, weights: Weights, without: str = "") -> set[str]:
+    """Return the blocks that go by the weighted ranks of all voters but `without`, by the rule of the choice."""
     votes = {name: run.votes[name] for name in choice.voters if name != without}
-    return taken(rank_sums(votes), choice.count, choice.keep)
+    sums = rank_sums(votes, weights)
+    return taken({block: round(value, DIGITS) for block, value in sums.items()}, choice.count, choice.keep)
+
+
+def weights_of(runs: Sequence[Run]) -> dict[str, Weights]:
+    """Return for every strategy that combines criteria what each voter weighs, 1 on average.
+
+    All weigh 1 where equal votes give its scores, and where no weights do, or many: then nothing is known of them.
+    """
+    found: dict[str, Weights] = {}
+    for strategy in dict.fromkeys(choice.strategy for run in runs for choice in run.choices if choice.voters):
+        own = [(run, choice.voters) for run in runs for choice in run.choices if choice.strategy == strategy]
+        every = dict.fromkeys(voter for _, voters in own for voter in voters)
+        found[strategy] = _weights([run.votes for run, _ in own], strategy, [*every]) or dict.fromkeys(every, 1.0)
+    return found
+
+
+def _weights(runs: Sequence[Votes], strategy: str, voters: Sequence[str]) -> Weights | None:
+    """Solve for the weights with which the sum of the voters' ranks is the strategy's score of every block."""
+    import numpy as np
+
+    name = max((name for name in runs[0] if strategy.startswith(name)), key=len, default="")
+    if any(one not in votes for votes in runs for one in (name, *voters)):
+        return None
+    table = [[ranks([votes[voter][block] for block in votes[name]]) for voter in voters] for votes in runs]
+    places = np.concatenate([np.array(rows).T for rows in table])
+    scores = np.concatenate([[*votes[name].values()] for votes in runs])
+    if np.allclose(places.sum(axis=1), scores, rtol=0, atol=CLOSE):
+        return None
+    weights, _, rank, _ = np.linalg.lstsq(places, scores, rcond=None)
+    if rank < len(voters) or not np.allclose(places @ weights, scores, rtol=0, atol=CLOSE):
+        return None
+    return dict(zip(voters, (weights / weights.mean()).tolist(), strict=True))
 
 
 def candidates(runs: Sequence[Run]) -> Iterator[Candidate]:

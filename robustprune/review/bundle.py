@@ -8,9 +8,11 @@
 | samples.json | one hash and label for every evaluation sample, in order |
 | environment.json | commit, versions, device, threads |
 | table.md, table.csv, summary.md | the same for people |
+| controls.md | which of it is evidence for which control of a standard |
 | report.html, pictures/*.svg | the same as a page, where matplotlib and jinja2 are installed |
 | manifest.json | sha256 and size of every other file |
 | seal.json | the manifest signed with the secret of the user who made it, and the name of that secret |
+| signature.json | where a key was given: every file and both models signed with it, see audit/signature.py |
 
 The sha256 of manifest.json stands for the whole bundle: written down elsewhere, it shows that nothing was
 exchanged. Where the user who made it verifies it, the seal shows the same.
@@ -18,13 +20,12 @@ exchanged. Where the user who made it verifies it, the seal shows the same.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ from robustprune.errors import InputError
 from robustprune.files import write_whole
 from robustprune.report.written import tables
 from robustprune.results.records import outcomes_record
+from robustprune.review.audit.signature import Signer
 from robustprune.review.files import (
     CASES,
+    CONTROLS,
     ENVIRONMENT,
+    LAST,
     MANIFEST,
     PICTURES,
     REPORT,
@@ -47,6 +51,9 @@ from robustprune.review.files import (
     TABLE_CSV,
     TRANSFER,
     VERDICT,
+    as_json,
+    below,
+    sha256,
 )
 from robustprune.review.record import Review, to_json
 from robustprune.run.own import named, secret
@@ -81,8 +88,13 @@ def reserved(folder: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def write_bundle(review: Review, folder: Path) -> str:
-    """Write all evidence into a new folder, whole or not at all; returns the sha256 of its manifest."""
+def write_bundle(review: Review, folder: Path, signer: Signer | None = None) -> str:
+    """Write all evidence into a new folder, whole or not at all; returns the sha256 of its manifest.
+
+    A `signer` signs it, and the bundle says so.
+    """
+    if signer is not None:
+        review = replace(review, facts=replace(review.facts, signed_by=signer.name))
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -90,6 +102,8 @@ def write_bundle(review: Review, folder: Path) -> str:
         _fill(review, beside)
         seal = write_manifest(beside)
         write_seal(beside)
+        if signer is not None:
+            signer.sign(beside)
         beside.chmod(0o755)
         if folder.exists():
             folder.rmdir()
@@ -103,9 +117,9 @@ def write_bundle(review: Review, folder: Path) -> str:
 def write_manifest(folder: Path) -> str:
     """List every file of a folder with its hash; returns the sha256 of the list."""
     files = {
-        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).as_posix() not in (MANIFEST, SEAL)
+        name: {"sha256": sha256(path), "bytes": path.stat().st_size}
+        for name, path in below(folder)
+        if path.is_file() and name not in LAST
     }
     write_whole(folder / MANIFEST, as_json({"schema": SCHEMA, "files": files}))
     return sha256(folder / MANIFEST)
@@ -118,14 +132,9 @@ def write_seal(folder: Path) -> None:
     write_whole(folder / SEAL, as_json(content))
 
 
-def sha256(path: Path) -> str:
-    """Hash a file's content, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _fill(review: Review, folder: Path) -> None:
     """Write every file but the manifest."""
+    from robustprune.review.audit import controls
     from robustprune.review.pages import can_draw, page, pictures, save_pictures
     from robustprune.review.summary import to_markdown
 
@@ -136,6 +145,8 @@ def _fill(review: Review, folder: Path) -> None:
     write_whole(folder / SUMMARY, to_markdown(review).encode())
     for name, text in zip((TABLE, TABLE_CSV), tables(cases, ("md", "csv")), strict=True):
         write_whole(folder / name, text.encode())
+    if review.facts.controls:
+        write_whole(folder / CONTROLS, controls.to_markdown(review).encode())
     if can_draw():
         drawn = pictures(review)
         write_whole(folder / REPORT, page(review, drawn).encode())
@@ -150,8 +161,3 @@ def documents(review: Review) -> Iterator[tuple[str, Any]]:
     yield TRANSFER, [outcomes_record(outcomes) for outcomes in review.transfers]
     yield SAMPLES, {"sample_hash": review.candidate.sample_hash, "samples": rows}
     yield ENVIRONMENT, review.candidate.environment
-
-
-def as_json(content: Any) -> bytes:
-    """Write plain data as the JSON files of a bundle have it."""
-    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

@@ -18,6 +18,7 @@ from robustprune.policy import judge
 from robustprune.report.markdown import printable
 from robustprune.results.records import Check
 from robustprune.review.artefacts.measured import agreement, set_beside, without_gradients
+from robustprune.review.audit.controls import controls
 from robustprune.review.clean_room import GRADED, Room, clean_room
 from robustprune.review.extras import Effort, changed, exhibits, transfers, with_checks, with_room, with_structure
 from robustprune.review.given import Given, Loading
@@ -28,6 +29,7 @@ from robustprune.review.request import Request, as_suite
 from robustprune.review.shown import shown
 from robustprune.run.bench import Bench, Listener
 from robustprune.run.case import Finished
+from robustprune.run.energy import with_energy
 from robustprune.run.executors import Local
 from robustprune.run.fits import check_fits
 from robustprune.run.store import Store, origins
@@ -46,6 +48,8 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     work = CaseWork(suite=suite, store=store, device=request.device)
     shipped = agreement(request, work.bench.sample)
     parent, *twins, candidate = measure_cases(suite.cases, work, Local(threads=None), listener)
+    if request.energy is not None:
+        parent, candidate = (with_energy(one, work.bench, request.energy) for one in (parent, candidate))
     candidate = without_gradients(with_structure(candidate, parent, work.bench))
     room = in_clean_room(parent, candidate, request.candidate.loading, work.bench, request.effort)
     beside = request.held_out or request.data.test
@@ -115,6 +119,7 @@ def facts_of(candidate: dict[str, Any], parent: dict[str, Any], bench: Bench, co
         command=command,
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         samples=bench.sample.hashes(),
+        controls=controls(),
     )
 
 

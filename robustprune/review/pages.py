@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from robustprune.results.claims import headlines, named
 from robustprune.results.records import CaseResult
+from robustprune.review.audit.controls import ABOUT, TITLE, rows
 from robustprune.review.record import Review
 from robustprune.review.summary import (
     BESIDE,
@@ -17,6 +18,7 @@ from robustprune.review.summary import (
     broken_lines,
     class_lines,
     cost_rows,
+    energy_lines,
     headline,
     structure,
     table,
@@ -57,6 +59,7 @@ def page(review: Review, drawn: Sequence[Picture]) -> str:
             *_beside(review),
             Section(title="What broke", paragraphs=tuple(broken_lines(review))),
             Section(title="Classes", paragraphs=tuple(class_lines(review))),
+            *_controls(review),
         ],
     )
 
@@ -71,6 +74,18 @@ def _beside(review: Review) -> Iterator[Section]:
         head, *rows = table(review)
         frame = DataFrame(rows, columns=["measure", *head[1:]])
         yield Section(title=BESIDE, paragraphs=tuple(beside_lines(review)), table=frame)
+
+
+def _controls(review: Review) -> Iterator[Section]:
+    """Yield the page of controls, where there are some."""
+    from robustprune.report.html import Card, Section
+
+    cards = tuple(
+        Card(title=one.id, text=one.asks, source=one.source, lists={"evidence for it": have, "missing": lack})
+        for one, have, lack in rows(review)
+    )
+    if cards:
+        yield Section(title=TITLE, paragraphs=(ABOUT,), cards=cards)
 
 
 def save_pictures(drawn: Sequence[Picture], folder: Path) -> list[Path]:
@@ -129,6 +144,8 @@ def _facts(review: Review) -> Iterator[tuple[str, str]]:
     for side, facts in (("candidate", review.facts.candidate), ("parent", review.facts.parent)):
         yield side, _side(facts)
     yield "what ships", str(review.parity) if review.parity else "unmeasured: no shipped file was given"
+    if energy_lines(review):
+        yield "energy", "; ".join(energy_lines(review))
     yield "command", review.facts.command
 
 

@@ -5,6 +5,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 
 - `schema`, `robustprune`, `made`, `command`: 1; the version that wrote it; when (UTC, ISO 8601); the exact
   command.
+- `signed_by`: the name of the key that signed the bundle (audit/signature.py); "" where none did.
 - `verdict`, `exit_code`: PASS, FAIL, INCONCLUSIVE or UNTRUSTED; what the command returned.
 - `needed_n`: size of the evaluation set that would settle what is inconclusive; null: unknown, or not needed.
 - `reasons`: the lines that made the verdict.
@@ -17,6 +18,7 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `data`: name, source, n, seed, sample_hash (sha256 over images and labels).
 - `origin`: by kind of measurement, how many were measured for this review, and how many were found in the store of the
   user's own runs.
+- `controls`: the controls that controls.md is about (`Control`): id, source, asks, evidence, missing.
 - `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
 - `changes`: what changed in the structure (`anatomy.Changes`).
 - `costs`: for every cost (`results.costs`) that both networks have: measure, unit, before, now, ratio; where it
@@ -47,7 +49,7 @@ from robustprune import __version__
 from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy, exit_code, judge
 from robustprune.results.claims import headlines
-from robustprune.results.costs import CostChange, changes
+from robustprune.results.cost_changes import CostChange, changes
 from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.artefacts.beside import Beside, beside_record
 from robustprune.review.shifts import class_shifts, shifts, transfer
@@ -58,6 +60,20 @@ if TYPE_CHECKING:
     from robustprune.review.parity import Parity
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A control of a standard, in short words of our own: `evidence` names what in a review is evidence for it.
+
+    `missing` says what no review can show.
+    """
+
+    id: str
+    asks: str
+    source: str = ""
+    evidence: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +90,10 @@ class Facts:
     """One hash for every image of the evaluation sample, in order."""
     origin: dict[str, dict[str, int]] = field(default_factory=dict)
     """By kind of measurement, how many were `measured` for this review and how many `found` in the user's store."""
+    signed_by: str = ""
+    """The name of the key that signs the bundle."""
+    controls: tuple[Control, ...] = ()
+    """The controls that it is held against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +140,7 @@ def to_json(review: Review) -> dict[str, Any]:
         "robustprune": __version__,
         "made": facts.made,
         "command": facts.command,
+        "signed_by": facts.signed_by,
         **derived(review.candidate, review.parent, review.policy, review.transfers),
         "policy": asdict(review.policy),
         "candidate": _side(review.candidate, facts.candidate),
@@ -131,6 +152,7 @@ def to_json(review: Review) -> dict[str, Any]:
         },
         "tier": facts.tier,
         "origin": facts.origin,
+        "controls": [_plain(asdict(one)) for one in facts.controls],
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
         "costs": [_cost(change) for change in changes(review.candidate.cost, review.parent.cost)],

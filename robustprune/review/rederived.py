@@ -20,10 +20,12 @@ from robustprune.report.figures import Point
 from robustprune.report.written import tables
 from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.artefacts.beside import beside_of
-from robustprune.review.bundle import as_json
+from robustprune.review.audit import controls
+from robustprune.review.audit.controls import control_from
 from robustprune.review.changes import changes_from
 from robustprune.review.files import (
     CASES,
+    CONTROLS,
     ENVIRONMENT,
     PICTURES,
     REPORT,
@@ -33,6 +35,7 @@ from robustprune.review.files import (
     TABLE_CSV,
     TRANSFER,
     VERDICT,
+    as_json,
 )
 from robustprune.review.pages import GALLERY, can_draw, file_name, page, pictures
 from robustprune.review.parity import Parity
@@ -58,6 +61,8 @@ def rebuilt(
         made=written["made"],
         samples=hashes,
         origin=written["origin"],
+        signed_by=written.get("signed_by", ""),
+        controls=tuple(map(control_from, written.get("controls", ()))),
     )
     return Review(
         candidate=candidate,
@@ -86,7 +91,8 @@ def unlike(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator
     if json.loads((folder / ENVIRONMENT).read_bytes()) != json.loads(as_json(review.candidate.environment)):
         yield f"{ENVIRONMENT}: not that of {CASES}"
     markdown, csv = tables(review.cases, ["md", "csv"])
-    for name, text in ((SUMMARY, to_markdown(review)), (TABLE, markdown), (TABLE_CSV, csv)):
+    mapped = ((CONTROLS, controls.to_markdown(review)),) if review.facts.controls else ()
+    for name, text in ((SUMMARY, to_markdown(review)), (TABLE, markdown), (TABLE_CSV, csv), *mapped):
         if (folder / name).read_bytes() != text.encode():
             yield f"{name}: not what {CASES} gives: it was changed after the bundle was made"
     if (folder / REPORT).exists() and can_draw():

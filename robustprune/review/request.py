@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustprune.attacks import Attack
+from robustprune.cost.energy import Metering
 from robustprune.data import Data, Split
 from robustprune.errors import InputError
 from robustprune.evidence import Tier
@@ -43,6 +44,8 @@ class Request:
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
     effort: Effort = field(default_factory=Effort)
+    energy: Metering | None = None
+    """How the energy of both networks is measured; None: it is not."""
     command: str = ""
 
     def __post_init__(self) -> None:

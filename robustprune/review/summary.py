@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from robustprune.policy.findings import Verdict
 from robustprune.report.markdown import NONE, inline, pipe, printable
 from robustprune.results.claims import CLEAN, WORST, headlines, named, titled
-from robustprune.results.costs import CostChange, changes
+from robustprune.results.cost_changes import CostChange, changes
 from robustprune.results.overstated import by_threat
 from robustprune.results.records import Check
 from robustprune.results.words import between, percent, points, points_between
@@ -164,6 +164,12 @@ def origin_lines(review: Review) -> list[str]:
     return [*(lines or ["all measured for this review"]), digest]
 
 
+def energy_lines(review: Review) -> list[str]:
+    """Say how energy was measured, or why it was not; nothing where nobody asked."""
+    sides = (("parent", review.parent), ("candidate", review.candidate))
+    return [f"{side}: {case.cost.energy_method}" for side, case in sides if case.cost.energy_method]
+
+
 def sections(review: Review) -> list[tuple[str, list[str]]]:
     """Return the text below the table: (heading, lines)."""
     return [
@@ -174,6 +180,7 @@ def sections(review: Review) -> list[tuple[str, list[str]]]:
         ("Classes", list(class_lines(review))),
         ("How much too high robust accuracy can be", overstated_lines(review)),
         ("Validity checks", check_lines(review)),
+        *([("Energy", energy_lines(review))] if energy_lines(review) else []),
         ("Where the numbers come from", origin_lines(review)),
     ]
 
@@ -228,7 +235,7 @@ def _factor(change: CostChange) -> str:
     """Write the ratio of a cost, and how it was found where that matters."""
     if change.ratio is None:
         return NONE
-    how = f"{change.doubt} timed in turn" if change.measure.timed else ""
+    how = f"{change.doubt} timed in turn" if change.measure.timed else change.doubt
     return f"x {change.ratio:.3f} ({100 * (change.ratio - 1):+.2f} %){how}"
 
 

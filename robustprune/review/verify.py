@@ -7,9 +7,7 @@ What was measured, and pictures, follow from nothing; there the seal shows a cha
 
 from __future__ import annotations
 
-import json
 import math
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,8 +17,24 @@ from robustprune import __version__, results
 from robustprune.errors import InputError
 from robustprune.results.records import CaseResult, Outcomes, outcomes_from
 from robustprune.review import record
-from robustprune.review.bundle import as_json, sha256
-from robustprune.review.files import CASES, MANIFEST, SAMPLES, SCHEMA, SEAL, TRANSFER, VERDICT
+from robustprune.review.audit import signature
+from robustprune.review.files import (
+    CASES,
+    LAST,
+    MANIFEST,
+    SAMPLES,
+    SCHEMA,
+    SEAL,
+    TRANSFER,
+    VERDICT,
+    as_json,
+    below,
+    kind,
+    plain,
+    read,
+    sha256,
+    there,
+)
 from robustprune.review.rederived import rebuilt, unlike
 from robustprune.review.rejudged import policy_of
 from robustprune.run.own import named, secret
@@ -40,7 +54,7 @@ class Verification:
     verdict: str
     seal: str
     note: str = ""
-    """What can be said of the seal."""
+    """What can be said of the seal and of the signature."""
 
     @property
     def holds(self) -> bool:
@@ -48,16 +62,16 @@ class Verification:
         return not self.problems
 
 
-def verify(folder: Path, weights: Path | None = None) -> Verification:
-    """Check a bundle, and that `weights` is the candidate's file. InputError where it is no bundle."""
+def verify(folder: Path, weights: Path | None = None, key: Path | None = None) -> Verification:
+    """Check a bundle, that `weights` is the candidate's file, and that `key` signed it. InputError where it is none."""
     if not plain(folder / MANIFEST):
         raise InputError(
             f"{folder}: not a bundle of robustprune: it has no {MANIFEST}; `robustprune review` writes one"
         )
-    if not _there(folder / SEAL):
+    if not there(folder / SEAL):
         raise InputError(f"{folder}: has no {SEAL}: made by an older version, cannot be verified; review again")
     problems = list(_files(folder))
-    written = _read(folder / VERDICT)
+    written = read(folder / VERDICT)
     if isinstance(written, dict):
         problems += _verdict(folder, written)
         problems += _weights(written, weights)
@@ -65,10 +79,11 @@ def verify(folder: Path, weights: Path | None = None) -> Verification:
     else:
         problems.append(f"{VERDICT}: cannot be read")
         written = {}
+    unsigned, signed = signature.checked(folder, key, written)
     mine, line = _seal(folder)
-    problems += [] if problems or mine else [line]
+    problems += unsigned + ([] if problems or mine else [line])
     return Verification(
-        note=line if mine else "",
+        note=f"{line}; {signed}" if mine else signed,
         problems=tuple(dict.fromkeys(problems)),
         files=len(_listed(folder) or {}),
         findings=len(written.get("findings", [])),
@@ -88,15 +103,14 @@ def _files(folder: Path) -> Iterator[str]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             yield f"{MANIFEST}: lists {name}, which lies outside the bundle"
         elif not plain(path):
-            yield f"{name}: {'not a file but ' + _kind(path) if _there(path) else 'missing'}"
+            yield f"{name}: {'not a file but ' + kind(path) if there(path) else 'missing'}"
         elif sha256(path) != entry.get("sha256"):
             yield f"{name}: its sha256 is not the one in {MANIFEST}: it was changed after the bundle was made"
     folders = {parent.as_posix() for name in listed for parent in PurePosixPath(name).parents}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        known = name in folders and not path.is_symlink() if path.is_dir() else name in (MANIFEST, SEAL)
+    for name, path in below(folder):
+        known = name in folders and not path.is_symlink() if path.is_dir() else name in LAST
         if name not in listed and not known:
-            yield f"{name}: not in {MANIFEST}; {_kind(path)} that was added after the bundle was written"
+            yield f"{name}: not in {MANIFEST}; {kind(path)} that was added after the bundle was written"
 
 
 def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
@@ -122,7 +136,7 @@ def _measured(folder: Path, written: dict[str, Any]) -> tuple[CaseResult, CaseRe
         raise InputError(f"{CASES}: not a file")
     cases = {case.case: case for case in results.load(folder / CASES)}
     candidate, parent = cases[written["candidate"]["case"]], cases[written["parent"]["case"]]
-    return candidate, parent, [outcomes_from(entry) for entry in _read(folder / TRANSFER)]
+    return candidate, parent, [outcomes_from(entry) for entry in read(folder / TRANSFER)]
 
 
 def _differences(written: dict[str, Any], again: dict[str, Any]) -> Iterator[str]:
@@ -146,7 +160,7 @@ def _differences(written: dict[str, Any], again: dict[str, Any]) -> Iterator[str
 
 def _samples(folder: Path, written: dict[str, Any], candidate: CaseResult) -> Iterator[str]:
     """Say so where the list of samples is not that of the outcomes."""
-    listed = _read(folder / SAMPLES)
+    listed = read(folder / SAMPLES)
     try:
         labels = [entry["label"] for entry in listed["samples"]]
         hashes = {listed["sample_hash"], written["data"]["sample_hash"], candidate.sample_hash}
@@ -174,7 +188,7 @@ def _follows(folder: Path, written: dict[str, Any]) -> list[str]:
         return []
     try:
         candidate, parent, transfers = _measured(folder, written)
-        hashes = [entry["hash"] for entry in _read(folder / SAMPLES)["samples"]]
+        hashes = [entry["hash"] for entry in read(folder / SAMPLES)["samples"]]
         review = rebuilt(written, candidate, parent, transfers, hashes)
         return list(unlike(folder, written, review))
     except (InputError, KeyError, TypeError, ValueError, IndexError, OSError) as error:
@@ -183,7 +197,7 @@ def _follows(folder: Path, written: dict[str, Any]) -> list[str]:
 
 def _seal(folder: Path) -> tuple[bool, str]:
     """Return whether the manifest is as it was sealed, as far as can be said here, and a line about it."""
-    said = _read(folder / SEAL)
+    said = read(folder / SEAL)
     if not isinstance(said, dict) or not {"key", "signature"} <= said.keys():
         return False, f"{SEAL}: missing or not readable: the manifest was not sealed by the review that wrote it"
     if (folder / SEAL).read_bytes() != as_json(said):
@@ -194,21 +208,6 @@ def _seal(folder: Path) -> tuple[bool, str]:
     if said["signature"] != signed((folder / MANIFEST).read_bytes(), key):
         return False, f"{SEAL}: not the seal of this {MANIFEST}: it was written anew after the review"
     return True, "sealed by this user"
-
-
-def plain(path: Path) -> bool:
-    """Whether there is a regular file: no link, no folder, nothing that is read without end."""
-    return _there(path) and stat.S_ISREG(path.lstat().st_mode)
-
-
-def _there(path: Path) -> bool:
-    return path.is_symlink() or path.exists()
-
-
-def _kind(path: Path) -> str:
-    mode = path.lstat().st_mode
-    kinds = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISREG, "a file"))
-    return next((name for is_one, name in kinds if is_one(mode)), "something else than a file")
 
 
 def _by(entries: Any, key: str) -> dict[str, Any]:
@@ -242,18 +241,8 @@ def _shown(entry: dict[str, Any] | None) -> str:
 
 
 def _listed(folder: Path) -> dict[str, dict[str, Any]] | None:
-    content = _read(folder / MANIFEST)
+    content = read(folder / MANIFEST)
     listed = content.get("files") if isinstance(content, dict) and content.get("schema") == SCHEMA else None
     if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
         return None
     return listed
-
-
-def _read(path: Path) -> Any:
-    """Return the content of a JSON file; None where it cannot be read."""
-    if not plain(path):
-        return None
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None

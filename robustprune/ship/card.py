@@ -6,19 +6,24 @@ from collections.abc import Iterator, Sequence
 
 from robustprune.report.markdown import NONE, inline, pipe
 from robustprune.results.claims import claims, named, share
-from robustprune.results.costs import changes
+from robustprune.results.cost_changes import changes
+from robustprune.results.costs import FINE_TUNING
 from robustprune.results.overstated import by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.statistics import wilson
 from robustprune.results.trust import in_words
 from robustprune.results.words import between, percent, points_between
 from robustprune.review.shifts import shifts
+from robustprune.ship.card_data import front_matter
 
 HEAD = ("", "this network", "its parent", "change")
 
 
 def model_card(case: CaseResult, parent: CaseResult, files: Sequence[str] = ()) -> str:
-    """Write the section as Markdown. `files` are lines about what was exported, such as ONNX parity."""
+    """Write the section as Markdown, beneath a head that tools read (card_data.py).
+
+    `files` are lines about what was exported, such as ONNX parity.
+    """
     gone = f" ({', '.join(case.removed)})" if case.removed else ""
     recipe = f", fine-tuned by recipe {case.recipe}" if case.recipe else ""
     lines = [
@@ -33,7 +38,7 @@ def model_card(case: CaseResult, parent: CaseResult, files: Sequence[str] = ()) 
         "",
         *(f"- {inline(line)}" for line in [*files, *_notes(case)]),
     ]
-    return "\n".join(lines) + "\n"
+    return front_matter(case) + "\n" + "\n".join(lines) + "\n"
 
 
 def _accuracies(case: CaseResult, parent: CaseResult) -> Iterator[tuple[str, str, str, str]]:
@@ -52,7 +57,8 @@ def _costs(case: CaseResult, parent: CaseResult) -> Iterator[tuple[str, str, str
     for found in changes(case.cost, parent.cost):
         change, number = NONE, found.measure.number.format
         if found.ratio is not None:
-            change = f"x {found.ratio:.2f}{found.doubt}" if found.measure.timed else f"{100 * (found.ratio - 1):+.1f} %"
+            change = f"x {found.ratio:.2f}" if found.measure.timed else f"{100 * (found.ratio - 1):+.1f} %"
+            change += found.doubt
         yield found.measure.title, number(found.now), number(found.before), change
 
 
@@ -70,6 +76,11 @@ def _notes(case: CaseResult) -> Iterator[str]:
     for one in by_threat(case).values():
         yield f"Robust accuracy, {one.threat}: {one.text}."
     yield "An adaptive attack against a stated defence was not made; it cannot be automated."
+    tuning = case.cost.energy_joules.get(FINE_TUNING)
+    if tuning is not None:
+        yield f"Fine-tuning took about {tuning:.3g} J."
+    if case.cost.energy_method:
+        yield f"Energy: {case.cost.energy_method}."
     passed = sum(check.status == "pass" for check in case.checks)
     failed = [f"{check.number} {check.name} ({check.evidence})" for check in case.checks if check.status == "fail"]
     names = f": {'; '.join(failed)}" if failed else ""

@@ -13,9 +13,11 @@ import pytest
 from robustprune.policy.policy import Policy, judge
 from robustprune.report.formats import display, to_csv, to_markdown
 from robustprune.report.notes import notes
+from robustprune.report.pictures import suite_pictures
 from robustprune.report.table import comparison
 from robustprune.results import costs
-from robustprune.results.costs import Cost, CostMeasure, changes, cost_from, measures
+from robustprune.results.cost_changes import changes
+from robustprune.results.costs import Cost, CostMeasure, cost_from, measures
 from robustprune.review.anatomy import Changes
 from robustprune.review.record import Facts, Review, to_json
 from robustprune.review.summary import to_markdown as summary
@@ -133,9 +135,11 @@ def test_a_cost_from_before_quartiles_were_kept_is_read_and_shown_as_it_was():
 
 def test_every_field_of_a_cost_is_in_the_list_or_says_how_it_was_measured():
     """A field that no entry reads would be a cost that nobody sees."""
-    told = {"memory_method", "threads", "device", "not_counted"}
-    base = made_up.cost()
+    told = {"memory_method", "threads", "device", "not_counted", "energy_method"}
+    base = replace(made_up.cost(), energy_joules={"batch 128": 3.0}, energy_grams={"batch 128": 0.4})
     changed = {
+        "energy_joules": {"batch 128": 4.0},
+        "energy_grams": {"batch 128": 0.5},
         "latency_ms": {"1": (2.0, 3.0, 4.0), "128": (2.0, 3.0, 4.0)},
         "latency_ratio": {"1": 9.0, "128": 9.0},
         "latency_ratio_range": {"1": (8.0, 9.0)},
@@ -164,3 +168,31 @@ def test_names_and_columns_are_told_apart():
     found = measures([made_up.cost()])
     for names in ([one.name for one in found], [one.title for one in found], [one.column for one in found]):
         assert len(set(names)) == len(names) == 6
+
+
+def with_energy(case, joules, method="3 passes of batch 8, by RAPL counters"):
+    cost = replace(case.cost, energy_joules={"batch 8": joules}, energy_grams={"batch 8": joules / 100})
+    return replace(case, cost=replace(cost, energy_method=method))
+
+
+def test_energy_is_a_column_a_note_and_a_picture_where_it_was_measured():
+    cases = [with_energy(PARENT, 2.0), with_energy(PRUNED, 1.5)]
+    shown = display(comparison(cases))
+    assert shown["energy, batch 8"].tolist() == ["2 J", "1.5 J"]
+    assert shown["CO2, batch 8"].tolist() == ["0.02 g", "0.015 g"]
+    assert any("by RAPL counters" in note for note in notes(cases))
+    (picture,) = [one for one in suite_pictures(cases) if one.title.startswith("Energy")]
+    assert [round(bar.get_width(), 3) for bar in picture.figure.axes[0].patches] == [2.0, 1.5]
+    assert "RAPL counters" in picture.caption
+    (joules,) = [one for one in changes(cases[1].cost, cases[0].cost) if one.measure.name == "energy, batch 8"]
+    assert (joules.ratio, joules.doubt) == (0.75, "")
+    busy = with_energy(PRUNED, 1.5, "3 passes of batch 8, by an estimate, busy machine")
+    assert row_of(model_card(busy, cases[0]), "energy of 1,000 images, batch 8")[-1] == "-25.0 %, busy machine"
+
+
+def test_energy_that_was_not_measured_is_no_column_but_the_reason_is_told():
+    cases = [replace(one, cost=replace(one.cost, energy_method="not measured: no counter")) for one in (PARENT, PRUNED)]
+    assert not [name for name in display(comparison(cases)) if name.startswith(("energy", "CO2"))]
+    assert any("not measured: no counter" in note for note in notes(cases))
+    assert not [one for one in suite_pictures(cases) if one.title.startswith("Energy")]
+    assert not any("nergy" in note for note in notes([PARENT, PRUNED]))

@@ -12,7 +12,7 @@ import pytest
 
 from robustprune.policy.policy import Policy, judge
 from robustprune.report import figures
-from robustprune.report.html import Picture, Section, inline_svg, render
+from robustprune.report.html import Card, Picture, Section, inline_svg, render
 from robustprune.report.pictures import suite_pictures
 from robustprune.report.table import comparison
 from robustprune.report.verdicts import verdict_view
@@ -36,6 +36,7 @@ def page(cases):
         title="Newly broken",
         paragraphs=(EVIL,),
         table=pd.DataFrame({"sample": [3, 20, 100], "class": ["cat", EVIL, "car"]}),
+        cards=(Card(title="Rule 1", text=EVIL, source="a standard", lists={"evidence for it": [EVIL] * 3, "gap": []}),),
     )
     return render(
         "Suite & <review>",
@@ -249,6 +250,16 @@ def test_numbers_of_a_section_sort_as_numbers(opened):
     table = opened.locator("section", has=opened.locator("h2", has_text="Newly broken")).locator("table")
     table.locator("thead button", has_text="sample").click()
     assert table.locator("tbody td:first-child").all_inner_texts() == ["3", "20", "100"]
+
+
+def test_cards_are_folded_and_say_how_much_is_in_them(opened):
+    card = opened.locator("details", has=opened.locator("summary", has_text="Rule 1"))
+    assert card.locator(".tally").inner_text() == "evidence for it: 3, gap: 0"
+    assert not card.locator("li").first.is_visible()
+    card.locator("summary").click()
+    assert card.locator("li").all_inner_texts() == [EVIL] * 3
+    assert card.locator("p.hint").all_inner_texts() == ["a standard", "evidence for it"]
+    assert opened.noticed == []
 
 
 def test_a_phone_needs_no_sideways_scrolling(opened):

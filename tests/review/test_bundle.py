@@ -28,7 +28,7 @@ TEXTS = {
     "manifest.json",
     "seal.json",
 }
-PEOPLE = {"table.md", "table.csv", "summary.md", "report.html"}
+PEOPLE = {"table.md", "table.csv", "summary.md", "controls.md", "report.html"}
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_costs_that_were_changed_everywhere_break_the_seal(copy, noisy):
     verdict = judge(dearer, noisy.parent, noisy.policy)
     write_bundle(replace(noisy, candidate=dearer, verdict=verdict), copy)
     assert verify(copy).holds
-    assert verify(copy).note == "sealed by this user"
+    assert verify(copy).note == "sealed by this user; not signed"
     write_seal_of_another(copy)
     assert verify(copy).note.startswith("sealed by another user")
     (copy / "seal.json").unlink()

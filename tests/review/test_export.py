@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +17,16 @@ from review_desk import NETS
 from safetensors import safe_open
 from suite_files import Silent
 
+from robustprune.cost.energy import Energy
 from robustprune.data import digits
 from robustprune.errors import InputError
 from robustprune.models import load_weights, weights_hash
 from robustprune.prune import remove
+from robustprune.results.costs import FINE_TUNING
 from robustprune.results.overstated import by_threat
 from robustprune.review.given import description, open_candidate, open_parent
-from robustprune.run.latest import keep
+from robustprune.run.energy import suite_energy
+from robustprune.run.latest import keep, measured_here
 from robustprune.run.shelf import BASELINE, shelf
 from robustprune.run.suite import run_suite
 from robustprune.ship import export
@@ -112,10 +115,58 @@ def test_a_network_that_cannot_be_exported_is_refused_in_one_line(tmp_path, capf
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_exported_are_the_weights_that_the_latest_results_are_about(tmp_path):
-    suite = load_suite(write_mini(tmp_path))
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory):
+    """A suite of seconds, measured: the suite, its folders, the results of one parent and what was pruned from it."""
+    suite = load_suite(write_mini(tmp_path_factory.mktemp("mini")))
     place, cut = shelf(suite), [case for case in suite.cases if case.model.name == "net-0"]
-    results = run_suite(suite, place.store, Silent(), workers=1, cases=cut)
+    return suite, place, run_suite(suite, place.store, Silent(), workers=1, cases=cut)
+
+
+@dataclass
+class Ten:
+    """A meter by which all work takes ten joules and a gram, as far as it can measure at all."""
+
+    seconds: float = 0.001
+    able: bool = True
+    asked: list = field(default_factory=list)
+
+    def of(self, work):
+        work()
+        self.asked.append(work)
+        return Energy(joules=10.0, grams=1.0, method="a made-up meter") if self.able else "not measured: no counter"
+
+
+def test_a_network_that_is_not_in_the_store_is_said_not_to_be_measured(mini, tmp_path):
+    suite, _, cases = mini
+    empty = shelf(suite, tmp_path / "results")
+    for case in suite_energy(suite, empty, cases, "cpu", Ten()):
+        assert (case.cost.energy_joules, case.cost.energy_method[:12]) == ({}, "not measured")
+
+
+def test_every_case_has_its_joules_and_they_are_kept(mini):
+    suite, place, cases = mini
+    meter = Ten()
+    found = suite_energy(suite, place, cases, "cpu", meter)
+    for before, now in zip(cases, found, strict=True):
+        batch = f"batch {max(suite.batches)}"
+        assert now.cost.energy_joules[batch] > 0
+        assert now.cost.energy_grams[batch] == pytest.approx(now.cost.energy_joules[batch] / 10)
+        assert FINE_TUNING not in now.cost.energy_joules  # nothing was fine-tuned
+        assert "a made-up meter" in now.cost.energy_method
+        assert before.cost.energy_joules == {}
+    assert measured_here(place.latest / BASELINE) == found
+
+
+def test_where_nothing_can_be_measured_that_is_kept_and_no_zero(mini):
+    suite, place, cases = mini
+    for case in suite_energy(suite, place, cases, "cpu", Ten(able=False)):
+        assert case.cost.energy_joules == case.cost.energy_grams == {}
+        assert case.cost.energy_method == "not measured: no counter"
+
+
+def test_what_is_exported_are_the_weights_that_the_latest_results_are_about(mini, tmp_path):
+    suite, place, results = mini
 
     def exported(cases):
         keep(cases, place.latest / BASELINE)

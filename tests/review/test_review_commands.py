@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,14 @@ from review_desk import NETS
 
 from robustprune.cli import main
 from robustprune.cli.options import combined, fractions, numbers
+from robustprune.cost.energy import Energy
 from robustprune.policy import Policy
+from robustprune.results.costs import FINE_TUNING
 from robustprune.review.bundle import write_bundle, write_manifest
 from robustprune.rollout.stages import plan
-from robustprune.run.shelf import measure_suite, shelf
+from robustprune.run.energy import suite_energy
+from robustprune.run.shelf import latest, measure_suite, shelf
+from robustprune.ship.card import model_card
 from robustprune.suite.files import open_suite
 
 CHEAP = ["--data", "digits", "--eps", "0.05", "--samples", "100", "--max-class-drop", "none"]
@@ -49,7 +53,9 @@ def test_a_review_puts_the_verdict_first_and_leaves_a_bundle_that_holds(cli, des
     margins = ["--max-clean-drop", "0.05", "--max-robust-drop", "0.05"]
     parent = f"{NETS}:small@{desk.folder}/parent.safetensors"
     words = ["review", parent, "--parent", parent, *CHEAP, *margins, "--summary", "s.md", "--output", "out"]
-    found = cli(*words)
+    handed = ["--sarif", "s.sarif", "--comment", "c.md", "--controls", "mine.toml"]
+    Path("mine.toml").write_text('[[control]]\nid = "ACME 7"\nasks = "Nothing is lost."\nevidence = ["robust"]\n')
+    found = cli(*words, *handed)
     assert found.exit_code == 0, found.output
     assert found.stdout.splitlines()[0] == "PASS: the candidate may take the parent's place"
     said = json.loads(Path("out/verdict.json").read_text())
@@ -63,6 +69,11 @@ def test_a_review_puts_the_verdict_first_and_leaves_a_bundle_that_holds(cli, des
         "PGD-20 targets x3",
     ]
     assert Path("s.md").read_text().startswith("## robustprune review: PASS")
+    assert "### robustprune: PASS" in Path("c.md").read_text()
+    results = json.loads(Path("s.sarif").read_text())["runs"][0]["results"]
+    assert {(one["kind"], one["level"]) for one in results} == {("pass", "none")}
+    assert "| ACME 7 | Nothing is lost. | robust accuracy, worst case: " in Path("out/controls.md").read_text()
+    assert "Energy" not in found.stdout
     checked = cli("verify", "out")
     assert checked.exit_code == 0
     assert checked.output.startswith("OK: ")
@@ -73,8 +84,9 @@ def test_a_review_puts_the_verdict_first_and_leaves_a_bundle_that_holds(cli, des
     assert again.exit_code == 2
     assert "evidence is not overwritten" in again.stderr
     # the same measurements, under the default policy: a hundred samples are too few
-    strict = cli("review", parent, "--parent", parent, *CHEAP)
+    strict = cli("review", parent, "--parent", parent, *CHEAP, "--comment", "c.md", "--before", "out")
     assert strict.exit_code == 3
+    assert "| since the last review |" in Path("c.md").read_text()
     assert strict.stdout.startswith("INCONCLUSIVE: these samples are too few to say; about 381 samples would")
     assert Path("parent-review/manifest.json").is_file()
 
@@ -111,6 +123,11 @@ def test_a_wrong_policy_file_is_refused_with_the_line(cli, desk, toml, reason):
         (["--parent-weights", "none.pt"], "no such weight file"),
         (["--data-dir", "nowhere"], "no such folder"),
         (["--shipped", "none.onnx"], "no such file; expected what ships"),
+        (["--controls", "none.toml"], "none.toml: cannot be read"),
+        (["--before", "nowhere"], "--before is for --comment FILE"),
+        (["--before", "nowhere", "--comment", "c.md"], "nowhere: no bundle of a review before"),
+        (["--sarif", "small-review/s.sarif", "--output", "small-review"], "expected a file outside the bundle"),
+        (["--country", "DEU"], "--country DEU: is for --energy"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(cli, desk, words, reason):
@@ -239,6 +256,29 @@ def test_a_case_is_exported_once_it_was_run(cli, measured):
     many = cli("export", measured, "net", "--output", "release")
     assert many.exit_code == 2
     assert "have it in their names" in many.stderr
+
+
+@dataclass
+class Ten:
+    """A meter by which all work takes ten joules."""
+
+    seconds: float = 0.001
+
+    def of(self, work):
+        work()
+        return Energy(joules=10.0, grams=None, method="a made-up meter")
+
+
+def test_the_energy_of_fine_tuning_is_scaled_to_the_whole_recipe(measured):
+    """One epoch on 512 images takes 10 J; the recipe's one epoch is on all 1,197 images of digits."""
+    opened = open_suite(measured)
+    place = shelf(opened)
+    parent, dense, pruned = suite_energy(opened, place, latest(place, opened), "cpu", Ten())
+    assert FINE_TUNING not in parent.cost.energy_joules
+    for one in (dense, pruned):
+        assert one.cost.energy_joules[FINE_TUNING] == pytest.approx(10 * 1197 / 512)
+    assert "fine-tuning from 1 epoch on 512 images, for 1 on 1,197, by a made-up meter" in pruned.cost.energy_method
+    assert "Fine-tuning took about 23.4 J." in model_card(pruned, parent)
 
 
 def test_suites_give_junit_output_under_pytest(measured, tmp_path):
