@@ -72,7 +72,8 @@ def _beside(review: Review) -> Iterator[Section]:
 
     if review.beside is not None:
         head, *rows = table(review)
-        frame = DataFrame(rows, columns=["measure", *head[1:]])
+        accuracies = [row for row in rows if row[-1]] or rows
+        frame = DataFrame(accuracies, columns=["measure", *head[1:]])
         yield Section(title=BESIDE, paragraphs=tuple(beside_lines(review)), table=frame)
 
 
