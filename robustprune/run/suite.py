@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -148,7 +149,7 @@ class ByCase:
     def __init__(self, missing: Sequence[Task], listener: Listener) -> None:
         self.listener = listener
         self.case = {task.id: task.case.id for task in missing}
-        self.open = {case: [*self.case.values()].count(case) for case in self.case.values()}
+        self.open = Counter(self.case.values())
         self.told: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:

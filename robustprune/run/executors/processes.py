@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from multiprocessing import SimpleQueue
 from typing import Any
 
@@ -120,13 +121,17 @@ def _drain(
     news: SimpleQueue[Any],
     listener: Listener,
 ) -> dict[str, bytes]:
-    """Hand out what is ready, the first items first, and pass on what the workers say; the first error is raised."""
+    """Hand out what is ready, the first items first, and pass on what the workers say; the first error is raised.
+
+    What an item needs is asked for once: this process turns round often, and has thousands of items in a large suite.
+    """
     waiting, running = {item.id: item for item in items}, dict[Future[bytes], str]()
+    needs = {name: tuple(item.needs) for name, item in waiting.items()}
     while waiting or running:
-        ready = [item for item in waiting.values() if values.keys() >= {*item.needs}]
-        for item in ready[: count - len(running)]:
-            del waiting[item.id]
-            running[pool.submit(_do, _packed(item), [values[name] for name in item.needs])] = item.id
+        ready = (name for name in waiting if all(one in values for one in needs[name]))
+        for name in [*islice(ready, count - len(running))]:
+            given = [values[one] for one in needs[name]]
+            running[pool.submit(_do, _packed(waiting.pop(name)), given)] = name
         done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
         for message in _messages(news):
             listener.stage(*message)
