@@ -142,16 +142,28 @@ class Adds:
     """Work on numbers: the item's own, and those of what it needs."""
 
     def __call__(self, item, needed, tick):
+        time.sleep(0.3)
         return item.number + sum(needed)
 
 
-CHAIN = [Item(1, ("known",)), Item(2, ("item 1",)), Item(3), Item(4, ("item 2", "item 3", "item 1"))]
+class Asked:
+    """An item that counts how often it is asked what it needs, which may cost it something."""
+
+    def __init__(self, number, *needs):
+        self.number, self.id, self.names, self.times = number, f"item {number}", needs, 0
+
+    @property
+    def needs(self):
+        self.times += 1
+        return self.names
 
 
 @pytest.mark.parametrize("executor", [Local(), Processes(count=2)], ids=["local", "processes"])
 def test_values_flow_to_the_items_that_need_them(executor):
-    values = executor.each(Adds(), CHAIN, Silent(), {"known": 10, "not needed": 0})
+    chain = [Asked(1, "known"), Asked(2, "item 1"), Asked(3), Asked(4, "item 2", "item 3", "item 1")]
+    values = executor.each(Adds(), chain, Silent(), {"known": 10, "not needed": 0})
     assert values == {"item 1": 11, "item 2": 13, "item 3": 3, "item 4": 4 + 13 + 3 + 11}
+    assert max(item.times for item in chain) <= 2, "however often the main process turns round"
 
 
 def test_a_file_that_can_no_longer_be_imported_matters_only_where_it_is_missed(tmp_path):
