@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustprune.cli.ending import DONE, FAIL, Ending
+from robustprune.cli.ending import DONE, FAIL, Ending, one_line
 from robustprune.cli.handing import handing_options
 from robustprune.cli.options import effort_of, energy_options, fractions, metering, policy_options
 from robustprune.cli.verbs import (
@@ -114,10 +114,10 @@ def verify(bundle: Path, weights: Path | None, key: Path | None) -> Ending:
 
     found = check(bundle, weights, key)
     for problem in found.problems:
-        click.echo(f"MISMATCH {problem}")
+        click.echo(one_line(f"MISMATCH {problem}"))
     if found.holds:
         click.echo(f"OK: {found.files} files and {found.findings} findings hold; the verdict is {found.verdict}")
-        click.echo(found.note)
+        click.echo(one_line(found.note))
     click.echo(f"manifest sha256 {found.seal}")
     return Ending(code=DONE if found.holds else FAIL)
 
