@@ -21,7 +21,7 @@ Part = tuple[str, tuple[str, ...], list[Row]]
 """A title, paragraphs, and the rows of a table."""
 
 
-BLOCK = re.compile(r"^(\d*)([#>*+=_~`|:.)-])")
+BLOCK = re.compile(r"^(\d*)([#>*+=_~`|:.)\[-])")
 """What opens a block at the beginning of a line, as numbers do with what follows them."""
 
 TAG, LINK = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"\](?=[(\[])")

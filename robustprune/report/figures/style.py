@@ -162,7 +162,11 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay out once and for all: the constrained layout would move a little with every drawing."""
+    """Lay out once and for all, names as they are: the constrained layout would move a little with every drawing."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")

@@ -57,7 +57,7 @@ def to_markdown(review: Review) -> str:
 def _read(path: Path) -> Iterator[Control]:
     """Read a mapping. InputError of one line where it is none, naming the control."""
     try:
-        table = tomllib.loads(short(path).decode())
+        table = tomllib.loads(short(path).decode("utf-8-sig"))
     except (InputError, UnicodeDecodeError) as error:
         reason = error if isinstance(error, InputError) else "not UTF-8"
         raise InputError(f"{path}: cannot be read: {reason}; expected TOML with tables [[control]]") from None
@@ -73,7 +73,10 @@ def _read(path: Path) -> Iterator[Control]:
             raise InputError(f"{path}: control {entry.get('id', place)!r}: {problem}")
     if (name := twice([entry["id"] for entry in entries])) is not None:
         raise InputError(f"{path}: two controls have the id {name!r}, expected each once")
-    yield from map(control_from, entries)
+    for entry in entries:
+        yield control_from(
+            {name: [*map(_line, value)] if name in LISTS else _line(value) for name, value in entry.items()}
+        )
 
 
 def control_from(entry: Mapping[str, Any]) -> Control:
@@ -109,10 +112,16 @@ def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
         if value is None and not kind.needed:
             continue
         texts = value if kind.many else [value]
-        if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one.strip() for one in texts):
-            yield f"{name} = {value!r}: expected {'a list of texts' if kind.many else 'a text'}"
+        if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and _line(one) for one in texts):
+            yield f"{name} = {value!r}: expected {'a list of texts' if kind.many else 'a text'} of printable characters"
             return
     yield from _unknown(entry["evidence"])
+
+
+def _line(text: str) -> str:
+    """Return a text as one line; "" where it holds what cannot be shown."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else ""
 
 
 def _unknown(names: Sequence[str]) -> Iterator[str]:
