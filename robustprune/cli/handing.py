@@ -45,7 +45,7 @@ class Handing:
         for name, file in self.files.items():
             reason = self._refused(file, folder, taken)
             if reason:
-                raise InputError(f"--{name} {file}: {reason}; expected a file of its own outside the bundle")
+                raise InputError(f"--{name} {file}: {reason}; expected a file outside the bundle, of its own")
             taken[file.resolve()] = f"--{name}"
         return folder
 

@@ -90,6 +90,8 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: H
     from robustprune.run.progress import Display
 
     request = _request(options, policy, ctx.meta[COMMAND])
+    given = (request.candidate.weights, request.parent.weights, options["shipped"], options["training_hashes"])
+    handing = replace(handing, inputs=(*handing.inputs, *filter(None, given)))
     folder = handing.folder(f"{request.candidate.name}-review")
     with reserved(folder):
         with Display("review", 2) as display:

@@ -61,12 +61,12 @@ def kind(path: Path) -> str:
     return next((name for is_one, name in kinds if is_one(mode)), "something else than a file")
 
 
-def read(path: Path) -> Any:
-    """Return the content of a JSON file; None where it cannot be read, or is larger than any of a bundle."""
+def read(path: Path, most: int = LARGEST) -> Any:
+    """Return the content of a JSON file; None where it cannot be read, or has more bytes than it may."""
     if not plain(path):
         return None
     try:
-        return json.loads(path.read_bytes()) if path.lstat().st_size <= LARGEST else None
+        return json.loads(path.read_bytes()) if path.lstat().st_size <= most else None
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -25,6 +25,7 @@ from robustprune.review.files import (
     SAMPLES,
     SCHEMA,
     SEAL,
+    SHORT,
     TRANSFER,
     VERDICT,
     as_json,
@@ -198,8 +199,9 @@ def _follows(folder: Path, written: dict[str, Any]) -> list[str]:
 
 def _seal(folder: Path) -> tuple[bool, str]:
     """Return whether the manifest is as it was sealed, as far as can be said here, and a line about it."""
-    said = read(folder / SEAL)
-    if not isinstance(said, dict) or not all(isinstance(said.get(part), str) for part in ("key", "signature")):
+    said = read(folder / SEAL, SHORT)
+    known = isinstance(said, dict) and said.keys() == {"key", "signature"}
+    if not known or not all(isinstance(value, str) for value in said.values()):
         return False, f"{SEAL}: missing or not readable: the manifest was not sealed by the review that wrote it"
     if (folder / SEAL).read_bytes() != as_json(said):
         return False, f"{SEAL}: not as robustprune writes it"

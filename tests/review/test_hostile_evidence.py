@@ -179,6 +179,7 @@ REFUSED = {
     "two in one file": ({"sarif": "x", "comment": "./x"}, "--comment is the same file"),
     "a folder": ({"summary": "folder"}, "no plain file"),
     "a device": ({"comment": "/dev/null"}, "no plain file"),
+    "over the key by its other name": ({"comment": "folder/../key.pem"}, "would write over key.pem"),
     "over the key": ({"comment": "key.pem"}, "would write over key.pem"),
     "into the last bundle": ({"sarif": "last/x"}, "would write over last"),
     "below a file": ({"sarif": "key.pem/x"}, "cannot be written there"),

@@ -63,9 +63,9 @@ def _read(path: Path) -> Iterator[Control]:
         raise InputError(f"{path}: cannot be read: {reason}; expected TOML with tables [[control]]") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}; expected tables [[control]]") from None
-    entries = table.get("control")
-    tables = isinstance(entries, list) and entries and all(isinstance(one, dict) for one in entries)
-    if set(table) != {"control"} or not tables:
+    found = table.get("control")
+    entries = found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
+    if set(table) != {"control"} or not entries:
         raise InputError(f"{path}: expected tables [[control]] and nothing else, found {', '.join(table) or 'nothing'}")
     for place, entry in enumerate(entries, 1):
         problem = next(_problems(entry), None)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
 from robustprune.files import write_whole
-from robustprune.review.files import SIGNATURE, VERDICT, as_json, below, kind, plain, read, sha256, short, there
+from robustprune.review.files import SHORT, SIGNATURE, VERDICT, as_json, below, kind, plain, read, sha256, short, there
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -98,7 +98,7 @@ def checked(folder: Path, key: Path | None, written: Mapping[str, Any]) -> tuple
     `written` is verdict.json; without a `key` nobody knows who signed, but what was signed is compared all the same.
     """
     public = None if key is None else public_key(key)
-    content, stated = read(folder / SIGNATURE), str(written.get("signed_by") or "")
+    content, stated = read(folder / SIGNATURE, SHORT), str(written.get("signed_by") or "")
     if not there(folder / SIGNATURE):
         said = f"{VERDICT} says that the key {stated} signed it" if stated else "nobody signed this bundle"
         return ([f"{SIGNATURE}: missing: {said}"] if stated or public is not None else []), "not signed"
