@@ -34,19 +34,31 @@ def contest(suites: tuple[str, ...], output: Path, results: Path | None) -> Endi
     SUITES are suite files, whose latest results are taken, else the approved ones; or folders of results, of which
     nobody knows what a recipe costs. Writes a page with the answer, its figures and every number.
     """
-    from robustprune.files import write_whole
+    from robustprune.files import write_all
     from robustprune.report.across.page import PAGE, contested
-    from robustprune.report.figures import save
+    from robustprune.report.figures import svg_file
 
+    _check_free(output)
     made = contested([_source(given, results) for given in suites])
-    for name, text in made.texts.items():
-        write_whole(output / name, text.encode())
-    for name, draw in made.figures.items():
-        save(draw(), output / name)
+    drawn = {name: svg_file(draw()) for name, draw in made.figures.items()}
+    write_all(output, {name: text.encode() for name, text in made.texts.items()} | drawn)
     files = [str(output / name) for name in (*made.texts, *made.figures)]
     click.echo("\n\n".join(made.texts[PAGE].split("\n\n")[1:5]))
     click.echo(f"Written: {', '.join(files)}", err=True)
     return Ending(kind="files", paths=tuple(files))
+
+
+def _check_free(output: Path) -> None:
+    """Refuse a folder whose page is about something else, such as a project's own; asked before anything is read."""
+    from robustprune.files import writable
+    from robustprune.report.across.page import PAGE
+    from robustprune.report.across.tables import QUESTION
+
+    page = output / PAGE
+    if not writable(output):
+        raise InputError(f"--output {output}: cannot be written there; expected a folder")
+    if page.exists() and not (page.is_file() and page.read_bytes().startswith(f"# {QUESTION}".encode())):
+        raise InputError(f"--output {output}: its {PAGE} is not of `robustprune contest`; give another folder")
 
 
 def _source(given: str, results: Path | None) -> Source:

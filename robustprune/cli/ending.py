@@ -116,14 +116,17 @@ def foreign(error: BaseException) -> tuple[str, str] | None:
     return theirs[-1] if theirs and ours >= 0 else None
 
 
-def say(line: str) -> None:
-    """Write one line to stderr, whatever characters are in it."""
-    plain = " ".join(line.split()).encode("utf-8", "backslashreplace").decode()
+def one_line(text: str) -> str:
+    """Write text as one line, whatever characters are in it, and not too long a one."""
+    plain = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in plain)
-    if len(shown) > LINE:
-        shown = f"{shown[: LINE // 2]} ... {shown[-LINE // 2 :]}"
+    return shown if len(shown) <= LINE else f"{shown[: LINE // 2]} ... {shown[-LINE // 2 :]}"
+
+
+def say(line: str) -> None:
+    """Write one line to stderr."""
     try:
-        click.echo(f"robustprune: {shown}", err=True)
+        click.echo(f"robustprune: {one_line(line)}", err=True)
     except (OSError, UnicodeError):
         sys.stderr = io.StringIO()
 

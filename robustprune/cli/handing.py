@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,16 +33,41 @@ class Handing:
     signer: Signer | None = None
     last: Last | None = None
     controls: tuple[Control, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    """What was given to be read, and stays as it is."""
 
     def folder(self, usual: str) -> Path:
         """Choose the folder of the bundle: the one given, else the `usual` one. Files have to lie outside of it."""
+        folder = self.output or Path(usual)
+        if folder.name in ("", ".."):
+            raise InputError(f"--output {folder}: expected a folder with a name, new or empty")
+        taken: dict[Path, str] = {}
+        for name, file in self.files.items():
+            reason = self._refused(file, folder, taken)
+            if reason:
+                raise InputError(f"--{name} {file}: {reason}; expected a file outside the bundle, of its own")
+            taken[file.resolve()] = f"--{name}"
+        return folder
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that were asked for, by the name of their option."""
+        asked = {"summary": self.summary, "comment": self.comment, "sarif": self.sarif}
+        return {name: file for name, file in asked.items() if file is not None}
+
+    def _refused(self, file: Path, folder: Path, taken: Mapping[Path, str]) -> str:
+        """Say why a file cannot be written, or must not be; "" where it can."""
         from robustprune.files import writable
 
-        folder = self.output or Path(usual)
-        for name, file in {"summary": self.summary, "comment": self.comment, "sarif": self.sarif}.items():
-            if file is not None and (not writable(file.parent) or folder in (file, *file.parents)):
-                raise InputError(f"--{name} {file}: cannot be written there; expected a file outside the bundle")
-        return folder
+        real = file.resolve()
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            return "there stands something that is no plain file"
+        if not writable(file.parent) or folder.resolve() in (real, *real.parents):
+            return "cannot be written there"
+        for given in self.inputs:
+            if given.resolve() in (real, *real.parents):
+                return f"would write over {given}, which was given"
+        return f"{taken[real]} is the same file" if real in taken else ""
 
     def __call__(self, found: Review, folder: Path) -> None:
         """Write the bundle and the files, and say what was found, the verdict first."""
@@ -98,12 +123,13 @@ def _opened(options: dict[str, Any]) -> Handing:
     from robustprune.review.audit.controls import controls
     from robustprune.review.audit.signature import signer
 
-    key, before = options.pop("key"), options.pop("before")
+    key, before, mapping = (options.pop(name) for name in ("key", "before", "controls"))
     if before is not None and options["comment"] is None:
         raise InputError("--before is for --comment FILE, which says what changed since that review")
     return Handing(
         signer=None if key is None else signer(key),
         last=None if before is None else last(before),
-        controls=controls(options.pop("controls")),
+        controls=controls(mapping),
+        inputs=tuple(one for one in (key, before, mapping) if one is not None),
         **options,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -155,6 +156,10 @@ def metering(energy: bool, country: str | None) -> Metering | None:
 
     if country is not None and not energy:
         raise InputError(f"--country {country}: is for --energy, which was not given")
+    if country is not None and not re.fullmatch("[A-Z]{3}", country):
+        raise InputError(
+            f"--country {country!r}: expected a code of three capital letters (ISO 3166), such as DEU or USA"
+        )
     return Metering(country=country) if energy else None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from robustprune.cli.ending import DONE, FAIL, Ending
+from robustprune.cli.ending import DONE, FAIL, Ending, one_line
 from robustprune.cli.handing import handing_options
 from robustprune.cli.options import energy_options, policy_options
 from robustprune.cli.reviewed import request_of
@@ -94,6 +94,8 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: H
     from robustprune.run.progress import Display
 
     request = request_of(options, policy, ctx.meta[COMMAND])
+    files = (*(side.file for _, _, side in request.sides), options["shipped"], options["training_hashes"])
+    handing = replace(handing, inputs=(*handing.inputs, *filter(None, files)))
     folder = handing.folder(f"{request.candidate.name}-review")
     with reserved(folder):
         with Display("review", len(request.sides)) as display:
@@ -118,10 +120,10 @@ def verify(bundle: Path, weights: Path | None, key: Path | None) -> Ending:
 
     found = check(bundle, weights, key)
     for problem in found.problems:
-        click.echo(f"MISMATCH {problem}")
+        click.echo(one_line(f"MISMATCH {problem}"))
     if found.holds:
         click.echo(f"OK: {found.files} files and {found.findings} findings hold; the verdict is {found.verdict}")
-        click.echo(found.note)
+        click.echo(one_line(found.note))
     click.echo(f"manifest sha256 {found.seal}")
     return Ending(code=DONE if found.holds else FAIL)
 

@@ -21,6 +21,9 @@ Part = tuple[str, tuple[str, ...], list[Row]]
 """A title, paragraphs, and the rows of a table."""
 
 
+BLOCK = re.compile(r"^(\d*)([#>*+=_~`|:.)\[-])")
+"""What opens a block at the beginning of a line, as numbers do with what follows them."""
+
 TAG, LINK = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"\](?=[(\[])")
 
 
@@ -40,6 +43,16 @@ def inline(text: str) -> str:
     '&lt;script>, p < 0.05'
     """
     return LINK.sub("&#93;", TAG.sub("&lt;", printable(text)))
+
+
+def paragraph(text: str) -> str:
+    """Write text that begins a paragraph: it opens no heading, list, quotation or block of code.
+
+    >>> print(paragraph("# PASS"), paragraph("~~~"), paragraph("net-7 (nets:net)"))
+    &#35; PASS &#126;~~ net-7 (nets:net)
+    """
+    shown = inline(text).lstrip()
+    return BLOCK.sub(lambda found: f"{found[1]}&#{ord(found[2])};", shown)
 
 
 def pipe(head: Sequence[str], rows: Iterable[Sequence[object]], padded: bool = True) -> str:

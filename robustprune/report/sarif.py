@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def place_of(file: str) -> str:
     path = Path(file)
     if path.is_absolute() and not path.is_relative_to(Path.cwd()):
         return path.as_uri()
-    return quote((path.relative_to(Path.cwd()) if path.is_absolute() else path).as_posix())
+    return quote(os.fsencode((path.relative_to(Path.cwd()) if path.is_absolute() else path).as_posix()))
 
 
 def rule_id(claim: str) -> str:

@@ -133,10 +133,10 @@ def mean_of(name: str, members: Sequence[Entrant]) -> Entrant:
 def chosen_elsewhere(name: str, members: Sequence[Entrant], measure: str) -> Entrant:
     """Return, for every run, the member that is best in all other runs: chosen without the networks it is judged on.
 
-    A mean is over strata, of runs, of settings. Only members that have every setting take part.
+    A mean is over strata, of runs, of settings. Only members that have the settings of the one with most take part.
     """
-    most = max((len(member.entries) for member in members), default=0)
-    whole = [member for member in members if len(member.entries) == most]
+    most = max((member.entries.keys() for member in members), key=len, default={}.keys())
+    whole = [member for member in members if member.entries.keys() == most]
     runs = dict.fromkeys((where.stratum, where.run) for member in whole for where in member.entries)
     entries: dict[Setting, Entry] = {}
     for run in runs if len(runs) > 1 else ():

@@ -74,6 +74,8 @@ class Seen:
 
 def seen(cases: Sequence[CaseResult]) -> list[Seen]:
     """Keep what is needed of a suite's attacked cases. InputError where a parent is missing, or samples differ."""
+    if cases and not cases[0].labels:
+        raise InputError(f"{cases[0].suite}: its cases have no samples, expected one or more")
     by_name, worth = {case.case: case for case in cases}, _worth(cases)
     found = []
     for case in cases:
@@ -81,8 +83,13 @@ def seen(cases: Sequence[CaseResult]) -> list[Seen]:
             raise InputError(f"{case.suite}: {case.case} and {cases[0].case} are not about the same samples")
         if case.parent is not None and case.parent not in by_name:
             raise InputError(f"{case.suite}: {case.case}: its parent {case.parent!r} is not among the cases")
+        parent = case if case.parent is None else by_name[case.parent]
+        if parent.cost.macs and not case.cost.macs:
+            raise InputError(f"{case.suite}: {case.case}: a network of 0 MACs, expected some as its parent has")
         if case.outcomes:
-            found.append(_seen(case, case if case.parent is None else by_name[case.parent], worth[case.case]))
+            found.append(_seen(case, parent, worth[case.case]))
+    if cases and not found:
+        raise InputError(f"{cases[0].suite}: no case was attacked, expected outcomes of one attack or more")
     return found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from robustprune.errors import InputError
+
 SCHEMA = 1
 """Of the manifest."""
 
@@ -17,6 +19,9 @@ TRANSFER, SAMPLES, ENVIRONMENT = "transfer.json", "samples.json", "environment.j
 SUMMARY, REPORT, PICTURES = "summary.md", "report.html", "pictures"
 TABLE, TABLE_CSV, CONTROLS = "table.md", "table.csv", "controls.md"
 SEAL, SIGNATURE = "seal.json", "signature.json"
+
+LARGEST, SHORT = 2**29, 2**20
+"""Bytes: of a JSON file of a bundle, and of a small file that a user gives."""
 
 LAST = (MANIFEST, SEAL, SIGNATURE)
 """Written after all others, so that the manifest cannot list them."""
@@ -56,11 +61,25 @@ def kind(path: Path) -> str:
     return next((name for is_one, name in kinds if is_one(mode)), "something else than a file")
 
 
-def read(path: Path) -> Any:
-    """Return the content of a JSON file; None where it cannot be read."""
+def read(path: Path, most: int = LARGEST) -> Any:
+    """Return the content of a JSON file; None where it cannot be read, or has more bytes than it may."""
     if not plain(path):
         return None
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return json.loads(path.read_bytes()) if path.lstat().st_size <= most else None
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def short(path: Path) -> bytes:
+    """Return what stands in a small file of a user, such as a key. InputError, the reason, for anything else."""
+    try:
+        if not path.is_file():
+            raise InputError("not a file" if path.exists() else "No such file")
+        with path.open("rb") as file:
+            content = file.read(SHORT + 1)
+    except OSError as error:
+        raise InputError(error.strerror or type(error).__name__) from None
+    if len(content) > SHORT:
+        raise InputError(f"larger than {SHORT:,} bytes")
+    return content

@@ -46,6 +46,12 @@ from robustprune.review.summary import to_markdown
 SVG = re.compile(r"<svg (?!class=\"interval).*?</svg>", re.DOTALL)
 """A picture; intervals are drawn by the page itself."""
 
+RECORDS, LISTS = ("candidate", "parent", "data", "policy"), ("findings", "shifts", "worst_class", "transfer")
+"""Parts of verdict.json that are records, and lists of them."""
+
+WRONG = (InputError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, OSError)
+"""What comes of a file that somebody else wrote, where it says what cannot be."""
+
 
 def rebuilt(
     written: Mapping[str, Any], candidate: CaseResult, parent: CaseResult, transfers: list[Outcomes], hashes: list[str]
@@ -75,6 +81,17 @@ def rebuilt(
         parity=Parity(**written["parity"]) if written["parity"] else None,
         exhibits=Exhibits(curves=_curves(written["curves"], len(candidate.labels))),
     )
+
+
+def misshapen(written: Mapping[str, Any]) -> Iterator[str]:
+    """Name the parts of verdict.json that are not of the kind that `to_json` writes."""
+    for part in RECORDS:
+        if not isinstance(written.get(part), dict):
+            yield f"{VERDICT}: {part}: expected a record"
+    for part in LISTS:
+        found = written.get(part, [])
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            yield f"{VERDICT}: {part}: expected a list of records"
 
 
 def unlike(folder: Path, written: Mapping[str, Any], review: Review) -> Iterator[str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from robustprune.policy.findings import Verdict
-from robustprune.report.markdown import NONE, inline, pipe, printable
+from robustprune.report.markdown import NONE, inline, paragraph, pipe, printable
 from robustprune.results.claims import CLEAN, WORST, headlines, named, titled
 from robustprune.results.cost_changes import CostChange, changes
 from robustprune.results.overstated import by_threat
@@ -189,7 +189,7 @@ def to_markdown(review: Review, seal: str = "") -> str:
     """Write a review as Markdown that a CI job can post."""
     why, *others = sections(review)
     head, *rows = table(review)
-    lines = [f"## robustprune review: {headline(review)}", "", inline(subject(review)) + ".", "", *_bullets(why), ""]
+    lines = [f"## robustprune review: {headline(review)}", "", paragraph(subject(review)) + ".", "", *_bullets(why), ""]
     lines += [pipe(head, rows, padded=False), ""]
     lines += [
         "Robust accuracy counts over all samples and is an upper bound: a stronger attack can only lower it.",

@@ -25,6 +25,7 @@ from robustprune.review.files import (
     SAMPLES,
     SCHEMA,
     SEAL,
+    SHORT,
     TRANSFER,
     VERDICT,
     as_json,
@@ -35,7 +36,7 @@ from robustprune.review.files import (
     sha256,
     there,
 )
-from robustprune.review.rederived import rebuilt, unlike
+from robustprune.review.rederived import WRONG, misshapen, rebuilt, unlike
 from robustprune.review.rejudged import policy_of
 from robustprune.run.own import named, secret
 from robustprune.run.store import signed
@@ -72,12 +73,13 @@ def verify(folder: Path, weights: Path | None = None, key: Path | None = None) -
         raise InputError(f"{folder}: has no {SEAL}: made by an older version, cannot be verified; review again")
     problems = list(_files(folder))
     written = read(folder / VERDICT)
-    if isinstance(written, dict):
+    wrong = [*misshapen(written)] if isinstance(written, dict) else [f"{VERDICT}: cannot be read"]
+    if not wrong:
         problems += _verdict(folder, written)
         problems += _weights(written, weights)
         problems += [] if problems else _follows(folder, written)
     else:
-        problems.append(f"{VERDICT}: cannot be read")
+        problems += wrong
         written = {}
     unsigned, signed = signature.checked(folder, key, written)
     mine, line = _seal(folder)
@@ -122,7 +124,7 @@ def _verdict(folder: Path, written: dict[str, Any]) -> Iterator[str]:
         policy = policy_of(written["policy"])
         candidate, parent, transfers = _measured(folder, written)
         again = record.derived(candidate, parent, policy, transfers)
-    except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
+    except WRONG as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         yield f"{VERDICT}: the verdict cannot be computed again ({reason})"
         return
@@ -191,14 +193,15 @@ def _follows(folder: Path, written: dict[str, Any]) -> list[str]:
         hashes = [entry["hash"] for entry in read(folder / SAMPLES)["samples"]]
         review = rebuilt(written, candidate, parent, transfers, hashes)
         return list(unlike(folder, written, review))
-    except (InputError, KeyError, TypeError, ValueError, IndexError, OSError) as error:
+    except WRONG as error:
         return [f"{VERDICT}: cannot be made again ({type(error).__name__}: {' '.join(str(error).split())})"]
 
 
 def _seal(folder: Path) -> tuple[bool, str]:
     """Return whether the manifest is as it was sealed, as far as can be said here, and a line about it."""
-    said = read(folder / SEAL)
-    if not isinstance(said, dict) or not {"key", "signature"} <= said.keys():
+    said = read(folder / SEAL, SHORT)
+    known = isinstance(said, dict) and said.keys() == {"key", "signature"}
+    if not known or not all(isinstance(value, str) for value in said.values()):
         return False, f"{SEAL}: missing or not readable: the manifest was not sealed by the review that wrote it"
     if (folder / SEAL).read_bytes() != as_json(said):
         return False, f"{SEAL}: not as robustprune writes it"

@@ -80,9 +80,9 @@ class Comparison:
 
     @property
     def result(self) -> str:
-        """Better, worse, no difference shown, same blocks, or too few runs; by the adjusted p-value."""
+        """Better, worse, no difference shown, same blocks, same outcomes, or too few runs; by the adjusted p-value."""
         if self.alike:
-            return "same blocks"
+            return "same blocks" if 0 < self.networks == self.same else "same outcomes"
         if self.found is None or self.found.runs < ENOUGH:
             return "too few runs"
         if not self.p_holm < LEVEL:

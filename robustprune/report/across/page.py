@@ -18,7 +18,7 @@ from robustprune.report.across.field import field_of
 from robustprune.report.across.surprises import surprises
 from robustprune.report.across.tables import Found
 from robustprune.report.formats import to_csv
-from robustprune.report.markdown import inline, pipe
+from robustprune.report.markdown import inline, pipe, printable
 from robustprune.results.claims import CLEAN, WORST
 from robustprune.results.entrants import entrants, forced
 from robustprune.results.seen import Seen
@@ -66,6 +66,7 @@ def contested(sources: Sequence[Source]) -> Contested:
             given = " and ".join(source.given for source in sources if source.name == name)
             raise InputError(f"{given}: both are results of {name!r}, expected suites of different names")
     networks = [one for source in sources for one in source.networks]
+    _check_samples(networks)
     limit = forced(networks)
     alike = {id(one) for one in limit}
     field = field_of(entrants([one for one in networks if id(one) not in alike]), ", ".join(names))
@@ -84,6 +85,17 @@ def contested(sources: Sequence[Source]) -> Contested:
             **{FRONTS[measure]: partial(drawn_fronts, means, measure) for measure in FRONTS},
         },
     )
+
+
+def _check_samples(networks: Sequence[Seen]) -> None:
+    """Refuse suites whose samples have one hash and are not the same."""
+    first: dict[str, Seen] = {}
+    for one in networks:
+        other = first.setdefault(one.samples, one)
+        if one.n != other.n:
+            raise InputError(
+                f"{other.suite} and {one.suite}: {other.n:,} and {one.n:,} samples of one hash, expected the same ones"
+            )
 
 
 def _page(found: Found, sources: Sequence[Source], limit: Sequence[Seen]) -> str:
@@ -213,6 +225,6 @@ def _costs(sources: Sequence[Source]) -> list[str]:
 
 
 def _commands(sources: Sequence[Source]) -> str:
-    given = " ".join(shlex.quote(source.given) for source in sources)
-    lines = [f"robustprune run {shlex.quote(source.given)}" for source in sources if source.file]
-    return "\n".join(["```", *lines, f"robustprune contest {given}", "```"])
+    given = [printable(shlex.quote(source.given)) for source in sources]
+    lines = [f"robustprune run {one}" for one, source in zip(given, sources, strict=True) if source.file]
+    return "\n".join(["```", *lines, f"robustprune contest {' '.join(given)}", "```"])

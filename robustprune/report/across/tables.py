@@ -21,6 +21,7 @@ OPENINGS = {
     "worse": "No: {ours} keeps less {what} than {theirs}",
     "no difference shown": "Not shown: by {what} {ours} cannot be told apart from {theirs}",
     "same blocks": "Nothing to tell apart: {ours} took the same blocks as {theirs}",
+    "same outcomes": "Nothing to tell apart: by {what} {ours} answers every sample as {theirs} does",
     "too few runs": "Too few training runs to say: by {what} {ours} beside {theirs}",
 }
 WHAT = {WORST: "robust accuracy (worst case of all attacks)", CLEAN: "clean accuracy"}
@@ -127,7 +128,7 @@ def _matrix(found: Found, measure: str, cell: Any) -> str:
 
 def _starred(one: Comparison) -> str:
     if one.found is None:
-        return "same blocks" if one.alike else NONE
+        return one.result if one.alike else NONE
     star = "*" if one.result in ("better", "worse") else ""
     return points_between(one.found.difference, one.found.low, one.found.high) + star
 
@@ -162,7 +163,7 @@ def by_part(found: Found, measure: str) -> str:
 
 def _difference(one: Comparison) -> str:
     if one.found is None:
-        return "same blocks"
+        return one.result
     return points_between(one.found.difference, one.found.low, one.found.high)
 
 

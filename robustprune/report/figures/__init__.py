@@ -5,7 +5,7 @@ from robustprune.report.figures.forest import Bar, forest
 from robustprune.report.figures.fronts import Place, fronts
 from robustprune.report.figures.gallery import Sample, gallery
 from robustprune.report.figures.layers import agreement, candidate_blocks, layer_similarity, removed_blocks
-from robustprune.report.figures.style import save, to_svg
+from robustprune.report.figures.style import save, svg_file, to_svg
 from robustprune.report.figures.tradeoff import Point, class_change, curves_of, over_eps, pareto, pareto_front, worst_of
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "pareto_front",
     "removed_blocks",
     "save",
+    "svg_file",
     "to_svg",
     "worst_of",
 ]

@@ -124,10 +124,10 @@ def fade(hue: str = PALETTE[0]) -> Colormap:
 
 @contextmanager
 def looks() -> Iterator[None]:
-    """Set how to draw and save: real text in SVG, ids that do not depend on chance."""
+    """Set how to draw and save: real text in SVG, ids that do not depend on chance, no name is a formula."""
     from matplotlib import rc_context
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "robustprune", "font.size": 9}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "robustprune", "font.size": 9, "text.parse_math": False}):
         yield
 
 
@@ -141,12 +141,17 @@ def to_svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
+def svg_file(figure: Figure) -> bytes:
+    """Return the content of a figure's SVG file."""
+    return ('<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure)).encode()
+
+
 def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
     """Write a figure to a file, as SVG or PNG by its ending; the same figure gives the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".svg":
-        path.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure), encoding="utf-8")
+        path.write_bytes(svg_file(figure))
     elif path.suffix == ".png":
         with looks():
             _settle(figure)
@@ -157,7 +162,11 @@ def save(figure: Figure, path: str | Path, dpi: int = 200) -> Path:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay out once and for all: the constrained layout would move a little with every drawing."""
+    """Lay out once and for all, names as they are: the constrained layout would move a little with every drawing."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")

@@ -13,6 +13,7 @@ from robustprune.results.records import CaseResult
 from robustprune.results.statistics import paired
 from robustprune.results.words import percent, points, points_between
 from robustprune.review.files import CASES, VERDICT, plain, read
+from robustprune.review.verify import verify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +26,24 @@ class Last:
 
 
 def last(folder: Path) -> Last:
-    """Read a bundle that was written before. InputError where it is none."""
+    """Read a bundle that was written before. InputError where it is none, or does not hold."""
     said = read(folder / VERDICT)
+    _sound(folder)
     try:
-        if not plain(folder / CASES):
-            raise KeyError(CASES)
         cases = {case.case: case for case in results.load(folder / CASES)}
         candidate = cases[said["candidate"]["case"]]
         return Last(candidate=candidate, verdict=str(said["verdict"]), made=str(said["made"]))
-    except (KeyError, TypeError, InputError) as error:
+    except (LookupError, TypeError, InputError) as error:
         raise InputError(f"{folder}: no bundle of a review before ({type(error).__name__}: {error})") from None
+
+
+def _sound(folder: Path) -> None:
+    """Refuse a bundle that is not as it was written: what it says of the last review would be repeated."""
+    if not (plain(folder / VERDICT) and plain(folder / CASES)):
+        raise InputError(f"{folder}: no bundle of a review before: it has no {VERDICT} and {CASES}")
+    problem = next(iter(verify(folder).problems), None)
+    if problem is not None:
+        raise InputError(f"{folder}: the bundle of the review before does not hold: {problem}; see `verify`")
 
 
 def since(now: CaseResult, before: Last, claim: str, confidence: float = 0.95) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from robustprune.report.markdown import NONE, inline, pipe
+from robustprune.report.markdown import NONE, inline, paragraph, pipe
 from robustprune.results.claims import claims, named
 from robustprune.results.words import percent, points_between
 from robustprune.review.audit.change import Last, all_since
@@ -26,14 +26,24 @@ SHOWN = 6
 def comment(review: Review, last: Last | None = None, seal: str = "") -> str:
     """Write the comment; `last` is the review before, `seal` the sha256 of the bundle's manifest."""
     head = [*HEAD, *([SINCE] if last else [])]
-    lines = [MARK, f"### robustprune: {headline(review)}", "", f"{inline(subject(review))}.", ""]
+    lines = [f"### robustprune: {headline(review)}", "", f"{paragraph(subject(review))}.", ""]
     lines += [pipe(head, _rows(review, last), padded=False), ""]
     lines += [*(f"- {inline(line)}" for line in _others(review)), ""]
     if last is not None:
         lines += [f"The last review, of {inline(last.made)}, said {inline(last.verdict)}.", ""]
     if seal:
         lines += [f"Evidence bundle: sha256 of its manifest `{seal}`."]
-    return re.sub("\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+    text = re.sub("\n{3,}", "\n\n", "\n".join([MARK, *map(_calling_nobody, lines)]))
+    return f"{text.rstrip()}\n"
+
+
+def _calling_nobody(line: str) -> str:
+    """Write a line so that no name in it calls a person or points at an issue, as @name and #1 would.
+
+    >>> _calling_nobody("@team, #1")
+    '@&#8203;team, #&#8203;1'
+    """
+    return re.sub(r"@(?=\w)|(?<!&)#(?=\d)", r"\g<0>&#8203;", line)
 
 
 def _rows(review: Review, last: Last | None) -> Iterator[list[str]]:

@@ -16,7 +16,9 @@ from typing import Any
 from robustprune.errors import InputError
 from robustprune.report.markdown import NONE, pipe
 from robustprune.results.checks import CATALOGUE
+from robustprune.results.sound import twice
 from robustprune.review.audit.exhibits import EXHIBITS, shown
+from robustprune.review.files import short
 from robustprune.review.record import Control, Review
 
 OURS = Path(__file__).with_name("controls.toml")
@@ -55,20 +57,26 @@ def to_markdown(review: Review) -> str:
 def _read(path: Path) -> Iterator[Control]:
     """Read a mapping. InputError of one line where it is none, naming the control."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
+        table = tomllib.loads(short(path).decode("utf-8-sig"))
+    except (InputError, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, InputError) else "not UTF-8"
         raise InputError(f"{path}: cannot be read: {reason}; expected TOML with tables [[control]]") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML: {error}; expected tables [[control]]") from None
-    entries = table.get("control")
-    if set(table) != {"control"} or not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+    found = table.get("control")
+    entries = found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else []
+    if set(table) != {"control"} or not entries:
         raise InputError(f"{path}: expected tables [[control]] and nothing else, found {', '.join(table) or 'nothing'}")
     for place, entry in enumerate(entries, 1):
         problem = next(_problems(entry), None)
         if problem is not None:
             raise InputError(f"{path}: control {entry.get('id', place)!r}: {problem}")
-        yield control_from(entry)
+    if (name := twice([entry["id"] for entry in entries])) is not None:
+        raise InputError(f"{path}: two controls have the id {name!r}, expected each once")
+    for entry in entries:
+        yield control_from(
+            {name: [*map(_line, value)] if name in LISTS else _line(value) for name, value in entry.items()}
+        )
 
 
 def control_from(entry: Mapping[str, Any]) -> Control:
@@ -97,17 +105,23 @@ LISTS = [name for name, kind in KEYS.items() if kind.many]
 
 def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     """Say what is wrong with a control of a file."""
-    for name in entry.keys() - KEYS.keys():
+    for name in [name for name in entry if name not in KEYS]:
         yield f"unknown key {name!r}; known: {', '.join(KEYS)}"
     for name, kind in KEYS.items():
         value = entry.get(name)
         if value is None and not kind.needed:
             continue
         texts = value if kind.many else [value]
-        if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one.strip() for one in texts):
-            yield f"{name} = {value!r}: expected {'a list of texts' if kind.many else 'a text'}"
+        if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and _line(one) for one in texts):
+            yield f"{name} = {value!r}: expected {'a list of texts' if kind.many else 'a text'} of printable characters"
             return
     yield from _unknown(entry["evidence"])
+
+
+def _line(text: str) -> str:
+    """Return a text as one line; "" where it holds what cannot be shown."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else ""
 
 
 def _unknown(names: Sequence[str]) -> Iterator[str]:

@@ -11,7 +11,6 @@ certificate services with two dozen packages, and its list of files has no place
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
 from robustprune.files import write_whole
-from robustprune.review.files import SIGNATURE, VERDICT, as_json, below, kind, plain, read, sha256, there
+from robustprune.review.files import SHORT, SIGNATURE, VERDICT, as_json, below, kind, plain, read, sha256, short, there
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-ALGORITHM = "ed25519"
+SCHEMA, ALGORITHM = 1, "ed25519"
 ABOUT = b"robustprune bundle 1\n"
 """Stands before what is signed, so that a signature of something else never fits."""
 
@@ -46,41 +45,51 @@ class Signer:
         """Sign every file that lies in a bundle now; nothing may be written into it after that."""
         signed = {"files": _hashes(folder), "models": _models(read(folder / VERDICT))}
         mark = base64.b64encode(self.key.sign(_message(signed))).decode()
-        content = {"schema": 1, "algorithm": ALGORITHM, "key": self.name, "signed": signed, "signature": mark}
+        content = {"schema": SCHEMA, "algorithm": ALGORITHM, "key": self.name, "signed": signed, "signature": mark}
         write_whole(folder / SIGNATURE, as_json(content))
 
 
 def signer(path: Path) -> Signer:
     """Read a private key from a PEM file. InputError where it is none, or cannot be read without a passphrase."""
     try:
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError:
         raise InputError(NEEDED) from None
     try:
         key = load_pem_private_key(_content(path), password=None)
+    except UnsupportedAlgorithm:
+        raise _another_kind(path) from None
     except (ValueError, TypeError) as error:
         reason = "it has a passphrase" if isinstance(error, TypeError) else "no private key in PEM"
         raise InputError(f"{path}: {reason}; expected an ed25519 key as written by: {MAKE}") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(f"{path}: a key of another kind; expected an ed25519 key as written by: {MAKE}")
+        raise _another_kind(path)
     return Signer(key=key, name=_name(key.public_key()))
 
 
 def public_key(path: Path) -> Ed25519PublicKey:
     """Read a public key from a PEM file. InputError where it is none."""
     try:
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ImportError:
         raise InputError(NEEDED) from None
     try:
         key = load_pem_public_key(_content(path))
+    except UnsupportedAlgorithm:
+        raise _another_kind(path) from None
     except ValueError:
         raise InputError(f"{path}: no public key in PEM; expected key.pub as written by: {MAKE}") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise InputError(f"{path}: a key of another kind; expected an ed25519 key as written by: {MAKE}")
+        raise _another_kind(path)
     return key
+
+
+def _another_kind(path: Path) -> InputError:
+    return InputError(f"{path}: a key of another kind; expected an ed25519 key as written by: {MAKE}")
 
 
 def checked(folder: Path, key: Path | None, written: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -89,13 +98,13 @@ def checked(folder: Path, key: Path | None, written: Mapping[str, Any]) -> tuple
     `written` is verdict.json; without a `key` nobody knows who signed, but what was signed is compared all the same.
     """
     public = None if key is None else public_key(key)
-    content, stated = read(folder / SIGNATURE), str(written.get("signed_by") or "")
+    content, stated = read(folder / SIGNATURE, SHORT), str(written.get("signed_by") or "")
     if not there(folder / SIGNATURE):
         said = f"{VERDICT} says that the key {stated} signed it" if stated else "nobody signed this bundle"
         return ([f"{SIGNATURE}: missing: {said}"] if stated or public is not None else []), "not signed"
     if not plain(folder / SIGNATURE):
         return [f"{SIGNATURE}: not a file but {kind(folder / SIGNATURE)}"], ""
-    if not _whole(content):
+    if not _whole(content) or (folder / SIGNATURE).read_bytes() != as_json(content):
         return [f"{SIGNATURE}: cannot be read as a signature of a bundle"], ""
     problems = [] if content["key"] == stated else [f"{SIGNATURE}: by key {content['key']}, {VERDICT} says {stated}"]
     if public is not None:
@@ -117,7 +126,7 @@ def _by_key(content: Mapping[str, Any], public: Ed25519PublicKey) -> Iterator[st
     try:
         mark = base64.b64decode(str(content["signature"]), validate=True)
         public.verify(mark, _message(content["signed"]))
-    except (InvalidSignature, binascii.Error):
+    except (InvalidSignature, ValueError):
         yield f"{SIGNATURE}: not a signature by the key {mine} over these hashes: it was changed after signing"
 
 
@@ -145,7 +154,7 @@ def _unlike_models(written: Mapping[str, Any], signed: Mapping[str, Any]) -> Ite
 
 def _models(written: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the hashes of both models from verdict.json: of the file, and of the weights in it."""
-    sides = {side: written.get(side) or {} for side in ("candidate", "parent")}
+    sides = {side: written.get(side, {}) for side in ("candidate", "parent")}
     return {side: {name: one.get(name) for name in ("sha256", "weights_hash")} for side, one in sides.items()}
 
 
@@ -154,11 +163,23 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _whole(content: Any) -> bool:
-    if not isinstance(content, dict) or not {"key", "signed", "signature"} <= content.keys():
+    """Whether that is what `Signer.sign` writes; where a file may say more, it can say what nobody signed."""
+    kinds = {"schema": int, "algorithm": str, "key": str, "signed": dict, "signature": str}
+    if not _has(content, kinds) or (content["schema"], content["algorithm"]) != (SCHEMA, ALGORITHM):
         return False
     signed = content["signed"]
-    parts = [signed.get("files"), signed.get("models")] if isinstance(signed, dict) else [None]
-    return all(isinstance(part, dict) for part in parts)
+    return (
+        _has(signed, {"files": dict, "models": dict})
+        and all(isinstance(one, str) for one in signed["files"].values())
+        and all(_has(one, {"sha256": str | None, "weights_hash": str | None}) for one in signed["models"].values())
+    )
+
+
+def _has(content: Any, kinds: Mapping[str, Any]) -> bool:
+    """Whether a record has these fields, of these kinds, and no others."""
+    if not isinstance(content, dict) or content.keys() != kinds.keys():
+        return False
+    return all(isinstance(content[name], kind) for name, kind in kinds.items())
 
 
 def _message(signed: Mapping[str, Any]) -> bytes:
@@ -172,6 +193,6 @@ def _name(key: Ed25519PublicKey) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; a pair of keys is made by: {MAKE}") from None
+        return short(path)
+    except InputError as error:
+        raise InputError(f"{path}: cannot be read: {error}; a pair of keys is made by: {MAKE}") from None
