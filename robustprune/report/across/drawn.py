@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from robustprune.report.across.tables import WHAT, Found, opponents
 from robustprune.report.figures import Bar, Place, forest, fronts
-from robustprune.results.entrants import kind_of
+from robustprune.results.entrants import RANDOM, kind_of
 from robustprune.results.seen import MEASURES, Seen
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ Means = Mapping[tuple[str, str, str, str, int], Sequence[Seen]]
 
 
 def means_of(networks: Sequence[Seen]) -> Means:
-    """Put together what differs in parent and seed alone."""
+    """Put together what differs in parent and seed alone; all random draws are one strategy, as elsewhere."""
     found: dict[tuple[str, str, str, str, int], list[Seen]] = {}
     for one in networks:
-        name = one.reference or one.strategy
+        name = one.reference or (RANDOM if kind([one]) == RANDOM else one.strategy)
         found.setdefault((one.suite, one.family, name, one.recipe, len(one.removed)), []).append(one)
     return found
 
