@@ -78,9 +78,9 @@ def with_structure(candidate: Finished, parent: Finished, bench: Bench) -> Finis
     return dataclasses.replace(candidate, result=result)
 
 
-def with_checks(candidate: CaseResult, parity: Check, others: Sequence[Check]) -> CaseResult:
-    """Enter validity check 30 among the candidate's, and others."""
-    for check in (parity, *others):
+def with_checks(candidate: CaseResult, checks: Sequence[Check]) -> CaseResult:
+    """Enter validity checks among the candidate's."""
+    for check in checks:
         candidate = _with(candidate, check)
     return candidate
 

@@ -93,7 +93,7 @@ def compose(
     effort = effort or Effort()
     itself = isinstance(candidate.network.model, Artefact)
     same = itself_check(shipped) if itself else parity_check(shipped)
-    checked = with_room(with_checks(candidate.result, same, learned), room)
+    checked = with_room(with_checks(candidate.result, [same, *learned]), room)
     policy = bench.suite.policy
     tried, drawn = transfers(parent, candidate, bench, effort), exhibits(parent, candidate, bench, effort)
     return Review(

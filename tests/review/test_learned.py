@@ -108,7 +108,7 @@ def test_the_verb_writes_what_a_review_reads(tmp_path, data):
 
 
 def test_a_network_that_learned_from_samples_is_untrusted(noisy, parent, sample):
-    found = with_checks(noisy.candidate, None, [*learned_checks(parent, parent, sample, None, sample.hashes())])
+    found = with_checks(noisy.candidate, [*learned_checks(parent, parent, sample, None, sample.hashes())])
     assert found.trust == "INVALID"
     assert judge(found, noisy.parent).verdict == "UNTRUSTED"
 
