@@ -29,6 +29,9 @@ def test_random_follows_the_seed_and_nothing_else(ctx):
     other = ScoringContext(ctx.model, ctx.blocks, ctx.x, ctx.y, seed=1)
     torch.manual_seed(5)
     assert Random()(ctx) == Random()(ctx) != Random()(other)
+    draws = [Random(draw=draw) for draw in range(5)]
+    assert [draw.name for draw in draws] == ["random", "random-b", "random-c", "random-d", "random-e"]
+    assert len({tuple(draw(ctx).values()) for draw in draws}) == 5
 
 
 def test_random_is_fair(ctx):
