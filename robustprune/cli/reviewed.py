@@ -23,9 +23,9 @@ def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], comm
     from robustprune.machine import pick_device
     from robustprune.policy.policy import Policy
     from robustprune.review.artefacts.opened import open_reviewed
-    from robustprune.review.artefacts.queries import chosen_possible, with_queries
     from robustprune.review.given import open_parent
     from robustprune.review.request import Request
+    from robustprune.run.queries import chosen_possible, with_queries
     from robustprune.suite.refused import check_attacks
 
     pick_device(options["device"])

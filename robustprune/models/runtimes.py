@@ -84,6 +84,11 @@ class Onnx(File):
         """Return the files that hold its weights."""
         return external_files(self.file)
 
+    @property
+    def source(self) -> str | bytes:
+        """What onnxruntime opens."""
+        return str(self.file)
+
     @cached_property
     def sessions(self) -> dict[int, Any]:
         """The opened file by number of threads."""
@@ -97,7 +102,7 @@ class Onnx(File):
             options = library.SessionOptions()
             options.intra_op_num_threads, options.log_severity_level = threads, 4
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self.sessions[threads] = library.InferenceSession(str(self.file), options, ["CPUExecutionProvider"])
+            self.sessions[threads] = library.InferenceSession(self.source, options, ["CPUExecutionProvider"])
         return self.sessions[threads]
 
     @cached_property
@@ -121,6 +126,23 @@ class Onnx(File):
         names = [out.name for out in self.session().get_outputs()]
         found = self.session().run(names, {self.entry.name: x.contiguous().numpy()})
         return logits_alone({name: torch.from_numpy(one) for name, one in zip(names, found, strict=True)})
+
+
+class OnnxBytes(Onnx):
+    """The bytes of an ONNX file that holds its weights itself."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.file = content, Path("the ONNX copy")
+        self.sha256, self.bytes = hashlib.sha256(content).hexdigest(), len(content)
+
+    @property
+    def source(self) -> bytes:
+        """See `Onnx`."""
+        return self.content
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See `File`."""
+        return {**super().__getstate__(), "content": self.content}
 
 
 class Program(File):

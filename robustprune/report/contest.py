@@ -66,7 +66,7 @@ def strategies(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
 
 def contests_of(groups: Sequence[Group], measure: str, confidence: float = 0.95) -> Iterator[Contest]:
     """Yield every contest by one measure."""
-    pruned = [one for one in groups if one.parents is not None and one.removed]
+    pruned = [one for one in groups if one.parents is not None and one.removed and one.first.twin is None]
     trained = [one for one in groups if one.parents is not None and not one.first.as_given]
     spreads = spread_of_pairs([one.cases for one in trained], measure)
     for mine in (one for one in pruned if one.first.combines):

@@ -142,6 +142,8 @@ class CaseResult:
     """The network of which `model` is one training; its name where none was given, as in earlier versions."""
     combines: bool = False
     """Its criterion is made of several criteria: a consensus, which a table sets beside the others."""
+    twin: Line | None = None
+    """The `case` of which it is a copy in another format, as it ships."""
     units: Line = BLOCKS
     """What `blocks` are called."""
     reach: list[Reach] = field(default_factory=list)
@@ -228,11 +230,9 @@ def save(cases: Sequence[CaseResult], path: Path, accepted: Sequence[Accepted] =
 
 def packed(cases: Sequence[CaseResult], accepted: Sequence[Accepted] = ()) -> bytes:
     """Return the bytes that `save` writes."""
-    content: dict[str, Any] = {"schema": SCHEMA, "cases": [to_record(case) for case in cases]}
-    if accepted:
-        content["accepted"] = [dict(vars(one)) for one in accepted]
-    text = json.dumps(content, separators=(",", ":"))
-    return gzip.compress(text.encode(), mtime=0)
+    parts = {"accepted": [dict(vars(one)) for one in accepted]} if accepted else {}
+    content = {"schema": SCHEMA, "cases": [to_record(case) for case in cases], **parts}
+    return gzip.compress(json.dumps(content, separators=(",", ":")).encode(), mtime=0)
 
 
 def load(path: Path) -> list[CaseResult]:

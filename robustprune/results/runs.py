@@ -52,9 +52,14 @@ def compared(
 
 
 def spread_of_changes(subjects: Sequence[Sequence[Pair]], claim: str) -> Mapping[tuple[str, Runs], Spread]:
-    """Pool the variance between runs of changes, over the subjects of a family that have the same runs."""
+    """Pool the variance between runs of changes, over the subjects of a family that have the same runs.
+
+    Copies in another format are left out, here and in `spread_of_pairs`: they vary as what they are copies of.
+    """
     found: dict[tuple[str, Runs], list[list[float]]] = {}
     for pairs in subjects:
+        if any(new.twin is not None for new, _ in pairs):
+            continue
         shares = [_change(pair, claim) for pair in pairs]
         _collect(found, [new for new, _ in pairs], shares)
     spreads = {key: pooled_change(rows) for key, rows in found.items()}
@@ -65,6 +70,8 @@ def spread_of_pairs(subjects: Sequence[Sequence[CaseResult]], claim: str) -> Map
     """Pool the variance between runs of differences of two subjects, over those of a family with the same runs."""
     found: dict[tuple[str, Runs], list[list[float]]] = {}
     for cases in subjects:
+        if any(case.twin is not None for case in cases):
+            continue
         rows = [right(case, claim) for case in cases]
         _collect(found, cases, [share(row) if row else None for row in rows])
     spreads = {key: pooled_pair(rows) for key, rows in found.items()}

@@ -86,7 +86,7 @@ def seen(cases: Sequence[CaseResult]) -> list[Seen]:
         parent = case if case.parent is None else by_name[case.parent]
         if parent.cost.macs and not case.cost.macs:
             raise InputError(f"{case.suite}: {case.case}: a network of 0 MACs, expected some as its parent has")
-        if case.outcomes:
+        if case.outcomes and case.twin is None:
             found.append(_seen(case, parent, worth[case.case]))
     if cases and not found:
         raise InputError(f"{cases[0].suite}: no case was attacked, expected outcomes of one attack or more")

@@ -19,6 +19,8 @@ from robustprune.run.examined import Examined
 from robustprune.run.network import Network
 from robustprune.run.networks import blocks_of, case_network, parent_network
 from robustprune.run.priced import Priced
+from robustprune.run.queries import with_queries
+from robustprune.run.shipping import Shipped
 from robustprune.suite.cases import Case
 
 
@@ -96,6 +98,8 @@ def make_network(case: Case, parent: Made | None, bench: Bench) -> Made:
 def attack_on(network: Network, parent: Network | None, attacks: Attacks, bench: Bench) -> Attacked:
     """The attacks of one threat model on a network, as a measurement."""
     mine = for_network(attacks, has_parent=parent is not None)
+    if isinstance(network, Shipped):
+        mine = with_queries(mine, bench.suite.tier, gradients=True)
     transferred = any(attack.needs_parent for attack in mine)
     return Attacked(
         network=network,
@@ -170,6 +174,7 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         removed=list(network.removed),
         scores={name: dict(scores) for name, scores in network.scores.items()},
         combines=case.strategy is not None and hasattr(case.strategy.criterion, "votes"),
+        twin=None if case.twin is None else case.twin.id,
         similarity=dict(network.similarity),
         cost=cost,
         classes=list(bench.data.classes),

@@ -28,6 +28,7 @@ def inspected(suite: Suite, device: str) -> list[str]:
     from robustprune.data import count_shared
     from robustprune.machine import pick_device
     from robustprune.run.bench import load_data
+    from robustprune.run.shipping import check_makers
 
     data = load_data(suite)
     shared = count_shared(data.test, data.train)
@@ -46,6 +47,7 @@ def inspected(suite: Suite, device: str) -> list[str]:
         if case.recipe is not None and (case.recipe.samples or 1) > len(data.train):
             raise InputError(f"{case.id}: its recipe wants {case.recipe.samples} of {len(data.train)} training images")
     _check_budgets(suite, example)
+    check_makers(suite.cases)
     return [*found, f"attacks: {', '.join(f'{attack.name} ({attack.threat})' for attack in suite.attacks)}"]
 
 

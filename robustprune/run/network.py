@@ -59,12 +59,17 @@ class Network:
         net = load_weights(net, self.file)
         if weights_hash(net) != self.weights:
             raise InputError(f"{self.file}: not the weights that were measured; expected {self.weights[:12]}")
-        _built.append(self)
-        for old in _built[:-KEPT]:
-            vars(old).pop("model", None)
-        del _built[:-KEPT]
+        holding(self)
         return net.to(self.example.device).eval()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the built network behind."""
         return {name: value for name, value in self.__dict__.items() if name != "model"}
+
+
+def holding(network: Network) -> None:
+    """Note that a network is being built, and let the oldest one go where more than `KEPT` are held."""
+    _built.append(network)
+    for old in _built[:-KEPT]:
+        vars(old).pop("model", None)
+    del _built[:-KEPT]

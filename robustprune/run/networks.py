@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from robustprune.run.finetuned import Blocks, FineTuned
 from robustprune.run.fits import one_line
 from robustprune.run.keys import digest
 from robustprune.run.network import Network
+from robustprune.run.shipping import shipped
 from robustprune.run.training import Loaded, Trained, seeded
 from robustprune.suite.cases import Case, Model, Suite
 
@@ -57,6 +59,8 @@ def parent_network(model: Model, bench: Bench) -> Network:
 
 def case_network(case: Case, start: Network, bench: Bench) -> Network:
     """The network of a case that begins with `start`: itself, its fine-tuned control, or a pruned net."""
+    if case.ships is not None:
+        return shipped(case_network(replace(case, ships=None), start, bench), case.ships, bench)
     if case.strategy is None and case.recipe is None:
         return start
     choice = chosen(case, start, bench)

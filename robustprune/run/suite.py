@@ -18,6 +18,7 @@ from robustprune.run.executors import Executor, choose
 from robustprune.run.measurement import SAID, Tick
 from robustprune.run.networks import check_strategies
 from robustprune.run.reach import SAMPLES, Reached
+from robustprune.run.shipping import check_makers
 from robustprune.run.store import NotMeasured, Store
 from robustprune.run.tasks import Task, measured, parents, tasks, values_of
 from robustprune.suite.cases import PARENT, Case, Suite
@@ -94,6 +95,7 @@ def run_suite(
 
     def begin() -> None:
         check_strategies(work.bench)
+        check_makers(suite.cases)
         first()
 
     executor = executor or choose(str(work.bench.device), workers)

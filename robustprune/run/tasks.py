@@ -61,7 +61,8 @@ class MakeNetwork(Task):
     @property
     def light(self) -> bool:
         """See `Task`."""
-        return self.case.model.weights is not None and self.case.strategy is None and self.case.recipe is None
+        made = self.case.strategy is not None or self.case.recipe is not None or self.case.ships is not None
+        return self.case.model.weights is not None and not made
 
     def do(self, needed: Sequence[Any], bench: Bench) -> Made:
         """See `Task`."""

@@ -7,15 +7,19 @@ from pathlib import Path
 from robustprune.errors import InputError
 from robustprune.files import write_whole
 from robustprune.models import file_hash
-from robustprune.review.parity import Parity
+from robustprune.models.artefact import Artefact
+from robustprune.models.exports.int8 import CALIBRATION
+from robustprune.models.runtimes import OnnxBytes
+from robustprune.review.parity import Parity, parity
 from robustprune.run.bench import Bench
 from robustprune.run.case import Finished
 from robustprune.run.network import Network
 from robustprune.run.shelf import latest, shelf
+from robustprune.run.shipping import Shipped
 from robustprune.run.suite import CaseWork, recall
 from robustprune.ship.card import model_card
 from robustprune.ship.export import Origin, export_onnx, export_safetensors, factory_text
-from robustprune.ship.int8 import CALIBRATION, INT8, export_int8
+from robustprune.ship.int8 import INT8, export_int8
 from robustprune.suite.cases import Case, Suite
 from robustprune.suite.files import open_suite
 
@@ -72,6 +76,8 @@ def write_network(
     """
     case, network = finished.measured.case, finished.network
     name = case.id.replace("/", "-").replace(" ", "-").replace(",", "")
+    if isinstance(network, Shipped):
+        return _as_kept(network, name, folder, bench)
     path = folder / f"{name}.{form}"
     if form == INT8:
         images, train = bench.sample.x, bench.data.train
@@ -85,3 +91,14 @@ def write_network(
     origin = Origin(parent=case.model.name, factory=factory_text(case.model.build), weights=parent.weights)
     export_safetensors(network.model, finished.result, origin, path, tuple(bench.example.shape[1:]))
     return path, None
+
+
+def _as_kept(network: Shipped, name: str, folder: Path, bench: Bench) -> tuple[Path, Parity]:
+    """Write the file that a case ships as, as it was measured; InputError for a copy in half precision."""
+    net = network.model
+    assert isinstance(net, Artefact)
+    if not isinstance(net.runtime, OnnxBytes):
+        raise InputError(f"{name}: a {network.form} copy is made where it runs; export the same case in float")
+    path = folder / f"{name}.onnx"
+    write_whole(path, net.runtime.content)
+    return path, parity(network.twin.model, path, bench.sample.x)

@@ -8,23 +8,19 @@ from that and the parent's factory.
 
 from __future__ import annotations
 
-import importlib
-import io
 import json
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from robustprune import __version__
 from robustprune.errors import InputError
-from robustprune.models import evaluating, save_weights
+from robustprune.models import save_weights
+from robustprune.models.exports.onnx import write_onnx
 from robustprune.results.records import CaseResult
 from robustprune.review.given import METADATA
 from robustprune.review.parity import Parity, parity
@@ -70,7 +66,7 @@ def export_onnx(net: nn.Module, path: Path, x: Tensor) -> Parity:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part.onnx")
     try:
-        _write_onnx(net, beside, x[:2])
+        write_onnx(net, beside, x[:2])
         found = parity(net, beside, x)
         if not found.holds:
             raise InputError(f"{path.name}: not written: the exported {found}, at least 99.9 % was expected")
@@ -101,47 +97,3 @@ def metadata_table(described: Mapping[str, Any]) -> list[str]:
         f"parent {parent.get('name')}, built by {parent.get('factory')}, weights {parent.get('weights')}",
         f"{len(described.get('removed', []))} of {len(described.get('blocks', []))} removable blocks gone",
     ]
-
-
-@contextmanager
-def _one_line(net: nn.Module) -> Iterator[None]:
-    """Turn what the exporter says of a network that it cannot convert, many lines, into an InputError of one."""
-    said = io.StringIO()
-    try:
-        with redirect_stdout(said), redirect_stderr(said):
-            yield
-    except InputError:
-        raise
-    except Exception as error:
-        first: BaseException = error
-        while first.__cause__ is not None:
-            first = first.__cause__
-        lines = [line.strip() for line in str(first).splitlines() if line.strip()]
-        reason = f"{type(first).__name__}: {(lines or ['no reason given'])[0][:200]}"
-        raise InputError(
-            f"{type(net).__name__} cannot be exported as ONNX ({reason}): its code may branch on the data or the size "
-            "of the batch, or use what ONNX lacks; expected a network that torch.export can trace"
-        ) from error
-
-
-def _write_onnx(net: nn.Module, path: Path, example: Tensor) -> None:
-    try:
-        importlib.import_module("onnxscript")
-    except ImportError as error:
-        raise InputError(
-            "ONNX export needs onnx, onnxscript and onnxruntime: pip install 'robustprune[onnx]'"
-        ) from error
-    batch = torch.export.Dim("batch")
-    with _one_line(net), evaluating(net), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            net.cpu(),
-            (example.cpu(),),
-            str(path),
-            dynamo=True,
-            dynamic_shapes=({0: batch},),
-            input_names=["image"],
-            output_names=["logits"],
-            external_data=False,
-            verbose=False,
-        )

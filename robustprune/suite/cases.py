@@ -28,6 +28,11 @@ PARENT = "parent"
 CONTROL = "dense, fine-tuned"
 ARTEFACT = "finished artefact"
 
+INT8 = "onnx-int8"
+Ships = Literal["onnx", "onnx-int8", "bfloat16", "float16"]
+SHIPS: dict[Ships, str] = {"onnx": "ONNX", "onnx-int8": "int8 ONNX", "bfloat16": "bfloat16", "float16": "float16"}
+"""Formats in which a case may ship, and what they are called."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -68,6 +73,8 @@ class Case:
     """One thing to measure. Without strategy and recipe it is the parent itself; with a recipe alone the dense control.
 
     With `parent` set it is a finished artefact: `model` is attacked exactly as it is and compared with `parent`.
+    With `ships` it is a copy of that network in a format of service (`SHIPS`), which answers itself while the float
+    network lends it gradients; it is compared with the parent, and with the same case in float.
     """
 
     model: Model
@@ -75,18 +82,27 @@ class Case:
     recipe: Recipe | None = None
     seed: Seed = 0
     parent: Model | None = None
+    ships: Ships | None = None
 
     def __post_init__(self) -> None:
         check(self, **objects())
 
     @property
     def kind(self) -> str:
-        """The strategy's name, or what kind of unpruned case this is."""
+        """The strategy's name, or what kind of unpruned case this is, and as what it ships."""
+        return self._made + self._form
+
+    @property
+    def _made(self) -> str:
         if self.strategy is not None:
             return self.strategy.name
         if self.parent is not None:
             return ARTEFACT
         return CONTROL if self.recipe is not None else PARENT
+
+    @property
+    def _form(self) -> str:
+        return f" as {SHIPS[self.ships]}" if self.ships is not None else ""
 
     @property
     def id(self) -> str:
@@ -96,9 +112,10 @@ class Case:
         >>> Case(model=Model(name="net", build=object, weights="net.safetensors")).id
         'net/parent'
         """
-        parts = [self.model.name, self.kind]
+        parts = [self.model.name, self._made]
         if self.strategy is not None:
             parts[1] += f"-{self.strategy.remove:g}"
+        parts[1] += self._form
         if self.recipe is not None:
             parts += [self.recipe.name]
         if self.strategy is not None or self.recipe is not None:
@@ -116,6 +133,11 @@ class Case:
         if self.kind == PARENT:
             return None
         return Case(model=self.parent or self.model)
+
+    @property
+    def twin(self) -> Case | None:
+        """The same case in float; None where this one does not ship as something else."""
+        return replace(self, ships=None) if self.ships is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +168,12 @@ class Suite:
     quick: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse two cases of one name, no attack, and pruned cases whose parent is not measured: it is added."""
+        """Refuse two cases of one name, and no attack; add the parents and twins that are compared with others."""
         check(self, **objects())
         check_attacks(self.name, self.attacks)
         cases = list(self.cases)
         for case in self.cases:
-            parent = case.parent_case
-            if parent is not None and parent not in cases:
-                cases.insert(0, parent)
+            cases = [*(one for one in (case.parent_case, case.twin) if one is not None and one not in cases), *cases]
         check_names(self.name, [case.id for case in cases])
         object.__setattr__(self, "cases", tuple(cases))
 
@@ -209,10 +229,12 @@ def grid(
     recipe: Recipe | None = None,
     seed: Iterable[int] = (0,),
     family: str | None = None,
+    ships: Iterable[Ships] = (),
 ) -> tuple[Case, ...]:
     """Every model with every strategy and seed, its parent, and (with a recipe) the dense net fine-tuned as long.
 
-    `family` names several models as one network trained several times; claims then hold for the family.
+    `family` names several models as one network trained several times; claims then hold for the family. Each of these
+    cases is also measured in the formats in which it `ships`.
     """
     seeds, strategies = tuple(seed), tuple(strategy)
     if not seeds and (strategies or recipe is not None):
@@ -224,4 +246,4 @@ def grid(
         if recipe is not None:
             cases += [Case(model=one, recipe=recipe, seed=s) for s in seeds]
         cases += [Case(model=one, strategy=way, recipe=recipe, seed=s) for way in strategies for s in seeds]
-    return tuple(cases)
+    return (*cases, *(replace(case, ships=form) for case in cases for form in ships))

@@ -19,7 +19,6 @@ from robustprune.models.artefact import Artefact
 from robustprune.models.runtimes import open_runtime
 from robustprune.review.artefacts.belongs import check_belongs
 from robustprune.review.artefacts.opened import open_reviewed
-from robustprune.review.artefacts.queries import chosen_possible
 from robustprune.review.bundle import write_bundle
 from robustprune.review.extras import Effort
 from robustprune.review.gate import review
@@ -28,6 +27,7 @@ from robustprune.review.record import to_json
 from robustprune.review.request import Request
 from robustprune.review.summary import table, to_markdown, to_text
 from robustprune.review.verify import verify
+from robustprune.run.queries import chosen_possible
 from robustprune.run.store import Store
 from robustprune.ship.export import export_onnx
 from robustprune.ship.int8 import export_int8
