@@ -76,7 +76,7 @@ def test_onnx_agrees_with_the_network_on_real_samples_at_any_batch_size(pruned, 
 
 def test_an_onnx_file_that_disagrees_is_not_written(pruned, tmp_path, monkeypatch):
     _, net = pruned
-    monkeypatch.setattr(export, "_write_onnx", lambda net, path, x: path.write_bytes(b""))
+    monkeypatch.setattr(export, "write_onnx", lambda net, path, x: path.write_bytes(b""))
     wrong = export.Parity(file="x", sha256="", kind="ONNX", n=100, agree=99, gap=1.0)
     monkeypatch.setattr(export, "parity", lambda *_: wrong)
     with pytest.raises(InputError, match=r"not written: the exported ONNX x agrees on 99 of 100"):
