@@ -50,7 +50,8 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     parent, *twins, candidate = measure_cases(suite.cases, work, Local(threads=None), listener)
     if request.energy is not None:
         parent, candidate = (with_energy(one, work.bench, request.energy) for one in (parent, candidate))
-    candidate = without_gradients(with_structure(candidate, parent, work.bench))
+    *twins, candidate = (with_structure(one, parent, work.bench) for one in (*twins, candidate))
+    candidate = without_gradients(candidate)
     room = in_clean_room(parent, candidate, request.candidate.loading, work.bench, request.effort)
     beside = request.held_out or request.data.test
     learned = what_it_learned(parent, candidate, work.bench.sample, beside, request.training)

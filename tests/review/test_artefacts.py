@@ -15,14 +15,16 @@ from review_desk import ATTACKS, NETS, POLICY, Silent, little_evidence
 from robustprune.attacks import HopSkipJump, Square, Transfer
 from robustprune.data import digits
 from robustprune.errors import InputError
+from robustprune.models import find_blocks, save_weights
 from robustprune.models.artefact import Artefact
 from robustprune.models.runtimes import open_runtime
+from robustprune.prune import remove
 from robustprune.review.artefacts.belongs import check_belongs
 from robustprune.review.artefacts.opened import open_reviewed
 from robustprune.review.bundle import write_bundle
 from robustprune.review.extras import Effort
 from robustprune.review.gate import review
-from robustprune.review.given import open_parent
+from robustprune.review.given import METADATA, open_parent
 from robustprune.review.record import to_json
 from robustprune.review.request import Request
 from robustprune.review.summary import table, to_markdown, to_text
@@ -61,7 +63,7 @@ def files(parent, tmp_path_factory):
 
 
 def reviewed(desk, parent, file, twin=f"{NETS}:small", attacks=ATTACKS, samples=60, effort=LITTLE):
-    given = None if twin is None else f"{twin}@{desk.folder / 'parent.safetensors'}"
+    given = f"{twin}@{desk.folder / 'parent.safetensors'}" if twin == f"{NETS}:small" else twin
     candidate, beside = open_reviewed(str(file), None, given, parent)
     request = Request(
         candidate=candidate,
@@ -110,6 +112,23 @@ def test_twin_and_file_stand_in_columns_and_in_the_json(same):
     for text in (to_text(same), to_markdown(same)):
         assert "torch.compile: not measured: not asked for" in text
         assert "the file alone loses 0 of 60 samples and wins 0" in text
+
+
+def test_of_twin_and_copy_the_same_blocks_are_gone(desk, parent, tmp_path):
+    net = parent.load()
+    gone = find_blocks(net, DATA.test.x[:1])[0].name
+    about = {METADATA: json.dumps({"removed": [gone]})}
+    save_weights(remove(net, [gone], DATA.test.x[:1]), tmp_path / "pruned.safetensors", about)
+    found = reviewed(
+        desk,
+        parent,
+        "bfloat16",
+        twin=str(tmp_path / "pruned.safetensors"),
+        attacks=ATTACKS[:1],
+        samples=20,
+        effort=HASTY,
+    )
+    assert found.candidate.removed == found.beside.twin.removed == [gone]
 
 
 def test_its_size_is_the_files_and_its_memory_is_not_claimed(same, files):
