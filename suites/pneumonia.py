@@ -17,7 +17,7 @@ from robustprune.models import CifarResNet
 from robustprune.policy import Policy
 from robustprune.suite import Model, Strategy, Suite, grid
 
-EPS = 3 / 255
+EPS = 4 / 255
 
 build = partial(CifarResNet, depth=20, width=8, in_channels=1, classes=2, mean=[0.572], std=[0.168])
 train = Recipe(name="train", epochs=6, lr=0.1, augment="shift", class_weights="balanced")

@@ -32,15 +32,15 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
 
     Columns: model, strategy, recipe, runs, n, removed, removable, units; for every cost its `column` and what stands
     `beside` it (`results.costs`), such as macs and macs_saved, for what is timed also `low`, `high`, quartiles of the
-    ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst
-    case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
-    `M difference high`, `M p`, `M p holm`; with two classes for sensitivity and specificity, clean and in the worst
-    case, a share with `low`, `high`, `min` and `max`; overstated, how far robust accuracy is at most above that of the
-    attack `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is a
-    bound; trust, the worst of the row's `cases`, and `trust_cases`, in how many of them; skipped, how many checks of
-    the attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of the
-    parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers, `attrs["threats"]` the threats
-    that the worst case is over, where one is no ball of a norm.
+    ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst case): `M`, `M
+    low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`, `M difference high`,
+    `M p`, `M p holm`; with two classes for sensitivity and specificity, clean and in the worst case, a share with
+    `low`, `high`, `min` and `max`; overstated, how far robust accuracy is at most above that of the attack
+    `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is a bound;
+    trust, the worst of the row's `cases`, and `trust_cases`, in how many of them; skipped, how many checks of the
+    attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of
+    the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers, `attrs["threats"]` the
+    threats that the worst case is over, where one is no ball of a norm.
     """
     from pandas import DataFrame
 

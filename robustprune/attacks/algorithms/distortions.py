@@ -8,6 +8,7 @@ grey pixels stay grey where saturation changes; nothing but JPEG is rounded to 8
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from torchvision.io import decode_jpeg, encode_jpeg
 
 SIDE = 32
 """Pixels along the side of the images that lengths are stated for."""
@@ -112,8 +113,10 @@ def pixelate(x: Tensor, share: float, draw: np.random.Generator) -> Tensor:
 
 def jpeg(x: Tensor, quality: int, draw: np.random.Generator) -> Tensor:
     """Store the image as JPEG and read it again."""
-    stored: Tensor = encode_jpeg((x * 255).round().to(torch.uint8), quality=quality)
-    return torch.as_tensor(decode_jpeg(stored)).float() / 255
+    pixels, stored = (x * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(), io.BytesIO()
+    Image.fromarray(pixels[..., 0] if len(x) == 1 else pixels).save(stored, "JPEG", quality=quality)
+    read = np.array(Image.open(stored), dtype=np.float32).reshape(pixels.shape)
+    return torch.from_numpy(read).permute(2, 0, 1) / 255
 
 
 def filtered(x: Tensor, kernel: Tensor) -> Tensor:
