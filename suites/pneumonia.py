@@ -33,7 +33,7 @@ SUITE = Suite(
         model=resnet20,
         strategy=[Strategy(criterion=criterion, remove=2, keep_per_stage=0) for criterion in CRITERIA],
         recipe=short,
-        seed=(0, 1),
+        seed=(0,),
     ),
     attacks=(
         *tier("quick", "Linf", EPS, 2),
