@@ -42,8 +42,8 @@ def evidence(case: CaseResult, blocking: tuple[int, ...] | None, role: str) -> I
     """
     bad = [check for check in case.checks if check.blocking and check.status == "fail"]
     if blocking is not None:
-        asked = [check for check in case.checks if check.number in blocking and applies(check)]
-        bad = [check for check in asked if check.status != "pass"]
+        listed = [check for check in case.checks if check.number in blocking]
+        bad = [check for check in listed if check.status == "fail" or (check.status != "pass" and applies(check))]
     elif case.trust == "INVALID" and not bad:
         yield _untrusted(f"evidence, {role}", "its measurement is marked INVALID")
     for check in bad:
