@@ -9,6 +9,7 @@ from robustprune.attacks.algorithms.apgd import APGD
 from robustprune.attacks.algorithms.apgdt import APGDT
 from robustprune.attacks.algorithms.autoattack import autoattack_standard
 from robustprune.attacks.algorithms.catalogue import ATTACKS
+from robustprune.attacks.algorithms.corruptions import Corruptions
 from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fab import FABT
 from robustprune.attacks.algorithms.fgsm import FGSM
@@ -17,6 +18,7 @@ from robustprune.attacks.algorithms.hopskipjump import HopSkipJump
 from robustprune.attacks.algorithms.mifgsm import MIFGSM
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
+from robustprune.attacks.algorithms.spatial import RotateTranslate
 from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
 from robustprune.attacks.algorithms.tiers import tier
@@ -39,11 +41,13 @@ __all__ = [
     "MIFGSM",
     "PGD",
     "Attack",
+    "Corruptions",
     "Evaluation",
     "Found",
     "HopSkipJump",
     "LibraryAttack",
     "Noise",
+    "RotateTranslate",
     "Square",
     "TargetedPGD",
     "TorchAttack",

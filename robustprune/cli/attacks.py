@@ -32,8 +32,15 @@ def tier_attacks(name: str, norm: Norm, budgets: Sequence[float], classes: int) 
 
 
 def named_attacks(names: Sequence[str], norm: Norm, budgets: Sequence[float]) -> tuple[Attack, ...]:
-    """Attacks by their registered names, for every budget. InputError for one that knows no such norm."""
-    return tuple(_named(name, norm, eps) for eps in budgets for name in names)
+    """Attacks by their registered names, for every budget. InputError for one that knows no such norm.
+
+    Those whose threat is no ball of a norm, such as corruptions, keep their own size, and are there once.
+
+    >>> [attack.threat for attack in named_attacks(["fgsm", "corruptions"], "Linf", (1/255, 2/255))]
+    ['Linf 1/255', 'severity 3', 'Linf 2/255']
+    """
+    found = [_named(name, norm, eps) for eps in budgets for name in names]
+    return tuple({(attack.name, attack.threat): attack for attack in found}.values())
 
 
 def described(lines: Mapping[str, str]) -> dict[str, str]:
@@ -61,4 +68,4 @@ def _named(name: str, norm: Norm, eps: float) -> Attack:
     found = find("attacks", name)
     if not isinstance(found, Attack) or not {"eps", "norm"} <= {field.name for field in fields(found)}:
         raise InputError(f"--attack {name}: has no eps and norm of its own; expected an attack such as pgd")
-    return found.change(eps=eps, norm=norm)
+    return found.change(eps=eps, norm=norm) if found.in_a_ball else found

@@ -2,7 +2,7 @@
 
 base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py
 and pictures.py; parts.py, classes.py and naming.py read the names of parts, of classes and in errors; cifar.py,
-fashion.py and sklearn_digits.py are known by name. To add one: a file with a function that returns `Data`,
+fashion.py, medmnist.py and sklearn_digits.py are known by name. To add one: a file with a function that returns `Data`,
 and a line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
 """
 
@@ -17,6 +17,7 @@ from robustprune.data.cifar import cifar10
 from robustprune.data.fashion import fashion_mnist
 from robustprune.data.folder_images import image_folder
 from robustprune.data.folders import data_root, files_in
+from robustprune.data.medmnist import pneumonia
 from robustprune.data.naming import about
 from robustprune.data.sklearn_digits import digits
 from robustprune.data.tables import parquet
@@ -26,6 +27,7 @@ DATASETS: Mapping[str, Callable[[], Data]] = {
     "digits": digits,
     "fashion-mnist": fashion_mnist,
     "cifar10": cifar10,
+    "pneumonia": pneumonia,
 }
 """Name -> loader that needs no argument; the first line of its docstring says what it is."""
 
@@ -75,4 +77,5 @@ __all__ = [
     "load_data",
     "npz",
     "parquet",
+    "pneumonia",
 ]

@@ -25,15 +25,23 @@ from robustprune.errors import InputError, MissingData
 
 Arrays = dict[str, NDArray[Any]]
 
+MEDMNIST = {
+    f"{part}_{what}": f"{one}_{part}"
+    for part in ("train", "test")
+    for one, what in zip("xy", ("images", "labels"), strict=True)
+}
+"""What MedMNIST calls an array -> what Keras does."""
+
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def npz(path: str | Path, *, test_share: float = 0.5, seed: int = 0) -> Data:
     """Arrays in npz files: one file, or a folder with train.npz and test.npz (or digits-train.npz, val.npz).
 
-    A file holds `x` and `y`, or (as Keras writes it) `x_train`, `y_train`, `x_test` and `y_test`; see `to_images` for
-    types and shapes, and optionally `classes`, their names, by which the labels of two files are matched. A single set
-    is split: `test_share` of each class, drawn with `seed`, is for testing.
+    A file holds `x` and `y`, or (as Keras writes it) `x_train`, `y_train`, `x_test` and `y_test`, or (as MedMNIST does)
+    `train_images`, `train_labels`, `test_images` and `test_labels`; see `to_images` for types and shapes, and
+    optionally `classes`, their names, by which the labels of two files are matched. A single set is split: `test_share`
+    of each class, drawn with `seed`, is for testing.
     """
     place = Path(path)
     with about(place):
@@ -76,7 +84,8 @@ def _arrays(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            found = {name: _array(archive, one) for name, one in members.items() if name in wanted}
+            known = {MEDMNIST.get(name, name): one for name, one in members.items()}
+            found = {name: _array(archive, one) for name, one in known.items() if name in wanted}
     except Exception as error:  # what the readers raise on garbage is not bounded
         raise InputError(f"{path}: not an npz file of plain arrays ({error})") from error
     ends = ("_train", "_test") if "x_train" in found else ("",)

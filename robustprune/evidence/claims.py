@@ -35,7 +35,7 @@ def threat_model_complete(ctx: EvidenceContext) -> Seen:
     return holds(not lacks, f"{threats}; " + ("; ".join(lacks) if lacks else "knowledge and budget of each recorded"))
 
 
-@check(19)
+@check(19, in_a_ball=True)
 def more_than_one_loss(ctx: EvidenceContext) -> Seen:
     """An attack on the cross-entropy and one on a margin both ran."""
     ran = [one for one in ctx.outcomes if not one.error]

@@ -114,6 +114,11 @@ class EvidenceContext:
         return dearest.norm, dearest.eps
 
     @property
+    def in_a_ball(self) -> bool:
+        """Whether `threat` is a ball of a norm, in which gradients, step sizes and an eps of 0 mean something."""
+        return all(attack.in_a_ball for attack in self.attacks)
+
+    @property
     def reference(self) -> PGD:
         """The white-box attack that the checks try: the dearest PGD of this threat model, or PGD-20.
 

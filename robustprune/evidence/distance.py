@@ -22,7 +22,7 @@ FEWEST = 2
 """Broken samples that say something about an attack."""
 
 
-@check(NUMBER)
+@check(NUMBER, in_a_ball=True)
 def distance_bounded(ctx: EvidenceContext) -> Seen:
     """Robust accuracy is above AutoAttack's by no more than the policy's margin, at 95 %.
 
@@ -42,7 +42,7 @@ def distance_bounded(ctx: EvidenceContext) -> Seen:
     return holds(fine, found.text, figures=asdict(found))
 
 
-@check(16)
+@check(16, in_a_ball=True)
 def beats_black_box(ctx: EvidenceContext) -> Seen:
     """Queries break no more than .2 points (or one sample) of what gradients leave robust.
 

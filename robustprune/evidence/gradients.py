@@ -26,7 +26,7 @@ SMOOTH_IMAGES = 16
 """Images whose loss is looked at for smoothness."""
 
 
-@check(8)
+@check(8, in_a_ball=True)
 def gradients_exist(ctx: EvidenceContext) -> Seen:
     """Every image has a non-zero, finite input gradient that points where the loss rises.
 
@@ -63,7 +63,7 @@ def _judged(ctx: EvidenceContext, shares: tuple[float, float, float], seen: str)
     return holds(True, seen)
 
 
-@check(9)
+@check(9, in_a_ball=True)
 def smooth_loss(ctx: EvidenceContext) -> Seen:
     """The margin changes by 10 % or less, on average, over random uniform noise (`noise_radius`).
 

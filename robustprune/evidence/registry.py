@@ -11,6 +11,7 @@ from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.sizes import Tier
 from robustprune.results.checks import CATALOGUE, Entry
 from robustprune.results.records import Check
+from robustprune.results.trust import APPLIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,14 @@ def skipped(reason: str) -> Seen:
     return Seen(status="skipped", evidence=reason)
 
 
+NO_BALL = Seen(
+    status="skipped",
+    evidence="the threat is a list of transforms, no ball of a norm: there are no steps, gradients or sizes to look at",
+    figures={APPLIES: False},
+)
+"""What such a check sees where it makes no sense."""
+
+
 def entered(number: int, seen: Seen) -> Check:
     """Return what was seen as the check of that number."""
     entry = CATALOGUE[number]
@@ -63,14 +72,17 @@ def entered(number: int, seen: Seen) -> Check:
 
 
 def check(
-    number: int, *, tier: Tier = "quick"
+    number: int, *, tier: Tier = "quick", in_a_ball: bool = False
 ) -> Callable[[Callable[[EvidenceContext], Seen]], Callable[[EvidenceContext], Check]]:
-    """Enter a function as the check of that number. The function then returns a `results.Check`."""
+    """Enter a function as the check of that number; it then returns a `results.Check`.
+
+    One that is about a ball of a norm is skipped, with that reason, for a threat that is none, such as corruptions.
+    """
     entry = CATALOGUE[number]
 
     def enter(look: Callable[[EvidenceContext], Seen]) -> Callable[[EvidenceContext], Check]:
         def run(ctx: EvidenceContext) -> Check:
-            return entered(number, look(ctx))
+            return entered(number, NO_BALL if in_a_ball and not ctx.in_a_ball else look(ctx))
 
         if number in CHECKS:
             raise InputError(f"validity check {number} ({entry.name}) is made twice")

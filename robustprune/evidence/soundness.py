@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from robustprune.attacks.contract.threat import threat
+from robustprune.attacks.contract.threat import THREATS, threat
 from robustprune.attacks.engine.evaluate import evaluate
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.luck import UNDECIDED, passes_of, predicted_shares, undecided
@@ -35,7 +35,7 @@ def budget_kept(ctx: EvidenceContext) -> Seen:
     return holds(not over, seen + (f"; budget exceeded by {', '.join(over)}" if over else " within budget"))
 
 
-@check(20)
+@check(20, in_a_ball=True)
 def planted_found(ctx: EvidenceContext) -> Seen:
     """On two planted networks of known robust distances the attacks find 99 % of what there is, and no more."""
     results = findings(tuple(a for a in ctx.attacks if (a.norm, a.eps) == ctx.threat), ctx.logits.shape[1])
@@ -81,12 +81,14 @@ def rounding_of(model: nn.Module) -> float:
 
 def _beyond(one: Outcomes) -> bool:
     """Whether a sample counts as broken at a distance that is beyond the budget, or that is not a number."""
-    limit = threat(one.norm, one.eps).limit
+    limit = threat(one.norm, one.eps).limit if one.norm in THREATS else one.eps
     return any(letter == BROKEN and not d <= limit for letter, d in zip(one.status, one.distance, strict=True))
 
 
 def _outcomes(ctx: EvidenceContext, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
-    """Return the outcome letters of the reference attack as numbers (m,)."""
-    short = ctx.reference.change(steps=min(ctx.reference.steps, 10), alpha=None)
+    """Return the outcome letters of the reference attack, or of the first that tries transforms, as numbers (m,)."""
+    short = ctx.attacks[0]
+    if ctx.in_a_ball:
+        short = ctx.reference.change(steps=min(ctx.reference.steps, 10), alpha=None)
     found = evaluate(ctx.model, x, y, [short], seed=SEED, batch_size=batch_size, device=ctx.device, prepared=ctx.ready)
     return torch.tensor([ord(letter) for letter in found.outcomes[0].status])

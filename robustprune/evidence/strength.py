@@ -32,7 +32,7 @@ UNBOUNDED_ROBUST = 0.01
 HALF_POINT, FIFTH_POINT = 0.005, 0.002
 
 
-@check(10, tier="standard")
+@check(10, tier="standard", in_a_ball=True)
 def no_silent_success(ctx: EvidenceContext) -> Seen:
     """Nothing adversarial was met on the path of an attack that then reports the sample robust."""
     path = watched_path(ctx)
@@ -43,7 +43,7 @@ def no_silent_success(ctx: EvidenceContext) -> Seen:
     )
 
 
-@check(11, tier="standard")
+@check(11, tier="standard", in_a_ball=True)
 def converged(ctx: EvidenceContext) -> Seen:
     """The running minimum of the loss, scaled to [0,1] on each path, moves by .05 or less in the last 10 steps.
 
@@ -60,7 +60,7 @@ def converged(ctx: EvidenceContext) -> Seen:
     return holds(moves <= MOVES, f"{ctx.reference.name}: mean movement {moves:.3f} over {len(left)} paths that resist")
 
 
-@check(12)
+@check(12, in_a_ball=True)
 def unbounded_wins(ctx: EvidenceContext) -> Seen:
     """With eps = 1 (any image) and 200 steps or more, robust accuracy is at most 1 %."""
     attack = ctx.reference.change(eps=1.0, norm="Linf", steps=ctx.sizes.unbounded_steps, alpha=None)
@@ -71,7 +71,7 @@ def unbounded_wins(ctx: EvidenceContext) -> Seen:
     )
 
 
-@check(13)
+@check(13, in_a_ball=True)
 def sweep_falls(ctx: EvidenceContext) -> Seen:
     """Robust accuracy falls with eps (half a point or one sample of slack); at 0 it is clean accuracy."""
     scale = SCALES[ctx.threat[0]]
@@ -84,7 +84,7 @@ def sweep_falls(ctx: EvidenceContext) -> Seen:
     return holds(same and rise <= slack(ctx, HALF_POINT), seen)
 
 
-@check(14)
+@check(14, in_a_ball=True)
 def iterative_beats_single(ctx: EvidenceContext) -> Seen:
     """PGD leaves no more robust than one step of full length does (half a point or one sample of slack).
 
@@ -99,7 +99,7 @@ def iterative_beats_single(ctx: EvidenceContext) -> Seen:
     return holds(sum(many) <= sum(one) + slack(ctx, HALF_POINT), seen)
 
 
-@check(17)
+@check(17, in_a_ball=True)
 def beats_transfer(ctx: EvidenceContext) -> Seen:
     """Images made on the parent break no more than those made on the network (.2 points or one sample)."""
     if ctx.parent is None:
@@ -112,7 +112,7 @@ def beats_transfer(ctx: EvidenceContext) -> Seen:
     return holds(sum(theirs) >= sum(ours) - slack(ctx, FIFTH_POINT), seen)
 
 
-@check(18)
+@check(18, in_a_ball=True)
 def noise_is_weaker(ctx: EvidenceContext) -> Seen:
     """Random noise of the same budget leaves at least as many robust as PGD does (one sample of slack)."""
     noise = Noise(eps=ctx.reference.eps, norm=ctx.reference.norm)

@@ -23,7 +23,7 @@ from robustprune.finetune.augment import AUGMENTS
 from robustprune.finetune.awp import perturbed
 from robustprune.finetune.context import layout_for, training
 from robustprune.finetune.course import Course, Keeper
-from robustprune.finetune.losses import answers, attacked, batch_loss, prepared
+from robustprune.finetune.losses import answers, attacked, batch_loss, heeds, prepared
 from robustprune.finetune.parts import moving
 from robustprune.finetune.recalibration import recalibrate
 from robustprune.finetune.recipe import Recipe, learning_rate
@@ -111,14 +111,14 @@ def _epoch(
     course: Course, data: Split, recipe: Recipe, teacher: nn.Module | None, layout: torch.memory_format
 ) -> tuple[float, float]:
     """Show every image once, in an order of its own; return mean loss and accuracy on what was shown."""
-    device, batches = course.device, math.ceil(len(data) / recipe.batch_size)
+    device, batches, heed = course.device, math.ceil(len(data) / recipe.batch_size), heeds(data.y, recipe)
     total, right = torch.zeros((), device=device), torch.zeros((), device=device)
     for number, chosen in enumerate(torch.randperm(len(data), generator=course.draws).tensor_split(batches)):
         for group in course.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, course.done * batches + number, recipe.epochs * batches)
         x = AUGMENTS[recipe.augment](data.x[chosen], course.draws)
         x, y = x.to(device, memory_format=layout), data.y[chosen].to(device)
-        loss, logits = _step(course, x, y, recipe, teacher)
+        loss, logits = _step(course, x, y, recipe, teacher, None if heed is None else heed[chosen].to(device))
         total += loss * len(chosen)
         right += (logits.argmax(1) == y).sum()
     if not math.isfinite(float(total)):
@@ -127,9 +127,11 @@ def _epoch(
     return float(total) / len(data), float(right) / len(data)
 
 
-def _step(course: Course, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None) -> tuple[Tensor, Tensor]:
+def _step(
+    course: Course, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None, heed: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Learn from one batch; return its loss and logits as they were before."""
-    batch = prepared(course.model, x, y, recipe, teacher, course.draws)
+    batch = replace(prepared(course.model, x, y, recipe, teacher, course.draws), heed=heed)
     gamma = recipe.adversarial.gamma if recipe.adversarial is not None else 0.0
     with perturbed(course.model, course.parameters, batch, recipe, gamma):
         loss, logits = batch_loss(course.model, batch, recipe)

@@ -27,6 +27,23 @@ class Batch:
     images: Mapping[Image, Tensor]
     y: Tensor
     said: Mapping[Image, Tensor]
+    heed: Tensor | None = None
+    """(n,) what the label of each image weighs; None where all weigh alike."""
+
+
+def heeds(y: Tensor, recipe: Recipe) -> Tensor | None:
+    """Return (n,) what each label weighs: the rarer its class, the more, so that all classes weigh alike, 1 on average.
+
+    None where the recipe makes no difference. The formula is scikit-learn's: n / (classes that occur * n of the class).
+
+    >>> heeds(torch.tensor([0, 1, 1, 1]), Recipe(name="r", epochs=1, lr=0.1, class_weights="balanced"))
+    tensor([2.0000, 0.6667, 0.6667, 0.6667])
+    """
+    if recipe.class_weights is None:
+        return None
+    _, place, counts = y.unique(return_inverse=True, return_counts=True)
+    weight: Tensor = len(y) / (len(counts) * counts)
+    return weight[place]
 
 
 def prepared(
@@ -52,21 +69,28 @@ def batch_loss(model: nn.Module, batch: Batch, recipe: Recipe) -> tuple[Tensor, 
     loss = torch.zeros((), device=batch.y.device)
     for view, weight in recipe.weights.items():
         said = batch.said[recipe.taught[view]] if recipe.distill else None
-        loss = loss + weight * _fit(logits[view], batch.y, said, recipe)
+        loss = loss + weight * _fit(logits[view], batch, said, recipe)
     if recipe.adversarial is not None and recipe.adversarial.beta:
         loss = loss + recipe.adversarial.beta * distillation_loss(logits["attacked"], logits["clean"], 1.0)
     return loss, logits[recipe.views[-1]]
 
 
-def _fit(logits: Tensor, y: Tensor, said: Tensor | None, recipe: Recipe) -> Tensor:
+def _fit(logits: Tensor, batch: Batch, said: Tensor | None, recipe: Recipe) -> Tensor:
     """What labels and teacher say of the logits of one image."""
-    loss = torch.zeros((), device=y.device)
+    loss = torch.zeros((), device=batch.y.device)
     if recipe.distill < 1:
-        truth = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        loss = loss + (1 - recipe.distill) * truth
+        loss = loss + (1 - recipe.distill) * truth(logits, batch, recipe)
     if said is not None:
         loss = loss + recipe.distill * distillation_loss(logits, said, recipe.temperature)
     return loss
+
+
+def truth(logits: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Return the cross-entropy of the labels, the mean over the images; where labels weigh, the weighted mean."""
+    if batch.heed is None:
+        return F.cross_entropy(logits, batch.y, label_smoothing=recipe.label_smoothing)
+    each = F.cross_entropy(logits, batch.y, label_smoothing=recipe.label_smoothing, reduction="none")
+    return (batch.heed * each).sum() / batch.heed.sum()
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

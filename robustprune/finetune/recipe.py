@@ -12,6 +12,7 @@ from robustprune.finetune.augment import AUGMENTS
 from robustprune.finetune.parts import Part
 from robustprune.typed import Count, Label, NotNegative, Positive, Rule, Share, Whole, check
 
+ClassWeights = Literal["balanced"]
 Schedule = Literal["onecycle", "cosine", "constant"]
 BelowOne = Annotated[float, Rule(lambda value: 0 <= value < 1, "0 or more, below 1")]
 Known = Annotated[str, Rule(AUGMENTS.__contains__, f"one of {', '.join(AUGMENTS)}")]
@@ -25,7 +26,8 @@ class Recipe:
 
     The loss is `distill` x KL(teacher, student) at `temperature` + (1 - `distill`) x cross-entropy with
     `label_smoothing`. `lr` is the highest learning rate of the `schedule`. `samples` class-balanced training
-    images are used (None: all). `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs
+    images are used (None: all). With `class_weights` "balanced" all classes weigh alike in the cross-entropy, however
+    few images of one there are. `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs
     that is all that happens. `train` says which part of the network moves (parts.py); the rest stays bit by bit.
 
     `hold_out` sets a share of these training images aside, class-balanced: after each epoch they say how accurate the
@@ -54,6 +56,7 @@ class Recipe:
     train: Part = "all"
     hold_out: BelowOne = 0.0
     patience: Count | None = None
+    class_weights: ClassWeights | None = None
 
     def __post_init__(self) -> None:
         check(self)

@@ -14,8 +14,10 @@ from robustprune.errors import InputError
 from robustprune.policy.findings import ORDER, Decision, Finding, accuracy, whole_points
 from robustprune.results.claims import CLEAN, WORST, by_class, headlines, kind, named, right, share, shared, title
 from robustprune.results.costs import doubt
+from robustprune.results.recall import word
 from robustprune.results.records import FAILED, CaseResult, Outcomes
 from robustprune.results.statistics import wilson
+from robustprune.results.trust import applies
 from robustprune.results.words import percent
 
 
@@ -40,7 +42,8 @@ def evidence(case: CaseResult, blocking: tuple[int, ...] | None, role: str) -> I
     """
     bad = [check for check in case.checks if check.blocking and check.status == "fail"]
     if blocking is not None:
-        bad = [check for check in case.checks if check.number in blocking and check.status != "pass"]
+        listed = [check for check in case.checks if check.number in blocking]
+        bad = [check for check in listed if check.status == "fail" or (check.status != "pass" and applies(check))]
     elif case.trust == "INVALID" and not bad:
         yield _untrusted(f"evidence, {role}", "its measurement is marked INVALID")
     for check in bad:
@@ -88,16 +91,23 @@ def accuracies(
 
 
 def classes(candidate: CaseResult, parent: CaseResult, margin: float, confidence: float) -> Iterator[Finding]:
-    """Judge every class, clean and worst-case robust; one finding each, for the class that stands worst."""
+    """Judge every class, clean and worst-case robust; one finding each, for the class that stands worst.
+
+    Of two classes both are shown, as sensitivity and specificity.
+    """
     rows = shared(candidate, parent)
     for claim in headlines(candidate, parent):
         before, now = rows[claim]
         found = []
         for name, members in by_class(parent):
             old, new = [before[i] for i in members], [now[i] for i in members]
-            finding = accuracy(f"{kind(claim)}, worst class ({name})", old, new, margin, confidence)
+            recall = word(parent, parent.labels[members[0]])
+            finding = accuracy(f"{kind(claim)}, {recall or 'worst class'} ({name})", old, new, margin, confidence)
             found.append(_for_whole_set(finding, len(parent.labels)))
-        yield min(found, key=lambda one: (ORDER.index(one.verdict), one.low or 0.0))
+        if word(parent, 0) is not None:
+            yield from found
+        else:
+            yield min(found, key=lambda one: (ORDER.index(one.verdict), one.low or 0.0))
 
 
 def named_classes(

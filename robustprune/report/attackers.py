@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from robustprune.report.markdown import NONE, Part, Row
 from robustprune.results.claims import title
+from robustprune.results.each import each
 from robustprune.results.optimality import Reach, best
 from robustprune.results.records import BROKEN, CaseResult, Outcomes
 from robustprune.results.words import plural
 
 BUDGETS = "What an attacker knows and may spend"
 CARRIES = "Which attack carries the verdict"
+ONE_BY_ONE = "Accuracy under each corruption"
 
 UNSTATED = "not stated"
 
@@ -26,6 +28,10 @@ def parts(cases: Sequence[CaseResult]) -> Iterator[Part]:
             "its result, which is counted."
         )
         yield BUDGETS, (spent,), [*budgets.values()]
+    tried = [row for case in cases for row in one_by_one(case)]
+    if tried:
+        columns = dict.fromkeys(name for row in tried for name in row)
+        yield ONE_BY_ONE, (DEFINED,), [{name: row.get(name, NONE) for name in columns} for row in tried]
     measured = [case for case in cases if case.reach]
     rows = [row for case in measured for row in carriers(case)]
     if rows:
@@ -41,6 +47,25 @@ def budget(outcome: Outcomes) -> Row:
         "queries": number(outcome.allowed_forwards),
         "gradient passes": number(outcome.allowed_backwards),
     }
+
+
+DEFINED = (
+    "In per cent of all samples; a clean error counts as an error under every corruption. Mean: over the corruptions. "
+    "All at once: the samples that are right under every one of them, which is what the main table shows. Worst: the "
+    "corruption that fewest withstand."
+)
+
+
+def one_by_one(case: CaseResult) -> Iterator[Row]:
+    """Yield a row for each attack of a case that tried its transforms one by one."""
+    for outcome in case.outcomes:
+        found = each(outcome)
+        if found is not None:
+            worst, _ = found.worst
+            together = f"{100 * sum(outcome.robust) / found.n:.1f}"
+            head = {"network": case.case, "threat": outcome.threat, "mean": f"{100 * found.mean:.1f}"}
+            shares = {name: f"{100 * share:.1f}" for name, share in found.shares.items()}
+            yield {**head, "all at once": together, "worst": worst, **shares}
 
 
 def number(count: int | None) -> str:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from robustprune.report.markdown import NONE, inline, pipe, printable
 from robustprune.report.notes import ALPHA
+from robustprune.results.claims import CLEAN, WORST
 from robustprune.results.costs import CostMeasure, doubt, of_columns
 from robustprune.results.overstated import STANDARD
+from robustprune.results.recall import WORDS
 from robustprune.results.trust import standing
 from robustprune.results.words import BLOCKS, between, points_between
 
@@ -83,7 +85,10 @@ def columns_of(frame: DataFrame) -> list[Column]:
     found.append(Column(title="blocks removed", show=_removed, sort="removed"))
     costs = of_columns([*frame.columns])
     found += [Column(title=cost.name, show=_cost(cost), sort=cost.column) for cost in costs if cost.cell]
-    found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in names]
+    titles = {WORST: f"{WORST}, all threats"} if len(frame.attrs.get("threats", [])) > 1 else {}
+    found += [Column(title=f"{titles.get(name, name)} %", show=_share(name), sort=name) for name in names]
+    recalls = [f"{word}, {claim}" for word in WORDS.values() for claim in (CLEAN, WORST)]
+    found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in recalls if name in frame]
     for name in dict.fromkeys([names[0], names[-1]]):
         found.append(Column(title=f"change, {name}", show=_difference(name), sort=f"{name} difference"))
     found.append(Column(title=f"above {STANDARD}'s", show=_overstated, sort="overstated"))

@@ -129,7 +129,11 @@ def group(cases: Sequence[CaseResult]) -> list[Group]:
 
 def accuracy(group: Group, measure: str, confidence: float = 0.95) -> Accuracy | None:
     """Return the accuracy of a group by a measure; None unless every seed has it."""
-    rows = [right(case, measure) for case in group.cases]
+    return over_rows([right(case, measure) for case in group.cases], confidence)
+
+
+def over_rows(rows: Sequence[list[bool] | None], confidence: float = 0.95) -> Accuracy | None:
+    """Return the share of samples for which something holds, a row a run; None unless every run has it."""
     whole = [row for row in rows if row]
     if len(whole) < len(rows):
         return None

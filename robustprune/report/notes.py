@@ -10,7 +10,7 @@ from robustprune.results.claims import title
 from robustprune.results.overstated import NUMBER, STANDARD, by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.runs import ENOUGH, counted, run_names
-from robustprune.results.words import plural
+from robustprune.results.words import NORMS, plural
 
 ALPHA = 0.05
 """A difference is marked * where its Holm-adjusted p-value is below this."""
@@ -42,6 +42,8 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
         attacks[title(outcome)] = f" ({', '.join(settings)})" if settings else ""
     if not attacks:
         return ["No attack ran: nothing is known about robustness."]
+    together = threats(cases)
+    every = f"All threats: {', '.join(together)}. The worst case counts the samples that withstand every one of them."
     return [
         f"Attacks, made anew on each network: {'; '.join(name + how for name, how in attacks.items())}.",
         "Robust accuracy is an upper bound: a stronger attack can only lower it. It counts over all n "
@@ -50,7 +52,15 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
         "Attacks of one threat model (norm and eps) run cheapest first, each on what those before left "
         "standing. A sample once broken stays broken, so a later column of the same threat model can only be "
         "lower. Random noise and images made on the parent stand outside this order.",
+        *([every] if len(together) > 1 else []),
     ]
+
+
+def threats(cases: Sequence[CaseResult]) -> list[str]:
+    """List the threats that the cases met, where one of them is no ball of a norm; else none."""
+    outcomes = [outcome for case in cases for outcome in case.outcomes]
+    names = dict.fromkeys(outcome.threat for outcome in outcomes)
+    return [*names] if any(outcome.norm not in NORMS for outcome in outcomes) else []
 
 
 def _about_overstatement(cases: Sequence[CaseResult]) -> list[str]:

@@ -11,6 +11,7 @@ from robustprune.report.figures import Point
 from robustprune.report.html import Picture
 from robustprune.results.costs import energy
 from robustprune.results.records import CaseResult
+from robustprune.results.words import NORMS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,14 +21,17 @@ def suite_pictures(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Po
     """Draw what the cases have data for; a picture without data is left out.
 
     `curves` are robust accuracies over eps (name -> points); None takes them from attacks that ran at
-    several eps under the norm of the first. Pictures of blocks are drawn family by family, over all runs.
+    several eps, or at several severities; given ones are under the first norm. Pictures of blocks are drawn family by
+    family, over all runs.
     """
-    norm = next((outcome.norm for case in cases for outcome in case.outcomes), "Linf")
-    drawn = figures.curves_of(cases, norm) if curves is None else curves
-    return [*_tradeoffs(cases, drawn, norm), *_energy(cases), *_blocks(cases)]
+    names = dict.fromkeys(outcome.norm for case in cases for outcome in case.outcomes)
+    drawn = {next((name for name in names if name in NORMS), "Linf"): curves or {}}
+    if curves is None:
+        drawn = {name: figures.curves_of(cases, name) for name in names}
+    return [*_tradeoffs(cases), *_curves(cases, drawn), *_energy(cases), *_blocks(cases)]
 
 
-def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]], norm: str) -> Iterator[Picture]:
+def _tradeoffs(cases: Sequence[CaseResult]) -> Iterator[Picture]:
     yield Picture(
         title="Robust accuracy against computation",
         figure=figures.pareto(cases, "macs"),
@@ -42,13 +46,19 @@ def _tradeoffs(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]
             alt=f"Worst-case robust accuracy of every network over its latency at batch {batch}",
             caption="Up and left is better. The parent's median, times the ratio to it that was timed in turn.",
         )
-    if any(curves.values()):
-        table = {case.case: figures.worst_of(case, norm) for case in cases}
+
+
+def _curves(cases: Sequence[CaseResult], drawn: Mapping[str, Mapping[str, Sequence[Point]]]) -> Iterator[Picture]:
+    """Yield a picture for every norm, or other threat, under which there are curves."""
+    found = {name: curves for name, curves in drawn.items() if any(curves.values())}
+    for name, curves in found.items():
+        size = "the size of the perturbation" if name in NORMS else name
+        table = {case.case: figures.worst_of(case, name) for case in cases}
         yield Picture(
-            title="Robust accuracy over the size of the perturbation",
-            figure=figures.over_eps(curves, norm, table),
-            alt="Robust accuracy falling with the size of the perturbation: " + ", ".join(curves),
-            caption=_about_curves(cases, curves, norm),
+            title=f"Robust accuracy over {size}" + (f", {name}" if name in NORMS and len(found) > 1 else ""),
+            figure=figures.over_eps(curves, name, table),
+            alt=f"Robust accuracy falling with {size}: " + ", ".join(curves),
+            caption=_about_curves(cases, curves, name),
         )
 
 

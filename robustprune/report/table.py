@@ -15,9 +15,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
-from robustprune.report.groups import Group, accuracy, difference, group
-from robustprune.report.notes import notes
-from robustprune.results import claims
+from robustprune.report.groups import Accuracy, Group, accuracy, difference, group, over_rows
+from robustprune.report.notes import notes, threats
+from robustprune.results import claims, recall
 from robustprune.results.costs import Cost, CostMeasure, measures
 from robustprune.results.records import CaseResult
 from robustprune.results.runs import run_names, spread_of_changes
@@ -32,13 +32,15 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
 
     Columns: model, strategy, recipe, runs, n, removed, removable, units; for every cost its `column` and what stands
     `beside` it (`results.costs`), such as macs and macs_saved, for what is timed also `low`, `high`, quartiles of the
-    ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst
-    case): `M`, `M low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`,
-    `M difference high`, `M p`, `M p holm`; overstated, how far robust accuracy is at most above that of the attack
+    ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst case): `M`, `M
+    low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`, `M difference high`,
+    `M p`, `M p holm`; with two classes for sensitivity and specificity, clean and in the worst case, a share with
+    `low`, `high`, `min` and `max`; overstated, how far robust accuracy is at most above that of the attack
     `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is a bound;
     trust, the worst of the row's `cases`, and `trust_cases`, in how many of them; skipped, how many checks of the
-    attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of the
-    parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers.
+    attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of
+    the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers, `attrs["threats"]` the
+    threats that the worst case is over, where one is no ball of a norm.
     """
     from pandas import DataFrame
 
@@ -50,6 +52,9 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
     for claim in claims.measures(cases):
         for row, columns in zip(table, _measured(every, claim, confidence), strict=True):
             row.update(columns)
+    for title, label, claim in recall.measures(cases):
+        for row, one in zip(table, every, strict=True):
+            row |= _share(title, over_rows([recall.recalled(case, label, claim) for case in one.cases], confidence))
     for row, one in zip(table, every, strict=True):
         row |= _overstated(one)
         row["trust"] = one.trust
@@ -59,6 +64,7 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
         row["findings"] = "; ".join(one.findings)
     frame = DataFrame(table)
     frame.attrs["notes"] = notes(cases, confidence)
+    frame.attrs["threats"] = threats(cases)
     return frame
 
 
@@ -132,16 +138,16 @@ def _measured(every: Sequence[Group], measure: str, confidence: float) -> Iterat
     adjusted = iter(holm([pair.p for pair in pairs if pair is not None and not isnan(pair.p)]))
     for one, pair in zip(every, pairs, strict=True):
         p = pair.p if pair is not None and not isnan(pair.p) else None
-        share = accuracy(one, measure, confidence)
-        yield {
-            measure: share.mean if share else None,
-            f"{measure} low": share.low if share else None,
-            f"{measure} high": share.high if share else None,
-            f"{measure} min": share.least if share else None,
-            f"{measure} max": share.most if share else None,
+        yield _share(measure, accuracy(one, measure, confidence)) | {
             f"{measure} difference": pair.difference if pair else None,
             f"{measure} difference low": pair.low if pair else None,
             f"{measure} difference high": pair.high if pair else None,
             f"{measure} p": p,
             f"{measure} p holm": None if p is None else next(adjusted),
         }
+
+
+def _share(name: str, found: Accuracy | None) -> dict[str, float | None]:
+    """Return the columns of a share: its mean over the runs, interval and range."""
+    ends = {"": "mean", " low": "low", " high": "high", " min": "least", " max": "most"}
+    return {f"{name}{end}": getattr(found, part) if found else None for end, part in ends.items()}

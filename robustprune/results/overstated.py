@@ -183,7 +183,9 @@ def pooled(runs: Sequence[Overstated]) -> float:
 
 def by_threat(case: CaseResult) -> dict[str, Overstated]:
     """Return by how much each robust accuracy of a case is too high; empty where it was not measured."""
-    found = [Overstated(**check.figures) for check in case.checks if check.number == NUMBER and check.figures]
+    found = [
+        Overstated(**check.figures) for check in case.checks if check.number == NUMBER and "survivors" in check.figures
+    ]
     return {one.threat: one for one in found}
 
 

@@ -15,6 +15,9 @@ from robustprune.results.records import CaseResult, Check, Trust
 ESSENTIAL = (2, 3, 4, 5, 8, 12, 21, 28)
 """Without a pass in each of these there is no evidence that the number is one: it is SUSPECT at best."""
 
+APPLIES = "applies"
+"""Figure of a check that was skipped: False where it makes no sense under the threat, which says nothing against it."""
+
 ORDER: tuple[Trust, ...] = ("INVALID", "SUSPECT", "TRUSTED")
 """From the worst."""
 
@@ -33,7 +36,18 @@ def trust(checks: Sequence[Check]) -> Trust:
     if any(check.blocking for check in failed):
         return "INVALID"
     made = {check.number for check in checks if check.status != "skipped"}
-    return "SUSPECT" if failed or not made.issuperset(ESSENTIAL) else "TRUSTED"
+    asked = {check.number for check in checks if applies(check)}
+    excused = {check.number for check in checks} - asked
+    return "SUSPECT" if failed or not (made | excused).issuperset(ESSENTIAL) else "TRUSTED"
+
+
+def applies(check: Check) -> bool:
+    """Whether a check makes sense under the threat that it was to be made for.
+
+    >>> applies(Check(number=12, name="", status="skipped", evidence="", figures={"applies": False}))
+    False
+    """
+    return check.figures.get(APPLIES, True) is not False
 
 
 def findings(cases: Sequence[CaseResult]) -> list[str]:
@@ -64,7 +78,7 @@ def skipped(cases: Sequence[CaseResult]) -> int:
             check.number
             for case in cases
             for check in case.checks
-            if check.status == "skipped" and kind_of(check.number) == "attack"
+            if check.status == "skipped" and applies(check) and kind_of(check.number) == "attack"
         }
     )
 

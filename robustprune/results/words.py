@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+NORMS = ("Linf", "L2", "L1")
+"""Norms, whose size is a part of the pixel range; a threat of another name has a unit of its own, such as severity."""
+
 BLOCKS = "blocks"
 """What can be removed is called so, unless a strategy takes out smaller units."""
 

@@ -82,9 +82,11 @@ class Curve(Measurement[tuple[Point, ...]]):
 def curves(networks: Mapping[str, Network], bench: Bench, most: int, steps: int) -> dict[str, tuple[Point, ...]]:
     """Robust accuracy over multiples of the suite's first eps; eps 0 is clean accuracy.
 
-    PGD with `steps` steps on `most` samples at most.
+    PGD with `steps` steps on `most` samples at most. Nothing where no attack of the suite has an eps in a norm.
     """
-    sample, first = bench.sample, bench.suite.attacks[0]
+    sample, first = bench.sample, next((attack for attack in bench.suite.attacks if attack.in_a_ball), None)
+    if first is None:
+        return {}
     n = min(most, len(sample))
     some = sample if n == len(sample) else sample.balanced(n, seed=0)
     attack = PGD(eps=first.eps, norm=first.norm, steps=steps)

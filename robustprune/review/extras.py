@@ -104,9 +104,9 @@ def _with(candidate: CaseResult, check: Check) -> CaseResult:
 
 
 def transfers(parent: Finished, candidate: Finished, bench: Bench, effort: Effort) -> tuple[Outcomes, ...]:
-    """Attack the candidate with images made on the parent, once for every threat model of the suite."""
+    """Attack the candidate with images made on the parent, once for every ball of a norm that the suite attacks in."""
     found: list[Outcomes] = []
-    for chain in chains(bench.suite.attacks):
+    for chain in chains([attack for attack in bench.suite.attacks if attack.in_a_ball]):
         attack = Transfer(eps=chain[0].eps, norm=chain[0].norm, steps=effort.transfer_steps)
         wanted = Attacked(
             network=candidate.network,

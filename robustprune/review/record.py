@@ -19,7 +19,8 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `origin`: by kind of measurement, how many were measured for this review, and how many were found in the store of the
   user's own runs.
 - `controls`: the controls that controls.md is about (`Control`): id, source, asks, evidence, missing.
-- `tier`, `attacks`: how much evidence; each attack with norm, eps and settings.
+- `tier`, `attacks`: how much evidence; each attack with norm, eps and settings; one that tries corruptions one by one
+  also with `accuracy`, by corruption, and its `mean`.
 - `changes`: what changed in the structure (`anatomy.Changes`).
 - `costs`: for every cost (`results.costs`) that both networks have: measure, unit, before, now, ratio; where it
   is timed, also range, the quartiles of the ratio over runs in turn, or null, and busy, whether the machine was.
@@ -50,6 +51,7 @@ from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy, exit_code, judge
 from robustprune.results.claims import headlines
 from robustprune.results.cost_changes import CostChange, changes
+from robustprune.results.each import each
 from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.artefacts.beside import Beside, beside_record
 from robustprune.review.shifts import class_shifts, shifts, transfer
@@ -204,7 +206,9 @@ def _side(case: CaseResult, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _attack(outcome: Outcomes) -> dict[str, Any]:
     found = {"attack": outcome.attack, "threat": outcome.threat, "norm": outcome.norm, "eps": outcome.eps}
-    return {**found, "settings": outcome.settings}
+    known = each(outcome)
+    alone = {"mean": known.mean, "accuracy": known.shares} if known is not None else {}
+    return {**found, "settings": outcome.settings, **alone}
 
 
 def _cost(change: CostChange) -> dict[str, Any]:

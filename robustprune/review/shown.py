@@ -46,8 +46,9 @@ def shown(parent: Finished, candidate: Finished, bench: Bench, count: int, grade
     parts: list[tuple[Tensor, list[int], str]] = [(some.x.cpu(), rows, "")]
     for chain in chains(bench.suite.attacks):
         name = chain[0].threat
-        parts.append((_noisy(some.x.cpu()[: count // 2], chain[0]), rows[: count // 2], name))
-        parts.append((_on_the_parent(parent, rows, chain[0], bench), rows, name))
+        if chain[0].in_a_ball:
+            parts.append((_noisy(some.x.cpu()[: count // 2], chain[0]), rows[: count // 2], name))
+            parts.append((_on_the_parent(parent, rows, chain[0], bench), rows, name))
         parts += [(images, found, name) for images, found in _found(candidate, chain, bench, count // 2)]
     images = torch.cat([part for part, _, _ in parts])
     places = [row for _, found, _ in parts for row in found]

@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any, TypeVar
 
 from robustprune.attacks.algorithms.tiers import passes
+from robustprune.results.each import WITHSTOOD, added
 from robustprune.results.records import Outcomes
 from robustprune.run.attacked import Attacked, Attacks, Result
 
@@ -83,10 +84,11 @@ def dealt(hands: Sequence[Sequence[Value]]) -> list[Value]:
 def _noted(notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Join notes on how chunks were made; where they differ the least that was done is said.
 
-    That is False before True, fewer passes, and bfloat16 before float32.
+    That is False before True, fewer passes, and bfloat16 before float32. What samples withstood adds up.
     """
     found: dict[str, list[Any]] = {}
     for one in notes:
         for name, value in one.items():
             found.setdefault(name, []).append(value)
-    return {name: min(values, key=json.dumps) for name, values in found.items()}
+    counts = {WITHSTOOD: added(found.pop(WITHSTOOD))} if WITHSTOOD in found else {}
+    return {name: min(values, key=json.dumps) for name, values in found.items()} | counts

@@ -103,7 +103,7 @@ def _check_budgets(suite: Suite, example: Tensor) -> None:
     """Refuse an attack whose budget reaches from a black image to a white one: eps is in units of [0,1] pixels."""
     import torch
 
-    for attack in suite.attacks:
+    for attack in (attack for attack in suite.attacks if attack.in_a_ball):
         most = float(attack.ball.size(torch.ones_like(example)))
         if attack.eps > most:
             raise InputError(

@@ -15,7 +15,7 @@ ASKING = ("logits by query", "labels by query", "none", "the parent's gradients"
 
 
 def with_queries(attacks: Sequence[Attack], tier: str, gradients: bool) -> tuple[Attack, ...]:
-    """Return the attacks with one by scores, one by labels and transfers for each threat; `gradients`: there are some.
+    """Return the attacks with one by scores, one by labels and transfers for each ball; `gradients`: there are some.
 
     Without gradients those that climb them are left out. Images are transferred from the parent, and to what ships from
     its twin too.
@@ -28,7 +28,7 @@ def with_queries(attacks: Sequence[Attack], tier: str, gradients: bool) -> tuple
     """
     queries = BUDGETS.get(tier, 5000)
     found = [attack for attack in attacks if gradients or attack.knowledge in ASKING]
-    for norm, eps in dict.fromkeys((attack.norm, attack.eps) for attack in attacks):
+    for norm, eps in dict.fromkeys((attack.norm, attack.eps) for attack in attacks if attack.in_a_ball):
         made: list[Attack] = [Transfer(eps=eps, norm=norm)]
         made += [Square(eps=eps, norm=norm, queries=queries)] if norm in Square.norms else []
         made += [HopSkipJump(eps=eps, norm=norm, queries=queries)] if norm in HopSkipJump.norms else []

@@ -44,7 +44,10 @@ Curve = Callable[[Attack, Sequence[float], Sequence[int]], list[Outcomes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Reached(Measurement[list[Reach]]):
-    """Each of `attacks` on its own on `sample`, under every norm at eps around those that they have."""
+    """Each of `attacks` on its own on `sample`, under every norm at eps around those that they have.
+
+    Attacks whose threat is no ball of a norm have nothing to compare over eps, and are left out.
+    """
 
     kind: ClassVar[str] = "reach"
     network: Network
@@ -57,7 +60,7 @@ class Reached(Measurement[list[Reach]]):
 
     def make(self, place: Path, tick: Tick) -> list[Reach]:
         """Attack, norm by norm."""
-        norms = dict.fromkeys(attack.norm for attack in self.attacks)
+        norms = dict.fromkeys(attack.norm for attack in self.attacks if attack.in_a_ball)
         known = ready(self.network, self.sample)
         return [reach for norm in norms for reach in self.under(norm, partial(self.curve, known), tick)]
 

@@ -296,6 +296,25 @@ def test_load_data_knows_names_and_refuses_others(tmp_path):
         sources.load_data(tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize("below", ["", "pneumonia"])
+def test_pneumonia_is_medmnists_file_and_any_other_of_that_layout_loads(tmp_path, below, pixels):
+    (tmp_path / below).mkdir(exist_ok=True)
+    file, labels = tmp_path / below / "pneumoniamnist.npz", (np.arange(20) % 2).astype(np.uint8)[:, None]
+    grey = pixels[..., 0]
+    parts = {"train": grey[:12], "val": grey[12:14], "test": grey[14:]}
+    marks = {"train": labels[:12], "val": labels[12:14], "test": labels[14:]}
+    named = {f"{part}_images": one for part, one in parts.items()} | {f"{p}_labels": one for p, one in marks.items()}
+    np.savez_compressed(file, **named)
+    for data in (sources.pneumonia(tmp_path), sources.load_data(file)):
+        assert torch.equal(data.train.x, as_images(pixels[:12, :, :, :1]))
+        assert torch.equal(data.test.x, as_images(pixels[14:, :, :, :1]))
+        assert data.test.y.tolist() == [0, 1] * 3
+    assert sources.pneumonia(tmp_path).classes == ("normal", "pneumonia")
+    file.unlink()
+    with pytest.raises(MissingData, match=r"get pneumoniamnist\.npz from medmnist\.com"):
+        sources.pneumonia(tmp_path)
+
+
 @pytest.mark.parametrize("name", sources.DATASETS)
 def test_every_data_set_says_in_a_line_what_it_is(name):
     assert (sources.DATASETS[name].__doc__ or "").partition("\n")[0].endswith(".")

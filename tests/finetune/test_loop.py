@@ -3,16 +3,18 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.utils.class_weight import compute_class_weight
 from tiny_trainings import blobs, recipe, small, weights
 from torch import nn
 
 from robustprune.data import Split
 from robustprune.errors import InputError
 from robustprune.finetune import Adversarial, DivergedError, finetune
-from robustprune.finetune.losses import attacked, batch_loss, distillation_loss, prepared
+from robustprune.finetune.losses import Batch, attacked, batch_loss, distillation_loss, heeds, prepared, truth
 from robustprune.finetune.recalibration import recalibrate
 
 
@@ -140,6 +142,31 @@ def test_the_batch_loss_weighs_teacher_and_labels():
         taught = distillation_loss(model(data.x), teacher(data.x), 2.0)
         assert torch.equal(logits, model(data.x))
     assert float(mixed) == pytest.approx(float(0.7 * labels + 0.3 * taught), rel=1e-6)
+
+
+def test_balanced_classes_weigh_alike_as_torch_and_sklearn_have_it():
+    y = torch.tensor([0] * 6 + [1] * 3 + [2])
+    settings, logits = recipe(class_weights="balanced"), torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=y.numpy())
+    heed = heeds(y, settings)
+    assert heed.tolist() == pytest.approx(expected[y].tolist())
+    loss = truth(logits, Batch(images={}, y=y, said={}, heed=heed), settings)
+    weighted = F.cross_entropy(logits, y, weight=torch.tensor(expected, dtype=torch.float32))
+    assert float(loss) == pytest.approx(float(weighted))
+    assert heeds(y, recipe()) is None
+
+
+def test_a_rare_class_is_learned_when_classes_weigh_alike():
+    """Two classes that overlap, nine to one: unweighted the bias alone decides for the common one."""
+    y = torch.cat([torch.zeros(90, dtype=torch.int64), torch.ones(10, dtype=torch.int64)])
+    noise = torch.rand(100, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = Split((0.45 * noise + 0.25 + 0.05 * y.view(-1, 1, 1, 1)).clamp(0, 1), y)
+    found = {}
+    for chosen in (None, "balanced"):
+        net = small(0, norm=False)
+        finetune(net, data, recipe(epochs=12, class_weights=chosen), seed=0)
+        found[chosen] = int((net.eval()(data.x).argmax(1) == y)[90:].sum())
+    assert found[None] < found["balanced"]
 
 
 def test_under_attack_the_teacher_still_looks_at_the_clean_image():

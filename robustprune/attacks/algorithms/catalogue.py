@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from robustprune.attacks.algorithms.apgd import APGD
 from robustprune.attacks.algorithms.apgdt import APGDT
+from robustprune.attacks.algorithms.corruptions import Corruptions
 from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fab import FABT
 from robustprune.attacks.algorithms.fgsm import FGSM
@@ -14,6 +15,7 @@ from robustprune.attacks.algorithms.hopskipjump import HopSkipJump
 from robustprune.attacks.algorithms.mifgsm import MIFGSM
 from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
+from robustprune.attacks.algorithms.spatial import RotateTranslate
 from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
 from robustprune.attacks.algorithms.transfer import Transfer
@@ -52,5 +54,9 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "fab-t": _named("Smallest perturbation towards nine other classes (1907.02044).", FABT(eps=LINF)),
     "square": _named("Random search without gradients, 5000 queries (1912.00049).", Square(eps=LINF)),
     "hop-skip-jump": _named("Search by predicted labels alone, 5000 queries (1904.02144).", HopSkipJump(eps=LINF)),
+    "corruptions": _named("11 common corruptions at severity 3 of 5 (1903.12261).", Corruptions(severity=3)),
+    "corruptions-1": _named("The same at severity 1, the mildest.", Corruptions(severity=1)),
+    "corruptions-5": _named("The same at severity 5, the harshest.", Corruptions(severity=5)),
+    "rotate-translate": _named("Turns by 30 degrees, shifts by 10 %, on a grid (1712.02779).", RotateTranslate()),
 }
-"""Name -> what makes the attack; `attack.change(eps=...)` gives it another budget."""
+"""Name -> what makes the attack; where its threat is a ball, `attack.change(eps=...)` gives it another budget."""

@@ -1,10 +1,10 @@
 """What every attack states: its threat, what it sees, what it climbs and what it may spend. It never runs itself.
 
-There are three kinds. A *stepped* attack (stepped.py) is cut open into single steps, so that the engine can take each
+There are four kinds. A *stepped* attack (stepped.py) is cut open into single steps, so that the engine can take each
 sample out of the batch at its first adversarial iterate and fill the place from the queue. A *library* attack
 (library.py) is an object of torchattacks that runs whole, batch by batch. A *drawn* attack (drawn.py) tries random
-perturbations. None of them is believed: a success counts only when the original model in float32 confirms it inside
-the budget.
+perturbations, a *transformed* one (transformed.py) a list of changes to the image as a whole. None of them is believed:
+a success counts only when the original model in float32 confirms it inside the budget.
 """
 
 from __future__ import annotations
@@ -53,14 +53,18 @@ class Attack(ABC):
     """The norms it can be made for; all there are, unless a subclass names some."""
 
     def __post_init__(self) -> None:
-        kind = type(self).__name__
         check(self)
+        self.check_budget()
+        object.__setattr__(self, "name", self.name or self.label)
+
+    def check_budget(self) -> None:
+        """Raise InputError for an eps that cannot be, and for a norm that it cannot be made for."""
+        kind = type(self).__name__
         if not 0 <= self.eps < float("inf") or (self.norm == "Linf" and self.eps > 1):
             raise InputError(f"{kind}(eps={self.eps}): expected 0 <= eps in [0,1] pixel units, such as 8/255")
         if self.norm not in self.norms:
             hint = f"; for {self.norm} use PGD(norm={self.norm!r})" if self.norm in THREATS else ""
             raise InputError(f"{kind}(norm={self.norm!r}): expected {' or '.join(map(repr, self.norms))}{hint}")
-        object.__setattr__(self, "name", self.name or self.label)
 
     @property
     def title(self) -> str:
@@ -75,6 +79,11 @@ class Attack(ABC):
     def change(self, **fields: Any) -> Self:
         """Return the same attack with other settings; a name built from the settings is built anew."""
         return replace(self, **{"name": "" if self.name == self.label else self.name, **fields})
+
+    @property
+    def in_a_ball(self) -> bool:
+        """Whether its threat is a ball around every image in a norm, so that steps and sizes mean something."""
+        return True
 
     @property
     def ball(self) -> Threat:

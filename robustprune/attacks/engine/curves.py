@@ -76,6 +76,8 @@ def robust_curve(
     ['rr', 'rr', 'br', 'bb']
     """
     check_samples(x, y)
+    if not attack.in_a_ball:
+        raise InputError(f"attack {attack.name!r}: {attack.threat} has no curve over eps; expected a threat of a norm")
     if not eps_list or min(eps_list) < 0 or len(set(eps_list)) < len(eps_list):
         raise InputError(f"eps_list={list(eps_list)}: expected different numbers >= 0")
     x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)

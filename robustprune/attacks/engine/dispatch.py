@@ -9,10 +9,12 @@ from robustprune.attacks.contract.library import LibraryAttack
 from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.stepped import SteppedAttack
 from robustprune.attacks.contract.target import Target
+from robustprune.attacks.contract.transformed import TransformedAttack
 from robustprune.attacks.engine.draws import run_drawn
 from robustprune.attacks.engine.library import run_library
 from robustprune.attacks.engine.random_parts import seed_generators, verdict
 from robustprune.attacks.engine.stepwise import run_stepped
+from robustprune.attacks.engine.transforms import run_transformed
 from robustprune.errors import InputError
 
 
@@ -39,5 +41,7 @@ def search(attack: Attack, target: Target, samples: Samples, seed: int) -> Found
             return run_library(attack, target, samples.x, samples.y, seed)
         case DrawnAttack():
             return run_drawn(attack, target, samples.x, samples.y, seed)
-    kinds = "SteppedAttack, LibraryAttack or DrawnAttack"
+        case TransformedAttack():
+            return run_transformed(attack, target, samples, seed)
+    kinds = "SteppedAttack, LibraryAttack, DrawnAttack or TransformedAttack"
     raise InputError(f"{attack.name}: {type(attack).__name__} is no kind of attack the engine runs; expected a {kinds}")

@@ -13,6 +13,7 @@ from robustprune.report.groups import Group, accuracy, group
 from robustprune.results.claims import WORST, by_class, named, right
 from robustprune.results.records import FRACTIONS, CaseResult
 from robustprune.results.statistics import paired, wilson
+from robustprune.results.words import NORMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +103,10 @@ def over_eps(
     if not curves or not any(curves.values()):
         raise InputError("over_eps: no points; expected at least one curve")
     parts = FRACTIONS.get(norm)
-    scale, unit = (parts, f"/{parts} of the pixel range") if parts else (1, "of the pixel range")
-    figure, axes = new_axes(3.5, f"largest perturbation, {norm}, {unit}", "robust accuracy, %")
+    scale = parts or 1
+    unit = f"/{parts} of the pixel range" if parts else "of the pixel range"
+    label = f"largest perturbation, {norm}, {unit}" if norm in NORMS else norm
+    figure, axes = new_axes(3.5, label, "robust accuracy, %")
     for index, (name, points) in enumerate(curves.items()):
         ordered = sorted(points, key=lambda point: point.eps)
         xs = [scale * point.eps for point in ordered]
