@@ -86,10 +86,10 @@ def _opened(model: Model, suite: Suite, data: Data, example: Tensor) -> nn.Modul
     """Build a model, with its weights where it has a file, and pass one image."""
     from robustprune.models import load_weights
     from robustprune.run.fits import check_fits
-    from robustprune.run.networks import locate
+    from robustprune.run.networks import builder, locate
     from robustprune.run.training import seeded
 
-    net = seeded(model.build, model.seed, model.name, example)
+    net = seeded(builder(model, suite), model.seed, model.name, example)
     if model.weights is not None:
         load_weights(net, locate(model, suite))
     net = net.to(example.device)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from robustprune.errors import InputError, MissingData
-from robustprune.models.libraries.hf_folders import folder_of
+from robustprune.models.libraries.hf_folders import CONFIG, folder_of, read_json
 from robustprune.models.libraries.hf_images import normalisation, preprocessing, side_lengths
 from robustprune.models.libraries.library import Arguments, Card, Library
 
@@ -75,7 +75,10 @@ def _own(name: str, arguments: Arguments, download: bool) -> nn.Module:
 def _opened(name: str, arguments: Arguments, download: bool = False) -> tuple[Path, Any]:
     """The folder of a network and its configuration, with what the arguments say instead."""
     folder = folder_of(name, download)
+    told = read_json(folder / CONFIG)
     with _quiet() as transformers:
+        if "auto_map" in told and told.get("model_type") not in transformers.CONFIG_MAPPING:
+            raise InputError(f"hf:{name}: {folder} brings code of its own, which is never run; expected safetensors")
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     for key, value in arguments.items():
         if not hasattr(config, key):
@@ -83,6 +86,7 @@ def _opened(name: str, arguments: Arguments, download: bool = False) -> tuple[Pa
                 f"hf:{name}: {type(config).__name__} has no {key!r}; expected a field of its configuration"
             )
         setattr(config, key, value)
+    _task(name, config)
     return folder, config
 
 
