@@ -10,7 +10,7 @@ needs no name: pass the factory.
 from robustprune.models.blocks import Block, find_blocks
 from robustprune.models.catalogue import MODELS
 from robustprune.models.checkpoints import file_hash, load_weights, read_metadata, save_weights, weights_hash
-from robustprune.models.libraries import Named, is_named, named
+from robustprune.models.libraries import LibraryNetwork, Named, is_named, named
 from robustprune.models.made import as_network, logits_alone, returning_logits
 from robustprune.models.modes import evaluating, frozen
 from robustprune.models.normalize import Normalize, Normalized
@@ -23,6 +23,7 @@ __all__ = [
     "MODELS",
     "Block",
     "CifarResNet",
+    "LibraryNetwork",
     "Named",
     "Normalize",
     "Normalized",

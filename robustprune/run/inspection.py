@@ -85,7 +85,7 @@ def _check_recipe(model: Model, images: int) -> None:
 def _opened(model: Model, suite: Suite, data: Data, example: Tensor) -> nn.Module:
     """Build a model, with its weights where it has a file, and pass one image."""
     from robustprune.models import load_weights
-    from robustprune.run.fits import check_fits
+    from robustprune.run.fits import check_fits, check_labels
     from robustprune.run.networks import builder, locate
     from robustprune.run.training import seeded
 
@@ -94,6 +94,7 @@ def _opened(model: Model, suite: Suite, data: Data, example: Tensor) -> nn.Modul
         load_weights(net, locate(model, suite))
     net = net.to(example.device)
     check_fits(net, example, len(data.classes), f"model {model.name!r}")
+    check_labels(net, data.classes, f"model {model.name!r}")
     return net
 
 

@@ -5,6 +5,7 @@ library.py; heads.py lets classes and channels follow a weight file. Libraries a
 add a library: a file that defines a `Library`, and a line in LIBRARIES.
 """
 
+from robustprune.models.libraries.library import LibraryNetwork
 from robustprune.models.libraries.named import LIBRARIES, Named, is_named, named
 
-__all__ = ["LIBRARIES", "Named", "is_named", "named"]
+__all__ = ["LIBRARIES", "LibraryNetwork", "Named", "is_named", "named"]
