@@ -11,6 +11,7 @@ from robustprune.cli.ending import Ending
 from robustprune.cli.options import fractions
 from robustprune.cli.verbs import FILE, data_option, device_option, example
 from robustprune.errors import InputError
+from robustprune.files import writable
 from robustprune.typed import FolderName, mismatch
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def check_place(suite: Path, force: bool) -> None:
         raise InputError(f"{suite}: expected the name of a Python file, such as suites/mine.py")
     if suite.exists() and not force:
         raise InputError(f"{suite}: is there already; expected another name, or --force to write over it")
+    if not writable(suite.parent):
+        raise InputError(f"{suite}: cannot be written; expected a place in a folder of yours")
 
 
 def drafted(suite: Path, given: Given, data: Data, source: str, how: tuple[float | None, str]) -> Draft:
@@ -66,7 +69,7 @@ def drafted(suite: Path, given: Given, data: Data, source: str, how: tuple[float
     from robustprune.models import Named, survey
     from robustprune.prune import most_removable
     from robustprune.run.fits import check_fits, check_labels
-    from robustprune.suite.draft import Draft
+    from robustprune.suite.draft import Draft, eps_text
     from robustprune.suite.sweep import swept
 
     budget, device = how
@@ -81,7 +84,6 @@ def drafted(suite: Path, given: Given, data: Data, source: str, how: tuple[float
         reason = found.remark or "each is the first of its stage"
         raise InputError(f"{given.spec}: no block can go ({reason}); `robustprune blocks {given.spec}` says more")
     sweep = swept(net, data.test, None if budget is None else budget * 255, lambda line: click.echo(line, err=True))
-    level = sweep.level
     return Draft(
         file=suite,
         spec=given.spec,
@@ -92,7 +94,7 @@ def drafted(suite: Path, given: Given, data: Data, source: str, how: tuple[float
         classes=net(example).shape[1],
         removable=removable,
         sweep=sweep,
-        eps=f"{level:g} / 255" if budget is None or round(level, 3) == round(level, 9) else repr(budget),
+        eps=eps_text(sweep.level if budget is None else budget * 255, budget),
     )
 
 

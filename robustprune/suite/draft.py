@@ -136,6 +136,16 @@ SUITE = Suite(
 '''
 
 
+def eps_text(level: float, given: float | None) -> str:
+    """Write an eps of so many 255ths; one that was `given` and is no such number as it is.
+
+    >>> eps_text(1.5, None), eps_text(8.0, 8 / 255), eps_text(0.01 * 255, 0.01)
+    ('1.5 / 255', '8 / 255', '0.01')
+    """
+    text = f"{level:g}"
+    return f"{text} / 255" if given is None or float(text) / 255 == given else repr(given)
+
+
 def quoted(text: str) -> str:
     """Write a text as Python does, in double quotes where it holds none.
 
