@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,9 @@ from robustprune.review.gate import review
 from robustprune.review.given import open_parent
 from robustprune.review.request import Request
 from robustprune.run.store import Store
+from robustprune.suite.draft import Draft
 from robustprune.suite.files import load_suite
-from robustprune.suite.sweep import LEVELS
+from robustprune.suite.sweep import LEVELS, Sweep
 
 NET = "timm:test_convnext"
 
@@ -165,3 +168,25 @@ def test_new_refuses_in_one_line_and_writes_nothing(place, more, expected):
     words = ["--model", f"{NET}@b.safetensors", "--data", "both.npz", "--eps", "1/255"]
     one_line(call("new", place, *words, *more), expected)
     assert not Path("suites/x.py").exists()
+
+
+@pytest.mark.parametrize("name", ['"""\nimport os\nos.abort()\n"""', "{eps}", 'a"b\\', "x" * 200])
+def test_no_name_can_put_code_into_a_written_suite(home, name):
+    draft = Draft(
+        file=Path("suites/x.py"),
+        spec=NET,
+        weights=home / "b.safetensors",
+        name=name,
+        source="both.npz",
+        data=replace(load_data("both.npz"), name=name),
+        classes=3,
+        removable=5,
+        sweep=Sweep(images=24, right=24, kept={1: 12}, seconds=0.01),
+        eps="1 / 255",
+    )
+    tree = ast.parse(draft.text())
+    kinds = [type(node).__name__ for node in tree.body]
+    assert kinds == ["Expr", *["ImportFrom"] * 10, *["Assign"] * 7]
+    model = next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "parent")
+    assert ast.literal_eval(model.keywords[0].value) == name
+    assert all(len(line) <= 120 for line in ast.get_docstring(tree).splitlines())

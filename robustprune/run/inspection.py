@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from robustprune.data import Data
 
 
-LIBRARIES = ("torch", "torchvision", "torchattacks", "pandas", "matplotlib", "jinja2", "onnx", "onnxruntime", "pyarrow")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "torchattacks",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+    "timm",
+    "transformers",
+)
 
 
 def inspected(suite: Suite, device: str) -> list[str]:

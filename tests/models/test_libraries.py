@@ -16,6 +16,7 @@ from PIL import Image
 
 from robustprune.errors import InputError, MissingData
 from robustprune.models import load_weights, named, save_weights
+from robustprune.run.fits import check_labels
 from robustprune.run.keys import digest
 
 HIDDEN = {"embedding_size": 8, "hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "layer_type": "basic"}
@@ -272,3 +273,16 @@ def test_pickles_of_a_folder_are_never_opened(folder, tmp_path, name):
         (tmp_path / target).write_bytes(file.read_bytes())
     with pytest.raises(MissingData, match=r"holds no \.safetensors"):
         named(f"hf:{tmp_path}")()
+
+
+@pytest.mark.parametrize(
+    ("classes", "wrong"),
+    [(("cat", "dog"), None), (("Dog", "cat"), "class 0 'Dog', which is logit 1"), (("dog", "horse"), None)],
+)
+def test_data_whose_classes_stand_in_another_order_are_refused(folder, classes, wrong):
+    net = named(f"hf:{folder}")()
+    if wrong is None:
+        check_labels(net, classes, "it")
+    else:
+        with pytest.raises(InputError, match=wrong):
+            check_labels(net, classes, "it")
