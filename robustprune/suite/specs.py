@@ -58,7 +58,7 @@ def opened(spec: str, weights: str | Path | None) -> tuple[Factory, Path | None]
     if weights == RANDOM:
         return dataclasses.replace(build, weights="random", seed=0), None
     if weights == DOWNLOAD:
-        return dataclasses.replace(build, weights="download"), None
+        return build.fetched(), None
     file = found_file(weights)
     return (build if file is None else build.for_file(file)), file
 

@@ -286,3 +286,18 @@ def test_data_whose_classes_stand_in_another_order_are_refused(folder, classes, 
     else:
         with pytest.raises(InputError, match=wrong):
             check_labels(net, classes, "it")
+
+
+@pytest.mark.parametrize("text", ["timm:test_resnet", "hf:org/net"])
+def test_a_download_asks_for_safetensors_alone_and_fails_in_one_line(caches, monkeypatch, text):
+    asked = []
+
+    def snapshot(repository, allow_patterns):
+        asked.append((repository, tuple(allow_patterns)))
+        raise OSError("no\nnetwork")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    with pytest.raises(InputError, match=r"cannot be downloaded: OSError: no network$"):
+        named(text, weights="download")()
+    assert {pattern.rpartition(".")[2] for _, patterns in asked for pattern in patterns} <= {"json", "safetensors"}
+    assert asked[0][0] in ("timm/test_resnet.r160_in1k", "org/net")

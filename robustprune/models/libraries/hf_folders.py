@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ CONFIG = "config.json"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def folder_of(name: str, download: bool = False) -> Path:
+def folder_of(name: str) -> Path:
     """Return the folder of a network. InputError where there is none, with what would work."""
     place = Path(name).expanduser()
     if place.is_dir():
@@ -26,7 +27,7 @@ def folder_of(name: str, download: bool = False) -> Path:
         return place.resolve()
     if not REPOSITORY.fullmatch(name) or ".." in name:
         raise InputError(f"hf:{name}: no such folder; expected a folder with {CONFIG}, or a name such as org/network")
-    return _downloaded(name) if download else _cached(name)
+    return _cached(name)
 
 
 def _cached(name: str) -> Path:
@@ -41,10 +42,17 @@ def _cached(name: str) -> Path:
     return Path(found).parent
 
 
-def _downloaded(name: str) -> Path:
+def fetch(repository: str, patterns: Sequence[str] = PATTERNS) -> None:
+    """Download the files of a repository into the cache, without a word of each attempt."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import logging
 
-    return Path(snapshot_download(name, allow_patterns=list(PATTERNS)))
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        snapshot_download(repository, allow_patterns=list(patterns))
+    finally:
+        logging.set_verbosity(level)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from robustprune.errors import InputError, MissingData
-from robustprune.models.libraries.hf_folders import CONFIG, folder_of, read_json
+from robustprune.models.libraries.hf_folders import CONFIG, fetch, folder_of, read_json
 from robustprune.models.libraries.hf_images import normalisation, preprocessing, side_lengths
 from robustprune.models.libraries.library import Arguments, Card, Library
 
@@ -46,8 +46,13 @@ def _bare(name: str, arguments: Arguments) -> nn.Module:
     return _unplaced(net)
 
 
-def _own(name: str, arguments: Arguments, download: bool) -> nn.Module:
-    folder, config = _opened(name, arguments, download)
+def _fetch(name: str) -> None:
+    if not Path(name).expanduser().is_dir():
+        fetch(name)
+
+
+def _own(name: str, arguments: Arguments) -> nn.Module:
+    folder, config = _opened(name, arguments)
     if not any(folder.glob("*.safetensors")):
         raise MissingData(
             f"hf:{name}: {folder} holds no .safetensors; expected model.safetensors there, or hf:{name}@FILE "
@@ -72,9 +77,9 @@ def _own(name: str, arguments: Arguments, download: bool) -> nn.Module:
     return _unplaced(net)
 
 
-def _opened(name: str, arguments: Arguments, download: bool = False) -> tuple[Path, Any]:
+def _opened(name: str, arguments: Arguments) -> tuple[Path, Any]:
     """The folder of a network and its configuration, with what the arguments say instead."""
-    folder = folder_of(name, download)
+    folder = folder_of(name)
     told = read_json(folder / CONFIG)
     with _quiet() as transformers:
         if "auto_map" in told and told.get("model_type") not in transformers.CONFIG_MAPPING:
@@ -133,5 +138,12 @@ def _quiet() -> Iterator[Any]:
 
 
 HF = Library(
-    package="transformers", extra="hf", classes="num_labels", channels="num_channels", card=_card, bare=_bare, own=_own
+    package="transformers",
+    extra="hf",
+    classes="num_labels",
+    channels="num_channels",
+    card=_card,
+    bare=_bare,
+    own=_own,
+    fetch=_fetch,
 )

@@ -37,7 +37,7 @@ class Library:
     """One library: `package` is what is imported, `extra` installs it with this program ("": it comes with it).
 
     `card` and `bare` need a name and arguments: what the configuration says, and the network with random weights.
-    `own` gets the network with the library's weights, and downloads them only where its last argument says so.
+    `own` gives it with the library's weights as they lie on this machine, and `fetch` alone downloads them.
     `classes` and `channels` are what the library calls these two arguments; "" where it has none.
     """
 
@@ -47,7 +47,8 @@ class Library:
     channels: str
     card: Callable[[str, Arguments], Card]
     bare: Callable[[str, Arguments], nn.Module]
-    own: Callable[[str, Arguments, bool], nn.Module]
+    own: Callable[[str, Arguments], nn.Module]
+    fetch: Callable[[str], None]
 
     @property
     def version(self) -> str:

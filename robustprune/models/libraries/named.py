@@ -71,6 +71,8 @@ class Named:
 
     def __call__(self) -> nn.Module:
         """Build it. InputError where the library does not have it, or its weights are not here."""
+        if self.weights == "download":
+            return self.fetched()()
         with self._one_line():
             card = self._library.card(self.name, self.arguments)
             channels = card.size[0]
@@ -79,6 +81,13 @@ class Named:
             with self._drawn():
                 net = self._net()
         return LibraryNetwork(net, dataclasses.replace(card, mean=mean, std=std))
+
+    def fetched(self) -> Named:
+        """Download the library's weights; return what builds the network with them, offline from then on."""
+        asked = dataclasses.replace(self, weights="download")
+        with asked._one_line():
+            self._library.fetch(self.name)
+        return dataclasses.replace(self, weights="own")
 
     def for_file(self, file: Path) -> Named:
         """Return what builds the network for a weight file: as many classes and channels as that holds."""
@@ -93,7 +102,7 @@ class Named:
     def _net(self) -> nn.Module:
         if self.weights == "random":
             return self._library.bare(self.name, self.arguments)
-        return self._library.own(self.name, self.arguments, self.weights == "download")
+        return self._library.own(self.name, self.arguments)
 
     def _outline(self, counts: Mapping[str, int]) -> Mapping[str, Tensor]:
         """Names and shapes of the weights for so many classes and channels; a network that needs numbers gets some."""

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from robustprune.errors import MissingData
+from robustprune.errors import InputError, MissingData
+from robustprune.models.libraries.hf_folders import fetch
 from robustprune.models.libraries.library import Arguments, Card, Library, unknown
 
 NAMES = ("model.safetensors", "open_clip_model.safetensors")
@@ -35,14 +36,17 @@ def _bare(name: str, arguments: Arguments) -> nn.Module:
     return net
 
 
-def _own(name: str, arguments: Arguments, download: bool) -> nn.Module:
+def _fetch(name: str) -> None:
+    config = _config(name)
+    if not config.hf_hub_id:
+        raise InputError(f"timm:{name}: timm names no repository of the hub for it; expected timm:{name}@FILE")
+    fetch(config.hf_hub_id, NAMES)
+
+
+def _own(name: str, arguments: Arguments) -> nn.Module:
     import timm
 
     config = _config(name)
-    net: nn.Module
-    if download:
-        net = timm.create_model(name, pretrained=True, **arguments)
-        return net
     places = list(_places(config))
     file = next((place for place in places if place.is_file()), None)
     if file is None:
@@ -52,7 +56,7 @@ def _own(name: str, arguments: Arguments, download: bool) -> nn.Module:
             "or @download to get them, or @random"
         )
     overlay = {"file": str(file), "custom_load": config.custom_load and file.suffix == ".npz"}
-    net = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
+    net: nn.Module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
     return net
 
 
@@ -98,5 +102,12 @@ def _places(config: Any) -> Iterator[Path]:
 
 
 TIMM = Library(
-    package="timm", extra="timm", classes="num_classes", channels="in_chans", card=_card, bare=_bare, own=_own
+    package="timm",
+    extra="timm",
+    classes="num_classes",
+    channels="in_chans",
+    card=_card,
+    bare=_bare,
+    own=_own,
+    fetch=_fetch,
 )

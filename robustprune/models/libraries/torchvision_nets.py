@@ -32,16 +32,18 @@ def _bare(name: str, arguments: Arguments) -> nn.Module:
     return _made(name, None, arguments)
 
 
-def _own(name: str, arguments: Arguments, download: bool) -> nn.Module:
+def _fetch(name: str) -> None:
+    torch.hub.load_state_dict_from_url(_weights(name).url, check_hash=True, weights_only=True, progress=False)
+
+
+def _own(name: str, arguments: Arguments) -> nn.Module:
     weights = _weights(name)
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-    if not file.is_file() and not download:
+    if not file.is_file():
         raise MissingData(
             f"torchvision:{name}: its weights are not here, looked for {file}; expected torchvision:{name}@FILE, "
             "or @download to get them, or @random"
         )
-    if not file.is_file():
-        torch.hub.load_state_dict_from_url(weights.url, check_hash=True, weights_only=True, progress=False)
     outline(file)  # torchvision would open a pickle that needs code
     return _made(name, weights, arguments)
 
@@ -71,5 +73,5 @@ def _weights(name: str) -> Any:
 
 
 TORCHVISION = Library(
-    package="torchvision", extra="", classes="num_classes", channels="", card=_card, bare=_bare, own=_own
+    package="torchvision", extra="", classes="num_classes", channels="", card=_card, bare=_bare, own=_own, fetch=_fetch
 )
