@@ -48,7 +48,7 @@ def fetch(repository: str, patterns: Sequence[str] = PATTERNS) -> None:
     from huggingface_hub.utils import logging
 
     level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.ERROR)
     try:
         snapshot_download(repository, allow_patterns=list(patterns))
     finally:
