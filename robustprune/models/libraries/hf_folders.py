@@ -6,6 +6,7 @@ Only configurations and safetensors files are ever downloaded, and only when ask
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,14 +46,14 @@ def _cached(name: str) -> Path:
 def fetch(repository: str, patterns: Sequence[str] = PATTERNS) -> None:
     """Download the files of a repository into the cache, without a word of each attempt."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub
 
-    level = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    level = hub.get_verbosity()
+    hub.set_verbosity(logging.ERROR)
     try:
         snapshot_download(repository, allow_patterns=list(patterns))
     finally:
-        logging.set_verbosity(level)
+        hub.set_verbosity(level)
 
 
 def read_json(file: Path) -> dict[str, Any]:
