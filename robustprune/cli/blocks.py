@@ -23,7 +23,11 @@ UNITS = click.Choice(["outermost", "smallest", "branch"])
 @click.argument("model", metavar="SPEC[@FILE]")
 @click.option("--data", help="Name, .npz, .parquet, or a folder of pictures: real images are looked at, not noise.")
 @click.option("--input", "shape", help="Shape of one input where there are no data, such as 3x224x224.")
-@click.option("--weights", type=Path, help="Weights of the network; without, those that the factory gives it.")
+@click.option(
+    "--weights",
+    type=Path,
+    help="Weights of the network; without, the factory's, or random ones of a library's.",
+)
 @click.option("--unit", type=UNITS, default="outermost", show_default=True, help="Which of units in one another.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @device_option
@@ -39,8 +43,9 @@ def blocks(
 ) -> None:
     """What can be removed from a network, block by block, and what forbids it elsewhere.
 
-    SPEC is package.module:factory, path/to/file.py:factory or a name from `list models`, and is run. A stage is a run
-    of blocks of one shape; a unit that cannot go has the operation on its skip path that forbids it.
+    SPEC is package.module:factory, path/to/file.py:factory or a name from `list models`, and is run; or a name that a
+    library knows, torchvision:NAME, timm:NAME, hf:FOLDER_OR_NAME, whose weights do not matter here. A stage is a run of
+    blocks of one shape; a unit that cannot go has the operation on its skip path that forbids it.
     """
     from robustprune.cli.block_rows import as_plain, as_table, rows_of
     from robustprune.machine import pick_device
@@ -59,8 +64,10 @@ def _opened(spec: str, weights: Path | None, data: str | None, shape: str | None
     import torch
 
     from robustprune.data import load_data
+    from robustprune.models import LibraryNetwork, is_named
     from robustprune.models.probe import probe_input
     from robustprune.review.given import open_parent
+    from robustprune.suite.specs import RANDOM
 
     if data is not None and shape is not None:
         raise InputError("--data and --input: expected one of the two")
@@ -69,8 +76,10 @@ def _opened(spec: str, weights: Path | None, data: str | None, shape: str | None
         images = load_data(data, test_share=1).test.x[:2]
     elif shape is not None:
         images = torch.rand(2, *_lengths(shape), generator=torch.Generator().manual_seed(0))
-    given = open_parent(spec, weights, images)
-    net = given.load()
+    bare = is_named(spec) and "@" not in spec and weights is None
+    net = open_parent(f"{spec}@{RANDOM}" if bare else spec, weights, images).load()
+    if not len(images) and isinstance(net, LibraryNetwork):
+        images = torch.rand(2, *net.size, generator=torch.Generator().manual_seed(0))
     return net, images if len(images) else probe_input(net)
 
 

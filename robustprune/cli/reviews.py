@@ -79,6 +79,9 @@ def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: H
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the
     parent's factory builds it. Factories are code and are run; weight files never are.
 
+    Or a name that a library knows: torchvision:NAME, timm:NAME, hf:FOLDER_OR_NAME. Without a file it has the library's
+    own weights where they are on this machine; @download gets them, @random are none.
+
     What ships is reviewed itself: an .onnx (int8 too), a TorchScript .pt, a .pt2, or the words bfloat16 and float16
     for a copy of the twin. The file decides what is adversarial, its float --twin gives the gradients, and two attacks
     ask the file alone; without a twin these are all there is, and the verdict is UNTRUSTED at best.

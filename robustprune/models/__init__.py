@@ -2,13 +2,15 @@
 
 blocks.py finds the removable blocks from one recorded forward (recorder.py, trace.py, skip.py, units.py); resnet.py
 holds networks, normalize.py the layer that keeps their input in [0,1]; checkpoints.py reads, writes and hashes weights;
-modes.py puts a network into eval mode and back. To add a network: a factory in resnet.py or a file beside it, and a
-line in catalogue.py for its name. One of your own needs no name: pass the factory.
+modes.py puts a network into eval mode and back; libraries/ knows those of torchvision, timm and transformers.
+To add a network: a factory in resnet.py or a file beside it, and a line in catalogue.py for its name. One of your own
+needs no name: pass the factory.
 """
 
 from robustprune.models.blocks import Block, find_blocks
 from robustprune.models.catalogue import MODELS
 from robustprune.models.checkpoints import file_hash, load_weights, read_metadata, save_weights, weights_hash
+from robustprune.models.libraries import LibraryNetwork, Named, is_named, named
 from robustprune.models.made import as_network, logits_alone, returning_logits
 from robustprune.models.modes import evaluating, frozen
 from robustprune.models.normalize import Normalize, Normalized
@@ -21,6 +23,8 @@ __all__ = [
     "MODELS",
     "Block",
     "CifarResNet",
+    "LibraryNetwork",
+    "Named",
     "Normalize",
     "Normalized",
     "Skip",
@@ -32,8 +36,10 @@ __all__ = [
     "file_hash",
     "find_blocks",
     "frozen",
+    "is_named",
     "load_weights",
     "logits_alone",
+    "named",
     "read_metadata",
     "resnet4b",
     "returning_logits",

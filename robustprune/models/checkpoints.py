@@ -75,6 +75,20 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         raise InputError(f"{where}: not a safetensors file ({error})") from error
 
 
+def outline(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The names and shapes of the weights in a file, as tensors without numbers. Raises MissingData or InputError."""
+    where = _existing(Path(path))
+    if where.suffix != ".safetensors":
+        return {name: tensor.to("meta") for name, tensor in _plain(_read(where), where, {}).items()}
+    try:
+        with safetensors.safe_open(where, framework="pt") as file:
+            names = file.keys()
+            shapes = {name: file.get_slice(name).get_shape() for name in names}
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{where}: not a safetensors file ({error})") from error
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+
+
 def weights_hash(model: nn.Module) -> str:
     """SHA-256 (hex) over name, type, shape and bytes of every parameter and buffer, in order of their names.
 

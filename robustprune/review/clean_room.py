@@ -153,6 +153,7 @@ def _there(network: Network, loading: Loading, shown: Shown, start: Callable[[Pa
         "how": loading.how,
         "where": loading.where,
         "name": loading.name,
+        "arguments": dict(loading.arguments),
         "removed": [*loading.removed, *network.removed],
         "input": list(network.example.shape),
         "device": str(network.example.device),

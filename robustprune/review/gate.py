@@ -31,7 +31,7 @@ from robustprune.run.bench import Bench, Listener
 from robustprune.run.case import Finished
 from robustprune.run.energy import with_energy
 from robustprune.run.executors import Local
-from robustprune.run.fits import check_fits
+from robustprune.run.fits import check_fits, check_labels
 from robustprune.run.store import Store, origins
 from robustprune.run.suite import CaseWork, measure_cases
 
@@ -43,7 +43,9 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     """
     example, classes = request.data.test.x[:1], len(request.data.classes)
     for side, _, given in request.sides:
-        check_fits(given.load(), example, classes, side)
+        net = given.load()
+        check_fits(net, example, classes, side)
+        check_labels(net, request.data.classes, side)
     suite = as_suite(request, store)
     work = CaseWork(suite=suite, store=store, device=request.device)
     shipped = agreement(request, work.bench.sample)

@@ -8,38 +8,30 @@ is shown and never imported: a weight file must not decide which code runs.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from robustprune.data import data_root
-from robustprune.errors import InputError, MissingData
-from robustprune.models import as_network, file_hash, load_weights, read_metadata, weights_hash
-from robustprune.names import import_file, load_object, names
+from robustprune.errors import InputError
+from robustprune.models import Named, as_network, file_hash, load_weights, read_metadata, weights_hash
 from robustprune.prune import remove
 from robustprune.run.keys import digest
-
-Factory = Callable[[], nn.Module]
-
+from robustprune.suite.specs import Factory, call, found_file, opened, split_spec
 
 METADATA = "robustprune"
 """The key of a safetensors file's metadata under which the architecture is described, as JSON."""
 
 
-_SPEC = re.compile(r"(?P<where>.+?:[A-Za-z_][\w.]*|[^@:]+)(?:@(?P<file>.+))?")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """What builds a network outside this program; `how`: file, module, named (of the library) or suite.
+    """What builds a network outside this program; `how`: file, module, named (of this program), library or suite.
 
     `where` is the file or module, `name` what is called in it; `weights` says whether some are loaded into it.
     """
@@ -50,6 +42,8 @@ class Loading:
     weights: bool = True
     removed: tuple[str, ...] = ()
     """Blocks that are taken out of what was built."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of what builds a library's network (`how` is then library)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +70,8 @@ class Given:
         """A short name: the weight file's or that of what ships, else the last part of the spec."""
         if self.ships is not None:
             return self.ships.name
+        if isinstance(self.factory, Named) and not self.weights:
+            return self.factory.title
         return self.weights.stem if self.weights else re.split(r"[:/.]", self.spec.partition("@")[0])[-1]
 
     @cached_property
@@ -91,6 +87,8 @@ class Given:
     @property
     def source(self) -> Path | None:
         """The file whose factory builds it; None where that is a module or a name."""
+        if isinstance(self.factory, Named):
+            return None
         where = (self.built_by or self.spec).rpartition(":")[0]
         return Path(where).resolve() if where.endswith(".py") else None
 
@@ -99,10 +97,14 @@ class Given:
         """How something else than this program would build it; None of a copy in another precision."""
         if self.ships is not None:
             return Loading(how="artefact", where=str(self.file), name="", weights=False) if self.file else None
+        held = self.weights is not None
+        if isinstance(self.factory, Named):
+            told = dataclasses.asdict(self.factory)
+            return Loading(how="library", where="", name="", weights=held, removed=self.removed, arguments=told)
         where, colon, name = (self.built_by or self.spec).rpartition(":")
         how = "file" if where.endswith(".py") else "module" if colon else "named"
         place = str(self.source) if how == "file" else where
-        return Loading(how=how, where=place, name=name, weights=self.weights is not None, removed=self.removed)
+        return Loading(how=how, where=place, name=name, weights=held, removed=self.removed)
 
     def shape(self) -> nn.Module:
         """Build the architecture, weights not yet loaded."""
@@ -127,24 +129,11 @@ class Given:
         return digest([weights_hash(net), net])
 
 
-def split_spec(text: str) -> tuple[str, str | None]:
-    """Take SPEC@FILE apart.
-
-    >>> split_spec("nets.py:small@a@b.pt"), split_spec("cifar10-resnet56")
-    (('nets.py:small', 'a@b.pt'), ('cifar10-resnet56', None))
-    """
-    found = _SPEC.fullmatch(text)
-    if found is None:
-        raise InputError(
-            f"model {text!r}: expected NAME, package.module:factory or file.py:factory, then perhaps @WEIGHTS"
-        )
-    return found["where"], found["file"]
-
-
 def open_parent(text: str, weights: str | Path | None, example: Tensor) -> Given:
     """Open the model in service: SPEC, with its weights given apart or as SPEC@FILE."""
     spec, file = split_spec(text)
-    return Given(spec=spec, factory=factory(spec), weights=_file(weights or file), example=example)
+    build, where = opened(spec, weights or file)
+    return Given(spec=spec, factory=build, weights=where, example=example)
 
 
 def open_candidate(text: str, weights: str | Path | None, parent: Given) -> Given:
@@ -155,9 +144,10 @@ def open_candidate(text: str, weights: str | Path | None, parent: Given) -> Give
     if weights is None and text.endswith(".safetensors") and ":" not in text:
         text, weights = "", text
     spec, file = split_spec(text) if text else ("", None)
-    where = _file(weights or file)
     if spec:
-        return Given(spec=spec, factory=factory(spec), weights=where, example=parent.example)
+        build, where = opened(spec, weights or file)
+        return Given(spec=spec, factory=build, weights=where, example=parent.example)
+    where = found_file(weights)
     if where is None:
         raise InputError("the candidate has no name; expected NAME, package.module:factory or file.py:factory")
     described = description(where)
@@ -189,67 +179,3 @@ def description(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: its description of the architecture is damaged ({error})") from None
     return dict(found)
-
-
-def factory(spec: str) -> Factory:
-    """Find what builds a model: a name in the registry, `package.module:factory` or `file.py:factory`."""
-    module, colon, name = spec.rpartition(":")
-    if not colon:
-        known = names("models")
-        if spec not in known:
-            raise InputError(
-                f"model {spec!r}: expected package.module:factory, file.py:factory, "
-                f"or one of {', '.join(sorted(known))}"
-            )
-        return known[spec]
-    found = _from_file(Path(module), name) if module.endswith(".py") else _from_package(spec)
-    if not callable(found):
-        raise InputError(
-            f"{spec}: is {type(found).__name__}, expected a function without arguments that gives a network"
-        )
-    return partial(call, found, spec)
-
-
-def call(make: Callable[[], object], spec: str) -> nn.Module:
-    """Call a factory. InputError where it fails or gives something else than a network."""
-    try:
-        net = make()
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{spec}: failed when called without arguments: {type(error).__name__}: {error}") from error
-    return as_network(net, spec)
-
-
-def _from_package(spec: str) -> Any:
-    with _importable(Path.cwd()):
-        return load_object(spec)
-
-
-def _from_file(path: Path, name: str) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected path/to/file.py:{name}")
-    module = import_file(path)
-    if not hasattr(module, name):
-        raise InputError(f"{path}: defines no {name!r}")
-    return getattr(module, name)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let modules of `folder` be imported meanwhile, after everything that is installed."""
-    sys.path.append(str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _file(weights: str | Path | None) -> Path | None:
-    """The weight file, as given or below the data folder."""
-    if weights is None:
-        return None
-    for place in (Path(weights), data_root() / weights):
-        if place.is_file():
-            return place.resolve()
-    raise MissingData(f"{weights}: no such weight file, neither from here nor in {data_root()}")

@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
 
 
 def network(job: dict[str, Any]) -> nn.Module:
-    """Build what a job names: a file's or module's factory, what ships, a name of the library, a model of a suite."""
+    """Build what a job names: a file's or module's factory, what ships, a name, a model of a suite."""
     how, where, name = job["how"], job["where"], job["name"]
     if how == "file":
         made = getattr(from_file(Path(where)), name)()
@@ -58,11 +58,14 @@ def network(job: dict[str, Any]) -> nn.Module:
     elif how == "artefact":
         opened = importlib.import_module("robustprune.models.runtimes").open_runtime(Path(where))
         made = importlib.import_module("robustprune.models.artefact").Artefact(opened)
+    elif how == "library":
+        made = importlib.import_module("robustprune.models").Named(**job["arguments"])()
     elif how == "named":
         made = importlib.import_module("robustprune.names").names("models")[name]()
     else:
         suite = importlib.import_module("robustprune.suite.files").load_suite(where)
-        made = next(case.model for case in suite.cases if case.model.name == name).build()
+        model = next(case.model for case in suite.cases if case.model.name == name)
+        made = importlib.import_module("robustprune.run.networks").builder(model, suite)()
     if job["removed"]:
         example = torch.zeros(job["input"])
         made = importlib.import_module("robustprune.prune").remove(made, job["removed"], example)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -39,6 +39,28 @@ def check_fits(net: nn.Module, example: Tensor, classes: int, who: str) -> None:
         raise InputError(f"{who} gives {shape} for one image, the data have {classes} classes; expected (1, {classes})")
     if not logits.is_floating_point() or logits.is_sparse or not bool(torch.isfinite(logits).all()):
         raise InputError(f"{who} gives {logits.dtype} logits, {_some(logits)}; expected finite floating-point numbers")
+
+
+def check_labels(net: nn.Module, classes: Sequence[str], who: str) -> None:
+    """Refuse data whose classes are all known to a library's network, by other numbers than the data give them.
+
+    Names count without case, up to the first comma: ImageNet's hold several words for a thing.
+    """
+    labels = [_word(name) for name in getattr(net, "labels", ())]
+    names = [_word(name) for name in classes]
+    if not set(names) <= set(labels):
+        return
+    wrong = next((place for place, name in enumerate(names) if labels[place] != name), None)
+    if wrong is not None:
+        there = labels.index(names[wrong])
+        raise InputError(
+            f"{who}: the data call class {wrong} {classes[wrong]!r}, which is logit {there} of the network; "
+            "expected labels in the network's order"
+        )
+
+
+def _word(name: str) -> str:
+    return name.partition(",")[0].strip().lower()
 
 
 def _some(logits: Tensor) -> str:

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from robustprune.data import Data
 
 
-LIBRARIES = ("torch", "torchvision", "torchattacks", "pandas", "matplotlib", "jinja2", "onnx", "onnxruntime", "pyarrow")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "torchattacks",
+    "pandas",
+    "matplotlib",
+    "jinja2",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+    "timm",
+    "transformers",
+)
 
 
 def inspected(suite: Suite, device: str) -> list[str]:
@@ -87,15 +99,16 @@ def _check_recipe(model: Model, images: int) -> None:
 def _opened(model: Model, suite: Suite, data: Data, example: Tensor) -> nn.Module:
     """Build a model, with its weights where it has a file, and pass one image."""
     from robustprune.models import load_weights
-    from robustprune.run.fits import check_fits
-    from robustprune.run.networks import locate
+    from robustprune.run.fits import check_fits, check_labels
+    from robustprune.run.networks import builder, locate
     from robustprune.run.training import seeded
 
-    net = seeded(model.build, model.seed, model.name, example)
+    net = seeded(builder(model, suite), model.seed, model.name, example)
     if model.weights is not None:
         load_weights(net, locate(model, suite))
     net = net.to(example.device)
     check_fits(net, example, len(data.classes), f"model {model.name!r}")
+    check_labels(net, data.classes, f"model {model.name!r}")
     return net
 
 

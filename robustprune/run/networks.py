@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from torch import nn
+
 from robustprune.data import data_root
 from robustprune.errors import InputError, MissingData
-from robustprune.models import UnitSize, file_hash, find_blocks, load_weights, weights_hash
+from robustprune.models import Named, UnitSize, file_hash, find_blocks, load_weights, weights_hash
 from robustprune.run.behaviour import answers, probe, route
 from robustprune.run.bench import Bench
 from robustprune.run.choice import Choice, Chosen, check_removals
@@ -23,7 +26,7 @@ from robustprune.suite.cases import Case, Model, Suite
 
 def parent_network(model: Model, bench: Bench) -> Network:
     """Load the weights of an unpruned model, or train it from scratch once."""
-    factory = partial(seeded, model.build, model.seed, model.name, bench.example)
+    factory = partial(seeded, builder(model, bench.suite), model.seed, model.name, bench.example)
     net, images = factory(), probe(bench.data)
     with one_line(f"model {model.name!r} does not run"):
         structure = digest([net, route(net, images)])
@@ -109,13 +112,21 @@ def check_strategies(bench: Bench) -> None:
     """Refuse a strategy that wants more blocks to go than its model has, before anything is trained."""
     pruned = [case for case in bench.suite.cases if case.strategy is not None]
     for model in {case.model.name: case.model for case in pruned}.values():
-        net = seeded(model.build, model.seed, model.name, bench.example).to(bench.device)
+        build = builder(model, bench.suite)
+        net = seeded(build, model.seed, model.name, bench.example).to(bench.device)
         check_removals([case for case in pruned if case.model == model], partial(find_blocks, net, bench.example))
 
 
 def blocks_of(network: Network, bench: Bench, unit: UnitSize = "outermost") -> list[str]:
     """Names of the removable blocks of a network."""
     return bench.obtain(Blocks(shape=network.shape, input=tuple(bench.example.shape), unit=unit, network=network))
+
+
+def builder(model: Model, suite: Suite) -> Callable[[], nn.Module]:
+    """Return what builds a model; a library's network gets the classes and channels of its weight file."""
+    if isinstance(model.build, Named) and model.weights is not None:
+        return model.build.for_file(locate(model, suite))
+    return model.build
 
 
 def locate(model: Model, suite: Suite) -> Path:

@@ -148,7 +148,8 @@ def test_a_lone_exported_file_names_the_block_that_went(desk):
 
     from robustprune.models import load_weights, save_weights
     from robustprune.prune import remove
-    from robustprune.review.given import METADATA, factory
+    from robustprune.review.given import METADATA
+    from robustprune.suite.specs import factory
 
     net = load_weights(remove(factory(f"{NETS}:small")(), ["layer2.1"]), desk.folder / "pruned.safetensors")
     save_weights(net, desk.folder / "exported.safetensors", {METADATA: json.dumps({"removed": ["layer2.1"]})})

@@ -13,7 +13,8 @@ from review_desk import NETS
 
 from robustprune.errors import InputError, MissingData
 from robustprune.models import save_weights
-from robustprune.review.given import METADATA, factory, open_candidate, open_parent, split_spec
+from robustprune.review.given import METADATA, open_candidate, open_parent
+from robustprune.suite.specs import factory, split_spec
 
 X = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
