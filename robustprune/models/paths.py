@@ -8,7 +8,8 @@ On its way x may be reshaped, transposed, shifted, cut and put together, as long
 positions of its elements are carried along, and in y each must be where it was in x.
 
 A layer on the path that has weights or mixes values (BatchNorm, a 1x1 projection, LayerNorm after the
-addition as in post-norm Transformers) means: no skip path.
+addition as in post-norm Transformers) means: no skip path. Zeros that a branch that is gone leaves behind are added
+without a word.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ MOVED = {
 }
 """Operations that move elements and change none."""
 
+PRODUCTS = {"mul", "mm", "bmm", "matmul"}
+KEPT_ZERO = {"neg", "div", "_to_copy", "relu", "gelu", "silu", "tanh", "mish", "hardswish", "leaky_relu", "elu", "mean"}
+
+
+def zero_with(operation: Operation) -> list[Value]:
+    """The values each of which alone, where it is zero everywhere, makes all that the operation returns zero."""
+    name, args = operation.name, operation.args
+    if name in PRODUCTS:
+        return [value for value in args if isinstance(value, Value)]
+    whole = bool(args) and isinstance(args[0], Value)
+    padded = name == "constant_pad_nd" and args[2:] in ((), (0,))
+    return [args[0]] if whole and (padded or name in SAME | RESHAPED | MOVED | KEPT_ZERO) else []
+
 
 @dataclass(frozen=True)
 class SkipPath:
@@ -55,7 +69,7 @@ class SkipPath:
 class Flow:
     """How x spreads: `reached` depends on it, `weighted` through weights; `paths` are on a skip path."""
 
-    def __init__(self, x: Value, weights: set[Value]) -> None:
+    def __init__(self, x: Value, weights: set[Value], zeros: frozenset[Value] = frozenset()) -> None:
         size = 1
         for length in x.shape:
             size *= length
@@ -63,6 +77,7 @@ class Flow:
         self.reached = {x}
         self.weighted: set[Value] = set()
         self.weights = set(weights)
+        self.zeros = set(zeros)
 
     def follow(self, operations: Sequence[Operation], start: int, end: int) -> None:
         """Spread through operations `start` to `end`, exclusive."""
@@ -71,6 +86,8 @@ class Flow:
 
     def _through(self, index: int, operation: Operation) -> None:
         inputs = set(operation.inputs)
+        if not self.zeros.isdisjoint(zero_with(operation)):
+            self.zeros.update(operation.outputs)
         reached = not inputs.isdisjoint(self.reached)
         with_weights = not inputs.isdisjoint(self.weights) or not inputs.isdisjoint(self.weighted)
         paths = self._onward(index, operation) if reached else []
@@ -101,8 +118,10 @@ class Flow:
         return [replace(path, activations=(*path.activations, activation))] if activation else []
 
     def _joined(self, index: int, operation: Operation) -> list[SkipPath]:
-        """x + f(x) in either order, x - f(x), x + s f(x); none for 2x, x + constant and f(x) + g(x)."""
+        """x + f(x) in either order, x - f(x), x + s f(x), x + 0; none for 2x, x + constant and f(x) + g(x)."""
         first, *rest = operation.args
+        if self.zeros and not self.zeros.isdisjoint(operation.args):
+            return self._unchanged(operation)
         if first in self.paths:
             alone = not any(other in self.paths for other in rest)
             fits = alone and any(other in self.weighted for other in rest)
@@ -110,6 +129,13 @@ class Flow:
         swappable = operation.name == "add" and operation.options.get("alpha", 1) == 1
         fits = swappable and first in self.weighted and rest[0] in self.paths
         return self._added(index, operation, rest[0]) if fits else []
+
+    def _unchanged(self, operation: Operation) -> list[SkipPath]:
+        """The path of x in x + 0 or 0 + x, where the sum is not larger than x."""
+        swappable = operation.name == "add" and operation.options.get("alpha", 1) == 1
+        places = operation.args if swappable else operation.args[:1]
+        known = [value for value in places if value in self.paths and value not in self.zeros]
+        return [self.paths[known[0]]] if len(known) == 1 and operation.outputs[0].like(known[0]) else []
 
     def _added(self, index: int, operation: Operation, value: Value) -> list[SkipPath]:
         """The path goes on where the sum is not larger than what it was added to."""

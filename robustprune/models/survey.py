@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from robustprune.models.blocks import Block, described, recorded_run
+from robustprune.models.branches import residual_units
+from robustprune.models.probe import Example
 from robustprune.models.reasons import joins, shape_text, why_not
 from robustprune.models.recorder import Operation, Value, dependents
 from robustprune.models.skip import Key
 from robustprune.models.trace import Call, Trace
-from robustprune.models.units import UnitSize, calls_by_name, residual_units
+from robustprune.models.units import UnitSize, calls_by_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Survey:
         return [unit.block for unit in self.units if unit.block is not None]
 
 
-def survey(model: nn.Module, example: Tensor, unit: UnitSize = "outermost") -> Survey:
+def survey(model: nn.Module, example: Example, unit: UnitSize = "outermost") -> Survey:
     """Look at every unit of `model`: the blocks that `find_blocks` finds, and what comes near to being one.
 
     That is a module in which two things that depend on the network's input are added, and every module of the class

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from robustprune.models.modes import evaluating
 from robustprune.models.recorder import Operation, Recorder, Value
-from robustprune.models.skip import Key, Place, arguments
+from robustprune.models.skip import Key, Place, Zeros, arguments
 
 
 @dataclass
@@ -65,6 +66,12 @@ class Trace:
     operations: list[Operation]
     weights: dict[str, Value]
     calls: list[Call] = field(default_factory=list)
+
+    @cached_property
+    def zeros(self) -> frozenset[Value]:
+        """What the stand-ins of branches that are gone returned."""
+        gone = [call for call in self.calls if isinstance(call.module, Zeros)]
+        return frozenset(result for call in gone for result in call.results if isinstance(result, Value))
 
 
 def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Trace:
@@ -142,4 +149,6 @@ def _copied(argument: Any, known: dict[int, Tensor]) -> Any:
         return known[id(argument)]
     if type(argument) in (list, tuple):
         return type(argument)(_copied(part, known) for part in argument)
+    if type(argument) is dict:
+        return {key: _copied(part, known) for key, part in argument.items()}
     return argument

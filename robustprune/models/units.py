@@ -7,20 +7,19 @@ beside that addition (a position encoding before the attention).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
 
-from robustprune.errors import InputError
 from robustprune.models.activations import Activation, needed
 from robustprune.models.paths import Flow, SkipPath
-from robustprune.models.skip import Key, Place
+from robustprune.models.skip import Blanks, Key, Place
 from robustprune.models.trace import Call, Trace
 
 UnitSize = Literal["outermost", "smallest", "branch"]
-"""Which of the units that lie in one another is a block; "branch" is another word for the smallest."""
+"""Which of the units that lie in one another is a block, or what is added on its skip path (`branches`)."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +32,29 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """Where a branch is added: addition `number` (from 0) in each call of the module `inside`; x is its `argument`."""
+
+    inside: str
+    number: int
+    argument: int
+
+
+@dataclass(frozen=True)
 class Unit:
-    """A module that can be replaced by its skip path: its calls, its way, and the numbers of the additions on it."""
+    """A module that can be replaced by its skip path: its calls, its way, and the numbers of the additions on it.
+
+    Where that way leads past it, as past a branch, zeros take its place: `zeros` says which, `sum` where they are
+    added. `idle` are modules beside it whose work nobody uses without it.
+    """
 
     calls: list[Call]
     way: Way
     joins: frozenset[int]
     shape: tuple[int, ...]
-
-
-def residual_units(model: nn.Module, recorded: Trace, size: UnitSize = "outermost") -> dict[str, Unit]:
-    """The residual units of one size by name, in order of execution: no unit holds another one.
-
-    "outermost": those with an addition of their own that lie in no other such unit. "smallest" (or "branch"): those
-    that hold none. Raises InputError for another size.
-    """
-    if size not in CHOICES:
-        raise InputError(f"unit={size!r}: expected one of {', '.join(CHOICES)}")
-    return CHOICES[size](all_units(model, recorded))
+    zeros: Blanks | None = None
+    sum: Sum | None = None
+    idle: tuple[tuple[str, Blanks], ...] = ()
 
 
 def all_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
@@ -63,20 +67,15 @@ def all_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
     return units
 
 
-def _outermost(units: Mapping[str, Unit]) -> dict[str, Unit]:
+def outermost(units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Those with an addition of their own that lie in no other such unit."""
     own = {name: unit for name, unit in units.items() if _adds(name, units)}
     return {name: unit for name, unit in own.items() if not any(name.startswith(f"{other}.") for other in own)}
 
 
-def _smallest(units: Mapping[str, Unit]) -> dict[str, Unit]:
+def smallest(units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Those that hold no other."""
     return {name: unit for name, unit in units.items() if not _inside(name, units)}
-
-
-CHOICES: Mapping[str, Callable[[Mapping[str, Unit]], dict[str, Unit]]] = {
-    "outermost": _outermost,
-    "smallest": _smallest,
-    "branch": _smallest,
-}
 
 
 def _inside(name: str, units: Mapping[str, Unit]) -> list[Unit]:
@@ -127,7 +126,7 @@ def skip_path(recorded: Trace, call: Call) -> tuple[Key, SkipPath] | None:
 
 def flow(recorded: Trace, call: Call, key: Key) -> Flow:
     """How one argument spreads during a call."""
-    spread = Flow(call.inputs[key], set(recorded.weights.values()))
+    spread = Flow(call.inputs[key], set(recorded.weights.values()), recorded.zeros)
     spread.follow(recorded.operations, call.start, call.end)
     return spread
 
