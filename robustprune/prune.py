@@ -190,7 +190,7 @@ def _check(
 
 def _take_out(model: nn.Module, block: Block) -> None:
     """Every place that holds the block's module loses it: deleted from an nn.Sequential, else replaced."""
-    module = module_named(model, block.name)
+    module = module_named(model, block.at)
     skip = block.stand_in()
     skip.settings = settings_of(module)
     for idle, blanks in block.idle:

@@ -22,7 +22,7 @@ from robustprune.models.branches import residual_units
 from robustprune.models.probe import Example, call_of, probe_input, shape_of
 from robustprune.models.skip import Blanks, Key, Place, Skip, Zeros, make_skip
 from robustprune.models.trace import Trace, trace
-from robustprune.models.units import Sum, Unit, UnitSize
+from robustprune.models.units import Branch, Unit, UnitSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,8 @@ class Block:
     stage: it is the first in it, and no sibling of its class that changes the shape (a projection block)
     comes before it. `activations` stand on the skip path and change its input. `argument` goes along it (None: the
     first), and comes out at `place` (None: alone). `in_sequential`: an nn.Sequential runs it, so that the block can be
-    deleted; elsewhere a stand-in must take its place. A branch that is added outside it is replaced by `zeros`, `sum`
-    says where, and `idle` are modules that have nothing to do without it.
+    deleted; elsewhere a stand-in must take its place. `branch` says what is replaced by zeros where it is added outside
+    it, and `idle` are modules that have nothing to do without it.
     """
 
     name: str
@@ -49,18 +49,24 @@ class Block:
     argument: Key | None = None
     place: Place | None = None
     in_sequential: bool = False
-    zeros: Blanks | None = None
-    sum: Sum | None = None
+    branch: Branch | None = None
     idle: tuple[tuple[str, Blanks], ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether what is handed on is the first argument itself, alone."""
-        return not self.activations and self.argument is None and self.place is None and self.zeros is None
+        return not self.activations and self.argument is None and self.place is None and self.branch is None
 
     def stand_in(self) -> Skip:
         """What takes its place when it is gone."""
-        return Zeros(self.zeros) if self.zeros is not None else make_skip(self.activations, self.argument, self.place)
+        if self.branch is not None:
+            return Zeros(self.branch.zeros)
+        return make_skip(self.activations, self.argument, self.place)
+
+    @property
+    def at(self) -> str:
+        """The name of the module that it takes the place of: the block, or what ends the branch."""
+        return self.name if self.branch is None else self.branch.at
 
 
 def find_blocks(model: nn.Module, example: Example, unit: UnitSize = "outermost") -> list[Block]:
@@ -156,8 +162,7 @@ def _describe(model: nn.Module, name: str, unit: Unit, before: Block | None) -> 
         argument=unit.way.argument,
         place=unit.way.place,
         in_sequential=all(is_sequential(call.caller) for call in unit.calls),
-        zeros=unit.zeros,
-        sum=unit.sum,
+        branch=unit.branch,
         idle=unit.idle,
     )
 

@@ -7,9 +7,9 @@ that path: y = x, or y = relu(x) for the block y = relu(x + f(x)), whose relu st
 On its way x may be reshaped, transposed, shifted, cut and put together, as long as all of it is undone at the end: the
 positions of its elements are carried along, and in y each must be where it was in x.
 
-A layer on the path that has weights or mixes values (BatchNorm, a 1x1 projection, LayerNorm after the
-addition as in post-norm Transformers) means: no skip path. Zeros that a branch that is gone leaves behind are added
-without a word.
+A layer on the path that has weights or mixes values (BatchNorm, a 1x1 projection) means: no skip path. A layer
+normalisation may follow each addition, as in post-norm Transformers (BERT): of a unit whose input comes out of one
+already, it goes with the unit. Zeros that a branch that is gone leaves behind are added without a word.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ MOVED = {
 }
 """Operations that move elements and change none."""
 
+LAYER_NORM = "native_layer_norm"
 PRODUCTS = {"mul", "mm", "bmm", "matmul"}
 KEPT_ZERO = {"neg", "div", "_to_copy", "relu", "gelu", "silu", "tanh", "mish", "hardswish", "leaky_relu", "elu", "mean"}
 
@@ -53,12 +54,13 @@ class SkipPath:
     """From x to a value on its skip path.
 
     `joins` are the numbers of the additions on the way; `layout` holds, at the place of every element, where in x it
-    comes from (-1: from nowhere).
+    comes from (-1: from nowhere). `norms` layer normalisations follow as many additions.
     """
 
     layout: Tensor
     activations: tuple[Activation, ...] = ()
     joins: frozenset[int] = frozenset()
+    norms: int = 0
 
     @property
     def undone(self) -> bool:
@@ -110,6 +112,8 @@ class Flow:
             return []
         if name in SAME:
             return [path]
+        if name == LAYER_NORM:
+            return [replace(path, norms=path.norms + 1)] if len(path.joins) == path.norms + 1 else []
         if name in NEUTRAL:
             return [path] if args[1:] == (NEUTRAL[name],) and not operation.options else []
         if name == "constant_pad_nd":
@@ -148,7 +152,7 @@ class Flow:
         taken, *rest = operation.args
         parts = [self.paths.get(value) for value in (taken if isinstance(taken, tuple) else (taken,))]
         known = [part for part in parts if part is not None]
-        if len(known) < len(parts) or len({part.activations for part in known}) > 1:
+        if len(known) < len(parts) or len({(part.activations, part.norms) for part in known}) > 1:
             return []
         layouts = [part.layout for part in known]
         try:
@@ -157,7 +161,7 @@ class Flow:
             return []
         joins = frozenset[int]().union(*(part.joins for part in known))
         results = moved if isinstance(moved, list | tuple) else [moved]
-        return [SkipPath(layout, known[0].activations, joins) for layout in results]
+        return [replace(known[0], layout=layout, joins=joins) for layout in results]
 
 
 def _done(operation: Operation, layout: Any, rest: Sequence[Any]) -> Any:

@@ -126,6 +126,26 @@ class Zeros(Skip):
         parts = [part.made(like) if isinstance(part, Blank) else part for part in self.blanks.parts]
         return parts[0] if kind is None else kind(parts)
 
+    @property
+    def position(self) -> int:
+        """The place of its first tensor in what it returns."""
+        return next(place for place, part in enumerate(self.blanks.parts) if isinstance(part, Blank))
+
+    def along(self, x: Any) -> Any:
+        """The zeros for an argument."""
+        blank = self.blanks.parts[self.position]
+        return blank.made(x) if isinstance(blank, Blank) else blank
+
+    def returned(self, x: Any) -> Any:
+        """A tensor in the place of its first, the others left out."""
+        parts = [None if isinstance(part, Blank) else part for part in self.blanks.parts]
+        parts[self.position] = x
+        return x if self.blanks.kind is None else self.blanks.kind(parts)
+
+    def given(self, result: Any) -> Any:
+        """Its first tensor, of all that the module returns."""
+        return result if self.blanks.kind is None else result[self.position]
+
 
 def make_skip(activations: Iterable[Activation], argument: Key | None = None, place: Place | None = None) -> Skip:
     """The module that computes these activations one after the other; see Skip for the rest."""

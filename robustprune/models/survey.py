@@ -60,7 +60,7 @@ def survey(model: nn.Module, example: Example, unit: UnitSize = "outermost") -> 
     rows = []
     for name, calls in calls_by_name(model, recorded).items():
         near = calls[0].module in owners or type(calls[0].module) in _kinds(model, blocks, owners)
-        hidden = any(name.startswith(f"{block}.") for block in blocks)
+        hidden = any(name.startswith(f"{block}.") or f"{block}.".startswith(f"{name}.") for block in blocks)
         if name in blocks or (near and not hidden and _has_weights(calls[0].module)):
             reason = "" if name in blocks else why_not(recorded, name, calls, names)
             rows.append(_row(name, calls[0], blocks.get(name), reason))
@@ -87,8 +87,8 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def _kinds(model: nn.Module, blocks: dict[str, Block], owners: set[nn.Module]) -> set[type[nn.Module]]:
-    """Classes of units, but for torch's own containers and layers."""
-    modules = [*(model.get_submodule(name) for name in blocks), *owners]
+    """Classes of units, but for torch's own containers; a branch may be of any class."""
+    modules = [*(model.get_submodule(name) for name, block in blocks.items() if block.branch is None), *owners]
     return {type(module) for module in modules} - {nn.Sequential, nn.ModuleList, type(model)}
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.models.modes import evaluating
+from robustprune.models.paths import LAYER_NORM
 from robustprune.models.recorder import Operation, Recorder, Value
 from robustprune.models.skip import Key, Place, Zeros, arguments
 
@@ -73,6 +74,11 @@ class Trace:
         gone = [call for call in self.calls if isinstance(call.module, Zeros)]
         return frozenset(result for call in gone for result in call.results if isinstance(result, Value))
 
+    @cached_property
+    def normalised(self) -> frozenset[Value]:
+        """What layer normalisations returned."""
+        return frozenset(one.outputs[0] for one in self.operations if one.name == LAYER_NORM)
+
 
 def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Trace:
     """Run `model(*args, **kwargs)` once in eval mode, without gradients, and return what happened.
@@ -87,7 +93,7 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | Non
         stack.enter_context(evaluating(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_unfused_attention())
+        stack.enter_context(unfused_attention())
         recorder = Recorder()
         parameters = model.named_parameters(remove_duplicate=False)
         result = Trace(recorder.operations, {name: recorder.value(weights) for name, weights in parameters})
@@ -131,7 +137,7 @@ def _watched(model: nn.Module, recorder: Recorder, calls: list[Call]) -> Iterato
 
 
 @contextmanager
-def _unfused_attention() -> Iterator[None]:
+def unfused_attention() -> Iterator[None]:
     """torch's fused Transformer layer is one opaque operation; without it, its additions are seen."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

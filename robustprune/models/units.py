@@ -41,19 +41,27 @@ class Sum:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """What is added to a skip path outside itself: the module at which `zeros` take its place, and where."""
+
+    at: str
+    zeros: Blanks
+    sum: Sum
+
+
+@dataclass(frozen=True)
 class Unit:
     """A module that can be replaced by its skip path: its calls, its way, and the numbers of the additions on it.
 
-    Where that way leads past it, as past a branch, zeros take its place: `zeros` says which, `sum` where they are
-    added. `idle` are modules beside it whose work nobody uses without it.
+    Of a branch whose addition lies outside it, `branch` says how it is replaced. `idle` are modules beside it whose
+    work nobody uses without it.
     """
 
     calls: list[Call]
     way: Way
     joins: frozenset[int]
     shape: tuple[int, ...]
-    zeros: Blanks | None = None
-    sum: Sum | None = None
+    branch: Branch | None = None
     idle: tuple[tuple[str, Blanks], ...] = ()
 
 
@@ -67,9 +75,9 @@ def all_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
     return units
 
 
-def outermost(units: Mapping[str, Unit]) -> dict[str, Unit]:
-    """Those with an addition of their own that lie in no other such unit."""
-    own = {name: unit for name, unit in units.items() if _adds(name, units)}
+def outermost(recorded: Trace, units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Those with an addition of their own, or work outside the units inside, that lie in no other such unit."""
+    own = {name: unit for name, unit in units.items() if _adds(name, units) or _works(recorded, name, units)}
     return {name: unit for name, unit in own.items() if not any(name.startswith(f"{other}.") for other in own)}
 
 
@@ -86,6 +94,17 @@ def _adds(name: str, units: Mapping[str, Unit]) -> bool:
     """Whether an addition on the unit's skip path happens in no unit inside it."""
     inner = [call for unit in _inside(name, units) for call in unit.calls]
     return any(not any(call.contains(join) for call in inner) for join in units[name].joins)
+
+
+def _works(recorded: Trace, name: str, units: Mapping[str, Unit]) -> bool:
+    """Whether a unit that holds units computes anything with its weights outside them, for them to add."""
+    inner = [call for unit in _inside(name, units) for call in unit.calls]
+    own = {value for key, value in recorded.weights.items() if key.startswith(f"{name}.")}
+    return any(
+        not own.isdisjoint(recorded.operations[index].inputs) and not any(call.contains(index) for call in inner)
+        for call in units[name].calls
+        for index in range(call.start, call.end)
+    )
 
 
 def calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
@@ -119,9 +138,14 @@ def skip_path(recorded: Trace, call: Call) -> tuple[Key, SkipPath] | None:
     for key, x in call.inputs.items():
         if call.output is not None and call.output.like(x):
             path = flow(recorded, call, key).paths.get(call.output)
-            if path is not None and path.joins and path.undone:
+            if path is not None and path.joins and path.undone and _ends_as_it_began(recorded, x, path):
                 return key, path
     return None
+
+
+def _ends_as_it_began(recorded: Trace, x: Value, path: SkipPath) -> bool:
+    """Whether normalisations on the path may go: none, or one after each addition, and what comes in is normalised."""
+    return not path.norms or (path.norms == len(path.joins) and x in recorded.normalised)
 
 
 def flow(recorded: Trace, call: Call, key: Key) -> Flow:

@@ -6,6 +6,7 @@ moved or through an activation: it is replaced by zeros, and so is everything wh
 (live.py). What remains computes the same as with the branch set to zero, without the branch's work.
 """
 
+from robustprune.models.branches.live import ADDITIONS
 from robustprune.models.branches.search import residual_units
 
-__all__ = ["residual_units"]
+__all__ = ["ADDITIONS", "residual_units"]

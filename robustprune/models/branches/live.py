@@ -109,4 +109,4 @@ def _blanks(call: Call) -> Blanks | None:
             parts.append(result)
         else:
             return None
-    return Blanks(key, tuple(parts), call.kind)
+    return Blanks(key, tuple(parts), call.kind) if any(isinstance(part, Blank) for part in parts) else None

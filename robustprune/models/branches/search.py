@@ -9,9 +9,11 @@ from torch import nn
 
 from robustprune.errors import InputError
 from robustprune.models.branches.live import Addition, additions, blanks
+from robustprune.models.paths import LAYER_NORM
 from robustprune.models.skip import Blanks, Skip
 from robustprune.models.trace import Call, Trace
 from robustprune.models.units import (
+    Branch,
     Sum,
     Unit,
     UnitSize,
@@ -39,9 +41,9 @@ def residual_units(model: nn.Module, recorded: Trace, size: UnitSize = "outermos
         raise InputError(f"unit={size!r}: expected one of {', '.join(SIZES)}")
     units = all_units(model, recorded)
     if size == "outermost":
-        return outermost(units)
+        return outermost(recorded, units)
     search = Search(model, recorded, units, calls_by_name(model, recorded))
-    branches = {name: unit for block in outermost(units) for name, unit in search.branches(block).items()}
+    branches = {name: unit for block in outermost(recorded, units) for name, unit in search.branches(block).items()}
     if size == "branch":
         return branches
     return {name: branches.get(name, unit) for name, unit in smallest(units).items()}
@@ -78,26 +80,29 @@ class Search:
         """What is added in one place in every call of a block: a unit inside it, or a module that gives zeros."""
         joins = frozenset(place.join for place in places)
         inner = [name for name, unit in self.units.items() if name.startswith(f"{block}.") and unit.joins == joins]
-        if inner:
-            name = max(inner, key=lambda one: one.count("."))
+        if inner and not self._normalised(places):
+            name = min(inner, key=lambda one: one.count("."))
             found = self.units[name]
             return name, Unit(found.calls, found.way, joins, found.shape, idle=self._idle(block, places, name))
         cuts = [(name, zeros) for name, zeros in self._candidates(block, places) if self._zeroes(name, places)]
         if not cuts:
             return None
-        name, zeros = max(cuts, key=lambda cut: self._size(cut[0]))
-        idle = self._idle(block, places, name)
-        where = Sum(block, places[0].number, places[0].argument)
-        shape = self.units[block].shape
-        return name, Unit(self.calls[name], Way(()), joins, shape, zeros=zeros, sum=where, idle=idle)
+        at, zeros = max(cuts, key=lambda cut: self._size(cut[0]))
+        idle = self._idle(block, places, at)
+        name = max((at, *(beside for beside, _ in idle)), key=self._size)
+        way = Branch(at, zeros, Sum(block, places[0].number, places[0].argument))
+        return name, Unit(self.calls[name], Way(()), joins, self.units[block].shape, branch=way, idle=idle)
+
+    def _normalised(self, places: Sequence[Addition]) -> bool:
+        """Whether normalisations follow the additions, which stay when only one of them goes."""
+        return any(self.recorded.operations[place.join + 1].name == LAYER_NORM for place in places)
 
     def _candidates(self, block: str, places: Sequence[Addition]) -> Iterator[tuple[str, Blanks]]:
         """The modules of a block that have nothing to do in any call without what is added there, outermost first."""
         for name, calls in self.calls.items():
-            if not name.startswith(f"{block}.") or len(calls) % len(places):
+            if not name.startswith(f"{block}."):
                 continue
-            around = [next((place for place in places if _within(call, place.call)), None) for call in calls]
-            if all(place is not None and place.idle(call) for place, call in zip(around, calls, strict=True)):
+            if all(any(_within(call, place.call) and place.idle(call) for place in places) for call in calls):
                 zeros = blanks(calls)
                 if zeros is not None and not used_elsewhere(self.recorded, name, calls):
                     yield name, zeros
