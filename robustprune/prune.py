@@ -190,22 +190,20 @@ def _check(
 
 def _take_out(model: nn.Module, block: Block) -> None:
     """Every place that holds the block's module loses it: deleted from an nn.Sequential, else replaced."""
-    module = module_named(model, block.at)
-    skip = block.stand_in()
-    skip.settings = settings_of(module)
     for idle, blanks in block.idle:
         beside = module_named(model, idle)
-        _replace(model, beside, Zeros(blanks, settings_of(beside)))
+        _replace(model, beside, Zeros(blanks, settings_of(beside, weights=True)))
+    module = module_named(model, block.at)
+    skip = block.stand_in()
+    skip.settings = settings_of(module, weights=block.branch is not None)
+    _replace(model, module, skip, delete=block.in_sequential and block.plain)
+
+
+def _replace(model: nn.Module, module: nn.Module, other: nn.Module, delete: bool = False) -> None:
+    """Put another module into every place that holds this one; an nn.Sequential may lose it instead."""
     for parent in list(model.modules()):
         for name in [name for name, child in parent._modules.items() if child is module]:
-            if block.in_sequential and is_sequential(parent) and block.plain:
+            if delete and is_sequential(parent):
                 del parent._modules[name]
             else:
-                setattr(parent, name, skip)
-
-
-def _replace(model: nn.Module, module: nn.Module, other: nn.Module) -> None:
-    """Put another module into every place that holds this one."""
-    for parent in list(model.modules()):
-        for name in [name for name, child in parent._modules.items() if child is module]:
-            setattr(parent, name, other)
+                setattr(parent, name, other)

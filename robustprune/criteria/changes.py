@@ -134,7 +134,7 @@ def turn(before: Tensor, after: Tensor) -> Tensor:
 
     From the chord of the unit vectors, which near 0 keeps the digits that an arc cosine loses.
 
-    >>> turn(Tensor([[3, 0], [1, 0]]), Tensor([[1, 0], [0, 2]])).tolist()
+    >>> turn(Tensor([[3, 0], [1, 0]]), Tensor([[1, 0], [0, 2]])).double().numpy().round(6).tolist()
     [0.0, 0.5]
     """
     chord = (_units(before) - _units(after)).norm(dim=2)

@@ -176,7 +176,7 @@ class ScoringContext:
         Of fewer where what the blocks return is `kept` and would take more than `memory`.
         """
         device = next((p.device for p in self.model.parameters()), self.x.device)
-        size = min(self.batch_size, max(1, self.memory // self._kept)) if kept else self.batch_size
+        size = min(self.batch_size, max(1, self.memory // max(1, self._kept))) if kept else self.batch_size
         for start in range(0, len(self.x), size):
             part = slice(start, start + size)
             yield self.x[part].to(device, copy=True), self.y[part].to(device)

@@ -3,9 +3,9 @@
 Nothing here knows a class of network. One forward is recorded (trace.py), and a module is a block if in every
 call its output has the shape of one of its arguments and lies on a skip path from it (paths.py), with an addition of
 its own and inside no other such module (units.py). So found are: He's blocks with an identity shortcut, inverted
-residuals, ConvNeXt, Swin and pre-norm Transformer blocks, and whatever else is built that way. Not found: units that
-return more than one tensor, and additions written in the parent's own forward, since there is no module to take out;
-survey.py says so for each.
+residuals, ConvNeXt, Swin and Transformer blocks, pre-norm and post-norm, and whatever else is built that way; and in
+each of them the single branches that it adds (branches). Not found: units that return more than one tensor, and
+additions written in the network's own forward, since there is no module to take out; survey.py says so for each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from torch import Tensor, nn
+from torch import nn
 
 from robustprune.errors import InputError
 from robustprune.models.activations import Activation

@@ -164,14 +164,20 @@ def first_argument(*args: Any, **kwargs: Any) -> Any:
     return next(iter((*args, *kwargs.values())), None)
 
 
-def settings_of(module: nn.Module) -> dict[str, Any]:
-    """The plain attributes of a module and, by name, those of the modules in it: no weights, no code.
+@dataclass(frozen=True)
+class Gone:
+    """A weight that is no longer there: what the network's own code reads of it is empty, on no device."""
+
+
+def settings_of(module: nn.Module, weights: bool = False) -> dict[str, Any]:
+    """The plain attributes of a module and, by name, those of the modules in it: no code, of `weights` the names.
 
     >>> settings_of(nn.Sequential(nn.Linear(2, 3)))["0"]["out_features"]
     3
     """
-    children = {name: settings_of(child) for name, child in module.named_children()}
-    return {name: value for name, value in vars(module).items() if name not in _OWN and _plain(value)} | children
+    children = {name: settings_of(child, weights) for name, child in module.named_children()}
+    own = {name: value for name, value in vars(module).items() if name not in _OWN and _plain(value)}
+    return own | children | ({name: Gone() for name, _ in module.named_parameters(recurse=False)} if weights else {})
 
 
 def _plain(value: Any) -> bool:
@@ -182,6 +188,8 @@ def _plain(value: Any) -> bool:
 
 def _readable(value: Any) -> Any:
     """Nested settings as an object whose attributes they are."""
+    if isinstance(value, Gone):
+        return torch.empty(0, device="meta")
     if not isinstance(value, dict):
         return value
     return SimpleNamespace(**{name: _readable(part) for name, part in value.items()})

@@ -15,6 +15,7 @@ from torch import nn
 
 from robustprune.models.activations import Activation, needed
 from robustprune.models.paths import Flow, SkipPath
+from robustprune.models.recorder import Value
 from robustprune.models.skip import Blanks, Key, Place
 from robustprune.models.trace import Call, Trace
 

@@ -80,13 +80,15 @@ class Layer(nn.Sequential):
 
     def __init__(self, width: int, heads: int, norm: str) -> None:
         feed_forward = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Identity(), nn.Linear(2 * width, width))
-        super().__init__(Branch(TokenNorm(width, norm), Attention(width, heads)), Branch(TokenNorm(width, norm), feed_forward))
+        super().__init__(
+            Branch(TokenNorm(width, norm), Attention(width, heads)), Branch(TokenNorm(width, norm), feed_forward)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (N, T, width) to tokens."""
-        attention, feed_forward = self
-        x = x + attention(x)
-        return x + feed_forward(x)
+        for branch in self:
+            x = x + branch(x)
+        return x
 
 
 class Branch(nn.Module):
@@ -111,9 +113,8 @@ class TokenNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same tokens, normalised."""
-        if isinstance(self.norm, nn.LayerNorm):
-            return self.norm(x)
-        normed: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        turned = isinstance(self.norm, nn.BatchNorm1d)
+        normed: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2) if turned else self.norm(x)
         return normed
 
 
@@ -139,7 +140,8 @@ class MeanToken(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width)."""
-        return x.mean(1)
+        mean: Tensor = x.mean(1)
+        return mean
 
 
 def cifar10_vit() -> VisionTransformer:
