@@ -24,7 +24,13 @@ UNITS = click.Choice(["outermost", "smallest", "branch"])
 @click.option("--data", help="Name, .npz, .parquet, or a folder of pictures: real images are looked at, not noise.")
 @click.option("--input", "shape", help="Shape of one input where there are no data, such as 3x224x224.")
 @click.option("--weights", type=Path, help="Weights of the network; without, those that the factory gives it.")
-@click.option("--unit", type=UNITS, default="outermost", show_default=True, help="Which of units in one another.")
+@click.option(
+    "--unit",
+    type=UNITS,
+    default="outermost",
+    show_default=True,
+    help="Which of units in one another, or single branches.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @device_option
 @data_option
@@ -38,6 +44,8 @@ def blocks(
     device: str,
 ) -> None:
     """What can be removed from a network, block by block, and what forbids it elsewhere.
+
+    A Transformer layer is a block of two branches, attention and feed-forward.
 
     SPEC is package.module:factory, path/to/file.py:factory or a name from `list models`, and is run. A stage is a run
     of blocks of one shape; a unit that cannot go has the operation on its skip path that forbids it.
