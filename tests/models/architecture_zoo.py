@@ -142,7 +142,7 @@ def made(name: str) -> tuple[nn.Module, Any]:
     build, given = ARCHITECTURES[name][:2]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        net = build().eval()
+        net = build().eval().requires_grad_(False)
         for weights in net.parameters():
             weights.add_(0.05 * torch.randn(weights.shape))
         shape = (2, 3, given, given) if isinstance(given, int) else given
