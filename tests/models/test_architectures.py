@@ -80,7 +80,7 @@ def test_blocks_and_branches(name, tmp_path):
     torch.testing.assert_close(answer(net, example), whole)
 
 
-@pytest.mark.parametrize("name", ["torchvision ViT", "timm Swin", "transformers BERT", "transformers Llama"])
+@pytest.mark.parametrize("name", ["torchvision ViT", "timm Swin", "transformers Llama"])
 def test_what_goes_with_a_branch_is_all_its_work(name):
     """Attention and feed-forward of a layer gone one after the other leave what the layer gone leaves."""
     net, example = made(name)
@@ -93,7 +93,7 @@ def test_what_goes_with_a_branch_is_all_its_work(name):
     assert len(find_blocks(both, example)) == len(find_blocks(net, example)) - 1
 
 
-@pytest.mark.parametrize("name", ["torchvision ViT", "timm Swin", "transformers ViT"])
+@pytest.mark.parametrize("name", ["timm Swin", "transformers ViT"])
 def test_without_branches_it_is_exported(name, tmp_path):
     net, example = made(name)
     pruned = remove(net, find_blocks(net, example, "branch")[::2])
