@@ -55,11 +55,6 @@ def tv_vit() -> nn.Module:
     return tv.VisionTransformer(**PATCHES, **sizes, num_classes=5)
 
 
-def maxvit() -> nn.Module:
-    sizes = {"stem_channels": 8, "block_channels": [8, 16], "block_layers": [1, 2], "partition_size": 4, "head_dim": 4}
-    return tv.MaxVit(input_size=(64, 64), **sizes, stochastic_depth_prob=0.1, num_classes=5)
-
-
 def encoder(norm_first: bool) -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True, norm_first=norm_first)
     stack = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
@@ -83,11 +78,9 @@ HEADS = {"num_key_value_heads": 1, "head_dim": 16}
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], Any, int, int]] = {
     "torchvision resnet18": (lambda: tv.resnet18(num_classes=5), 32, 5, 5),
     "torchvision mobilenet_v2": (lambda: tv.mobilenet_v2(num_classes=5), 32, 10, 10),
-    "torchvision regnet_y_400mf": (lambda: tv.regnet_y_400mf(num_classes=5), 32, 12, 12),
     "torchvision ViT": (tv_vit, 32, 3, 6),
     "torchvision Swin": (lambda: swin(1), 32, 4, 8),
     "torchvision Swin V2": (lambda: swin(2), 32, 4, 8),
-    "torchvision MaxViT": (maxvit, 64, 7, 13),
     "torch encoder, pre-norm": (lambda: encoder(True), (2, 5, 8), 3, 6),
     "torch encoder, post-norm": (lambda: encoder(False), (2, 5, 8), 3, 6),
     "timm test_resnet": (timm_net("test_resnet"), 32, 1, 1),
@@ -117,8 +110,7 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], Any, int, int]] = {
 }
 """Name -> factory, its input (the size of images, a shape, or arguments), and how many blocks and branches it has.
 
-Counted by hand: a Transformer layer is a block of two branches. ResNets lose the blocks that project; MaxViT's MBConv
-has one branch and projects in two of three; XCiT has a third branch, between neighbouring patches. GPT-NeoX sums
+Counted by hand: a Transformer layer is a block of two branches. Blocks of ResNets that project stay; XCiT has a third branch, between neighbouring patches. GPT-NeoX sums
 attention and feed-forward before it adds them, which is one branch; of test_resnet's four blocks three are projections.
 """
 

@@ -93,7 +93,7 @@ def test_what_goes_with_a_branch_is_all_its_work(name):
     assert len(find_blocks(both, example)) == len(find_blocks(net, example)) - 1
 
 
-@pytest.mark.parametrize("name", ["timm Swin", "transformers ViT"])
+@pytest.mark.parametrize("name", ["torchvision ViT", "transformers ViT"])
 def test_without_branches_it_is_exported(name, tmp_path):
     net, example = made(name)
     pruned = remove(net, find_blocks(net, example, "branch")[::2])
