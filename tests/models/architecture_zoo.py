@@ -110,8 +110,9 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], Any, int, int]] = {
 }
 """Name -> factory, its input (the size of images, a shape, or arguments), and how many blocks and branches it has.
 
-Counted by hand: a Transformer layer is a block of two branches. Blocks of ResNets that project stay; XCiT has a third branch, between neighbouring patches. GPT-NeoX sums
-attention and feed-forward before it adds them, which is one branch; of test_resnet's four blocks three are projections.
+Counted by hand: a Transformer layer is a block of two branches, and blocks that project are none. XCiT has a third
+branch, between neighbouring patches. GPT-NeoX sums attention and feed-forward before it adds them, which is one branch;
+of test_resnet's four blocks three project.
 """
 
 
