@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robustprune.cost.counts import count_macs, count_params
 from robustprune.models import Survey, evaluating
+from robustprune.models.survey import Surveyed
 from robustprune.prune import most_removable, other_settings
 
 
@@ -32,7 +33,8 @@ class Row:
 
 def rows_of(net: nn.Module, images: Tensor, found: Survey) -> list[Row]:
     """The units of a network as rows; `images` is a batch of its input."""
-    macs = _macs(net, images, [unit.name for unit in found.units])
+    parts = {unit.name: _parts(unit) for unit in found.units}
+    macs = _macs(net, images, sorted(set().union(*parts.values())))
     stages = {"x".join(map(str, block.shape)): block.stage for block in found.blocks}
     return [
         Row(
@@ -40,8 +42,8 @@ def rows_of(net: nn.Module, images: Tensor, found: Survey) -> list[Row]:
             kind=unit.kind,
             input=unit.input,
             output=unit.output,
-            macs=macs[unit.name],
-            parameters=count_params(net.get_submodule(unit.name)),
+            macs=sum(macs[part] for part in parts[unit.name]),
+            parameters=sum(count_params(net.get_submodule(part)) for part in parts[unit.name]),
             stage=unit.block.stage if unit.block is not None else stages.get(unit.output),
             first=unit.block is not None and unit.block.first,
             removable=unit.block is not None,
@@ -49,6 +51,13 @@ def rows_of(net: nn.Module, images: Tensor, found: Survey) -> list[Row]:
         )
         for unit in found.units
     ]
+
+
+def _parts(unit: Surveyed) -> set[str]:
+    """The modules that go with a unit: of a branch, all that have nothing to do without it."""
+    if unit.block is None:
+        return {unit.name}
+    return {unit.name, unit.block.at, *(name for name, _ in unit.block.idle)}
 
 
 class _Called(nn.Module):

@@ -28,7 +28,13 @@ UNITS = click.Choice(["outermost", "smallest", "branch"])
     type=Path,
     help="Weights of the network; without, the factory's, or random ones of a library's.",
 )
-@click.option("--unit", type=UNITS, default="outermost", show_default=True, help="Which of units in one another.")
+@click.option(
+    "--unit",
+    type=UNITS,
+    default="outermost",
+    show_default=True,
+    help="Which of units in one another, or single branches.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @device_option
 @data_option
@@ -42,6 +48,8 @@ def blocks(
     device: str,
 ) -> None:
     """What can be removed from a network, block by block, and what forbids it elsewhere.
+
+    A Transformer layer is a block of two branches, attention and feed-forward.
 
     SPEC is package.module:factory, path/to/file.py:factory or a name from `list models`, and is run; or a name that a
     library knows, torchvision:NAME, timm:NAME, hf:FOLDER_OR_NAME, whose weights do not matter here. A stage is a run of

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from robustprune.models import find_blocks
 from robustprune.review.changes import Changes, Layer
 
-STAND_INS = ("Identity", "Skip")
+STAND_INS = ("Identity", "Skip", "Zeros")
+"""Classes of what stands in for a module that is gone; zeros stand in for one whose work nobody uses any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,8 @@ def _around(whole: Anatomy, prefix: str) -> tuple[Layer, ...]:
 def _absent(name: str, kind: str, old: Anatomy, new: Anatomy) -> bool:
     if name not in new.kinds:
         return True
-    return kind != new.kinds[name] and new.kinds[name] in STAND_INS and new.sizes[name] == 0 < old.sizes[name]
+    idle = new.kinds[name] == "Zeros"
+    return kind != new.kinds[name] in STAND_INS and (idle or new.sizes[name] == 0 < old.sizes[name])
 
 
 def _largest(names: list[str], whole: Anatomy) -> tuple[Layer, ...]:

@@ -118,9 +118,9 @@ def test_a_traced_graph_says_so(way):
 
 def test_why_there_are_none():
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False).eval()
     assert survey(encoder, images(2, 5, 8)).remark == (
-        "none of 2 units of TransformerEncoder can go; "
+        "none of 1 units of TransformerEncoder can go; "
         "layers.0: the skip path has a layer normalisation (layers.0.norm1)"
     )
     assert "there is no skip path" in survey(plain_cnn().eval(), X).remark

@@ -22,14 +22,15 @@ from robustprune.suite.cases import Model, Strategy, Suite, grid
 
 
 class Nested(nn.Module):
-    """x + f(g(x)), where g is a residual unit itself."""
+    """Two branches: y = g(x), a residual unit itself, and y + f(y)."""
 
     def __init__(self):
         super().__init__()
         self.inner, self.conv = Inner(), nn.Conv2d(1, 1, 1)
 
     def forward(self, x):
-        return x + self.conv(self.inner(x))
+        x = self.inner(x)
+        return x + self.conv(x)
 
 
 class Inner(nn.Module):
@@ -103,16 +104,17 @@ def test_a_strategy_takes_out_the_units_that_it_names(tmp_path):
     whole = replace(both[0], cases=[*both[0].cases, *both[1].cases[1:]])
     parent, block, branch = run_suite(whole, Store(folder=tmp_path), Silent(), workers=1)
     assert (parent.blocks, block.blocks) == (["0", "1", "2", "3"], ["0", "1", "2", "3"])
-    assert branch.blocks == ["0.inner", "1.inner", "2.inner", "3.inner"]
+    assert branch.blocks == [f"{layer}.{part}" for layer in range(4) for part in ("inner", "conv")]
     assert (len(block.removed), len(branch.removed)) == (1, 1)
     assert branch.removed[0] in branch.blocks
-    assert branch.cost.macs - block.cost.macs == 64  # the convolution of one weight around the branch stays
+    assert (block.removed, branch.removed) == (["1"], ["0.conv"])
+    assert branch.cost.macs - block.cost.macs == 9 * 64  # of its two convolutions that of nine weights stays
     assert [case.case for case in (block, branch)] == [
         "net/depth-first-1/seed0",
         "net/depth-first (branches)-1/seed0",
     ]
     text = to_markdown(comparison([parent, block, branch]))
-    assert "| 1 of 4 branches |" in " ".join(text.split())
+    assert "| 1 of 8 branches |" in " ".join(text.split())
     assert "| 1 of 4 |" in " ".join(text.split())
     assert block.weights_hash != branch.weights_hash
 
