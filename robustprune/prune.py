@@ -18,14 +18,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import fsum, isnan
 
-from torch import Tensor, nn
+from torch import nn
 
 from robustprune.errors import InputError
 from robustprune.models.blocks import Block, is_sequential, module_named, resolve
-from robustprune.models.skip import settings_of
+from robustprune.models.probe import Example
+from robustprune.models.skip import Zeros, settings_of
 
 
-def remove(model: nn.Module, names: Sequence[str | Block], example: Tensor | None = None) -> nn.Module:
+def remove(model: nn.Module, names: Sequence[str | Block], example: Example | None = None) -> nn.Module:
     """A deep copy of `model` without these blocks; `model` itself stays as it is.
 
     In eval mode its logits are those of `model` with the blocks bypassed. Blocks from `find_blocks` are used
@@ -189,12 +190,22 @@ def _check(
 
 def _take_out(model: nn.Module, block: Block) -> None:
     """Every place that holds the block's module loses it: deleted from an nn.Sequential, else replaced."""
-    module = module_named(model, block.name)
+    module = module_named(model, block.at)
     skip = block.stand_in()
     skip.settings = settings_of(module)
+    for idle, blanks in block.idle:
+        beside = module_named(model, idle)
+        _replace(model, beside, Zeros(blanks, settings_of(beside)))
     for parent in list(model.modules()):
         for name in [name for name, child in parent._modules.items() if child is module]:
             if block.in_sequential and is_sequential(parent) and block.plain:
                 del parent._modules[name]
             else:
                 setattr(parent, name, skip)
+
+
+def _replace(model: nn.Module, module: nn.Module, other: nn.Module) -> None:
+    """Put another module into every place that holds this one."""
+    for parent in list(model.modules()):
+        for name in [name for name, child in parent._modules.items() if child is module]:
+            setattr(parent, name, other)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robustprune.criteria.base import FeatureCriterion
-from robustprune.criteria.behaviour import AblationLoss, BlockInfluence, OnInputs
+from robustprune.criteria.behaviour import AblationLoss, AngularDistance, BlockInfluence, OnInputs
 from robustprune.criteria.context import Criterion, ScoringContext
 from robustprune.criteria.distribution import JsDivergence, Wasserstein, js_divergence, wasserstein
 from robustprune.criteria.gradient import Taylor
@@ -68,6 +68,7 @@ CRITERIA: dict[str, Callable[[], Criterion]] = {
     "bn-gamma": BnGamma,
     "taylor": Taylor,
     "block-influence": BlockInfluence,
+    "angular-distance": AngularDistance,
     "js-divergence": JsDivergence,
     "ablation-loss": AblationLoss,
     "cka": Cka,
@@ -85,6 +86,7 @@ __all__ = [
     "CRITERIA",
     "EIGHT",
     "AblationLoss",
+    "AngularDistance",
     "BlockInfluence",
     "BnGamma",
     "Cka",

@@ -41,6 +41,22 @@ class BlockInfluence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AngularDistance:
+    """Angle between the block's input and output as a share of a half turn (Gromov et al. 2403.17887), token by token.
+
+    arccos(cosine) / pi, the mean over samples and over all their tokens; the paper, on language models, takes the last
+    token of each text alone, the only one that has seen all of it.
+    """
+
+    family: ClassVar[str] = "influence"
+    name = "angular-distance"
+
+    def __call__(self, ctx: ScoringContext) -> dict[str, float]:
+        """In [0, 1]; higher = keep."""
+        return dict(ctx.turned)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AblationLoss:
     """Rise of the loss when the block is skipped, L(without i) - L: the one-block oracle (2402.02834)."""
 

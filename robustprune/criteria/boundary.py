@@ -27,7 +27,8 @@ from robustprune.attacks.contract.threat import Norm, kind_of
 from robustprune.criteria.adversarial import reached, watched
 from robustprune.criteria.arrays import Array, known_classes
 from robustprune.criteria.context import ScoringContext
-from robustprune.criteria.probe import logits_of, numpy64, relative_change
+from robustprune.criteria.changes import relative_change
+from robustprune.criteria.probe import logits_of, numpy64
 from robustprune.criteria.replay import Tape
 from robustprune.errors import InputError
 from robustprune.models.modes import frozen
@@ -65,11 +66,11 @@ class NearestBoundary:
     def __call__(self, ctx: ScoringContext) -> Boundary:
         """One pass forward and one back a target for each network, the layers before a block run forward once."""
         some, names = self._drawn(ctx), [block.name for block in ctx.blocks]
-        tape = Tape(ctx.model, some.modules, some.skips)
+        tape = Tape(ctx.model, some.places, some.skips)
         distances: dict[str, list[Array]] = {name: [] for name in ("", *names)}
         turns: dict[str, list[Array]] = {name: [] for name in names}
         with frozen(ctx.model), torch.enable_grad():
-            for batch, y in some.batches():
+            for batch, y in some.batches(kept=True):
                 x = watched(batch)
                 dense, ahead = self._seen(tape.record(x), x, y, "the unpruned network")
                 distances[""].append(dense)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -22,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.criteria.arrays import Array, Labels
-from robustprune.criteria.probe import Changes, Parts, Pass, Probe
+from robustprune.criteria.changes import Changes, Moved
+from robustprune.criteria.probe import Parts, Pass, Probe
 from robustprune.criteria.replay import Tape
 from robustprune.errors import InputError
 from robustprune.models.blocks import Block, module_named
@@ -57,7 +59,7 @@ class Criterion(Protocol):
 class _Sweep:
     dense: Pass
     without: dict[str, Pass]
-    influence: dict[str, float]
+    moved: dict[str, Moved]
 
 
 @dataclass(eq=False)
@@ -78,6 +80,8 @@ class ScoringContext:
     y: Tensor
     seed: int = 0
     batch_size: int = 128
+    memory: int = 2**30
+    """Bytes that one batch may keep while blocks are taken out one by one."""
     _others: dict[Inputs, ScoringContext] = field(default_factory=dict, init=False, repr=False)
     _scores: list[tuple[Criterion, dict[str, float]]] = field(default_factory=list, init=False, repr=False)
     _found: dict[Callable[[ScoringContext], Any], Any] = field(default_factory=dict, init=False, repr=False)
@@ -116,7 +120,16 @@ class ScoringContext:
     @property
     def influence(self) -> dict[str, float]:
         """Block -> 1 - mean cosine of its input and output. One plain forward pass if nothing ran before."""
-        return self._sweep.influence if "_sweep" in vars(self) else self._influence
+        return {name: moved.influence for name, moved in self._moves.items()}
+
+    @property
+    def turned(self) -> dict[str, float]:
+        """Block -> mean angle between its input and output, as a share of a half turn."""
+        return {name: moved.angle for name, moved in self._moves.items()}
+
+    @property
+    def _moves(self) -> dict[str, Moved]:
+        return self._sweep.moved if "_sweep" in vars(self) else self._moved
 
     def score(self, criterion: Criterion) -> dict[str, float]:
         """`criterion(self)`, computed once for all criteria that are equal."""
@@ -145,6 +158,11 @@ class ScoringContext:
         return {block.name: module_named(self.model, block.name) for block in self.blocks}
 
     @cached_property
+    def places(self) -> dict[str, nn.Module]:
+        """Block name -> the module whose place its stand-in takes: the block itself, or what ends a branch."""
+        return {block.name: module_named(self.model, block.at) for block in self.blocks}
+
+    @cached_property
     def skips(self) -> dict[str, Skip]:
         """Block name -> the module that stands in for it when it is removed."""
         return self._stand_ins()
@@ -152,30 +170,48 @@ class ScoringContext:
     def _stand_ins(self) -> dict[str, Skip]:
         return {block.name: block.stand_in() for block in self.blocks}
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Copies (x, y) of at most `batch_size` samples, on the model's device, in the order of the data."""
+    def batches(self, kept: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Copies (x, y) of at most `batch_size` samples, on the model's device, in the order of the data.
+
+        Of fewer where what the blocks return is `kept` and would take more than `memory`.
+        """
         device = next((p.device for p in self.model.parameters()), self.x.device)
-        for start in range(0, len(self.x), self.batch_size):
-            part = slice(start, start + self.batch_size)
+        size = min(self.batch_size, max(1, self.memory // self._kept)) if kept else self.batch_size
+        for start in range(0, len(self.x), size):
+            part = slice(start, start + size)
             yield self.x[part].to(device, copy=True), self.y[part].to(device)
+
+    @property
+    def _kept(self) -> int:
+        """About how many bytes a Tape keeps of one sample: what blocks and the modules beside them return, as float32.
+
+        A Transformer keeps every token of every block.
+        """
+        return sum(4 * prod(block.shape) * (2 + len(block.idle)) for block in self.blocks)
 
     @cached_property
     def _sweep(self) -> _Sweep:
-        tape, changes = Tape(self.model, self.modules, self.skips), Changes(self.modules, self._stand_ins())
+        tape, changes = Tape(self.model, self.places, self.skips), self._changes()
         parts = {name: Parts(f"the network without block {name}") for name in self.modules}
         dense = Parts("the unpruned network")
-        with evaluating(self.model), torch.no_grad(), Probe(self.model, self.modules.values()) as probe:
-            for x, _ in self.batches():
+        with evaluating(self.model), torch.no_grad(), Probe(self.model, self.places.values()) as probe:
+            for x, _ in self.batches(kept=True):
                 with changes.watched():
                     dense.add(tape.record(x), probe.features, len(x))
                 for name in self.modules:
                     parts[name].add(tape.without(name), probe.features, len(x))
-        whole, influence = dense.whole(), changes.means()
-        return _Sweep(dense=whole, without={n: part.whole() for n, part in parts.items()}, influence=influence)
+        whole, moved = dense.whole(), changes.means()
+        return _Sweep(dense=whole, without={n: part.whole() for n, part in parts.items()}, moved=moved)
+
+    def _changes(self) -> Changes:
+        sums = {block.name: block.branch.sum for block in self.blocks if block.branch is not None}
+        holders = {name: module_named(self.model, one.inside) for name, one in sums.items()}
+        whole = {name: module for name, module in self.places.items() if name not in sums}
+        return Changes(whole, self._stand_ins(), {name: (holders[name], one) for name, one in sums.items()})
 
     @cached_property
-    def _influence(self) -> dict[str, float]:
-        changes = Changes(self.modules, self._stand_ins())
+    def _moved(self) -> dict[str, Moved]:
+        changes = self._changes()
         with evaluating(self.model), torch.no_grad(), changes.watched():
             for x, _ in self.batches():
                 self.model(x)

@@ -34,7 +34,7 @@ def gate_gradients(ctx: ScoringContext) -> dict[str, Array]:
     with frozen(ctx.model), torch.enable_grad():
         for x, y in ctx.batches():
             gates = _Gates(ctx, len(x), x.device)
-            with intercepted(ctx.modules.values(), gates.gated):
+            with intercepted(ctx.places.values(), gates.gated):
                 logits = logits_of(ctx.model(x), len(x), "the network with gates")
             known_classes(ctx.labels, logits.shape[1])
             loss = cross_entropy(logits, y, reduction="sum")
@@ -48,7 +48,7 @@ class _Gates:
     """One gate a sample and block, all at 1, for one batch."""
 
     def __init__(self, ctx: ScoringContext, size: int, device: torch.device) -> None:
-        self._names = {module: name for name, module in ctx.modules.items()}
+        self._names = {module: name for name, module in ctx.places.items()}
         self._skips = ctx.skips
         self.values = {name: torch.ones(size, device=device, requires_grad=True) for name in ctx.modules}
 

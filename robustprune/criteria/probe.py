@@ -85,54 +85,6 @@ class Parts:
         return whole
 
 
-class Changes:
-    """Per block, the summed 1 - cosine of its input and output."""
-
-    def __init__(self, blocks: Mapping[str, nn.Module], skips: Mapping[str, Skip]) -> None:
-        self._skips = skips
-        self._names = {module: name for name, module in blocks.items()}
-        self._sums = dict.fromkeys(blocks, 0.0)
-        self._counts = dict.fromkeys(blocks, 0)
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Forward passes inside are counted."""
-        with intercepted(self._names, self._watch):
-            yield
-
-    def means(self) -> dict[str, float]:
-        """Block -> mean over samples. Raises InputError for a block never called, or one with NaN or Inf."""
-        for name, total in self._sums.items():
-            if not self._counts[name]:
-                raise InputError(f"block {name}: the forward pass never calls it, expected a block that is used")
-            if not np.isfinite(total):
-                raise InputError(f"block {name}: its activations hold NaN or Inf, expected finite values")
-        return {name: total / self._counts[name] for name, total in self._sums.items()}
-
-    def _watch(self, module: nn.Module, forward: Handler, *args: Any, **kwargs: Any) -> Any:
-        skip = self._skips[self._names[module]]
-        before = skip.taken(*args, **kwargs).clone()
-        output = forward(*args, **kwargs)
-        change = relative_change(before, skip.given(output))
-        self._sums[self._names[module]] += float(change.sum())
-        self._counts[self._names[module]] += len(change)
-        return output
-
-
-def relative_change(before: Tensor, after: Tensor) -> Tensor:
-    """1 - cosine of two activations, per sample, (n,), in [0, 2]; tokens (n, tokens, d) are averaged.
-
-    Written as |u - v|² / 2 of the unit vectors: exactly 0 for an unchanged activation, also an all-zero one;
-    from or to an all-zero activation it is 1/2.
-
-    >>> relative_change(Tensor([[3, 0], [1, 0]]), Tensor([[1, 0], [0, 2]])).tolist()
-    [0.0, 1.0]
-    """
-    if before.ndim != 3:
-        before, after = before.flatten(1).unsqueeze(1), after.flatten(1).unsqueeze(1)
-    return ((normalize(before, dim=2) - normalize(after, dim=2)).square().sum(2) / 2).mean(1)
-
-
 def pooled(features: Tensor) -> Tensor:
     """Input of a linear layer as (n, d): positions between the first and the last axis are averaged.
 

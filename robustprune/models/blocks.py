@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.activations import Activation
-from robustprune.models.probe import at_home, probe_input
-from robustprune.models.skip import Key, Place, Skip, make_skip
+from robustprune.models.branches import residual_units
+from robustprune.models.probe import Example, call_of, probe_input, shape_of
+from robustprune.models.skip import Blanks, Key, Place, Skip, Zeros, make_skip
 from robustprune.models.trace import Trace, trace
-from robustprune.models.units import Unit, UnitSize, residual_units
+from robustprune.models.units import Branch, Unit, UnitSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,8 @@ class Block:
     stage: it is the first in it, and no sibling of its class that changes the shape (a projection block)
     comes before it. `activations` stand on the skip path and change its input. `argument` goes along it (None: the
     first), and comes out at `place` (None: alone). `in_sequential`: an nn.Sequential runs it, so that the block can be
-    deleted; elsewhere a stand-in must take its place.
+    deleted; elsewhere a stand-in must take its place. `branch` says what is replaced by zeros where it is added outside
+    it, and `idle` are modules that have nothing to do without it.
     """
 
     name: str
@@ -47,23 +49,33 @@ class Block:
     argument: Key | None = None
     place: Place | None = None
     in_sequential: bool = False
+    branch: Branch | None = None
+    idle: tuple[tuple[str, Blanks], ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether what is handed on is the first argument itself, alone."""
-        return not self.activations and self.argument is None and self.place is None
+        return not self.activations and self.argument is None and self.place is None and self.branch is None
 
     def stand_in(self) -> Skip:
         """What takes its place when it is gone."""
+        if self.branch is not None:
+            return Zeros(self.branch.zeros)
         return make_skip(self.activations, self.argument, self.place)
 
+    @property
+    def at(self) -> str:
+        """The name of the module that it takes the place of: the block, or what ends the branch."""
+        return self.name if self.branch is None else self.branch.at
 
-def find_blocks(model: nn.Module, example: Tensor, unit: UnitSize = "outermost") -> list[Block]:
+
+def find_blocks(model: nn.Module, example: Example, unit: UnitSize = "outermost") -> list[Block]:
     """The removable blocks of `model`, in order of execution; empty if there are none.
 
-    `example` is a batch of the model's input, (N, ...); its first two samples are run once, in eval mode. Use
-    real ones: an activation on a skip path counts as the identity where it changes nothing on the input seen.
-    `unit`: where units lie in one another, the outermost are blocks, or the "smallest" (also called "branch").
+    `example` is a batch of the model's input, (N, ...), or all its arguments in a tuple, or by name in a dict; the
+    first two samples are run once, in eval mode. Use real ones: an activation on a skip path counts as the identity
+    where it changes nothing on the input seen. `unit`: where units lie in one another, the outermost are blocks, or the
+    "smallest"; or each "branch" that is added on a block's skip path.
     Raises InputError if the model does not run on it. The model stays as it is.
 
     >>> from robustprune.models.resnet import CifarResNet
@@ -82,7 +94,7 @@ def described(model: nn.Module, units: Mapping[str, Unit]) -> list[Block]:
     return blocks
 
 
-def resolve(model: nn.Module, names: Iterable[str | Block], example: Tensor | None = None) -> list[Block]:
+def resolve(model: nn.Module, names: Iterable[str | Block], example: Example | None = None) -> list[Block]:
     """The Blocks for names (Blocks stay as they are), in the given order; units of any size have their names.
 
     Looking names up takes one forward of `example`; without one, noise of a fitting shape is tried. Raises InputError
@@ -113,22 +125,23 @@ def module_named(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
-def _of_any_size(model: nn.Module, example: Tensor) -> dict[str, Block]:
+def _of_any_size(model: nn.Module, example: Example) -> dict[str, Block]:
     recorded = recorded_run(model, example)
-    sizes = [described(model, residual_units(model, recorded, size)) for size in ("outermost", "smallest")]
-    return {block.name: block for blocks in reversed(sizes) for block in blocks}
+    sizes: tuple[UnitSize, ...] = ("smallest", "branch", "outermost")
+    found = [described(model, residual_units(model, recorded, size)) for size in sizes]
+    return {block.name: block for blocks in found for block in blocks}
 
 
-def recorded_run(model: nn.Module, example: Tensor) -> Trace:
+def recorded_run(model: nn.Module, example: Example) -> Trace:
     """One forward of the first two samples of `example`. Raises InputError if the model does not run on them."""
     try:
-        return trace(model, [at_home(model, example[:2])])
+        return trace(model, *call_of(model, example))
     except InputError:
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise InputError(
-            f"{type(model).__name__} does not run on an example of shape {tuple(example.shape)}: "
+            f"{type(model).__name__} does not run on an example of shape {shape_of(example)}: "
             f"{type(error).__name__}: {''.join(reason)}; expected a batch of its input"
         ) from error
 
@@ -149,6 +162,8 @@ def _describe(model: nn.Module, name: str, unit: Unit, before: Block | None) -> 
         argument=unit.way.argument,
         place=unit.way.place,
         in_sequential=all(is_sequential(call.caller) for call in unit.calls),
+        branch=unit.branch,
+        idle=unit.idle,
     )
 
 

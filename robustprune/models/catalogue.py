@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from robustprune.models.resnet import cifar10_resnet, resnet4b
+from robustprune.models.vit import cifar10_vit
 
 
 def _cifar10_resnet(depth: int) -> Callable[[], nn.Module]:
@@ -21,5 +22,6 @@ def _cifar10_resnet(depth: int) -> Callable[[], nn.Module]:
 MODELS: dict[str, Callable[[], nn.Module]] = {
     **{f"cifar10-resnet{depth}": _cifar10_resnet(depth) for depth in (20, 32, 44, 56, 110)},
     "resnet4b": resnet4b,
+    "cifar10-vit": cifar10_vit,
 }
 """Name -> factory, with random weights."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError, MissingData
 from robustprune.files import write_whole
+from robustprune.models.external import initialisers
 from robustprune.models.weight_names import OPTIONAL, fitting
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
@@ -29,7 +30,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
-    """Put the weights of a .safetensors, .th, .pt or .pth file into `model`; returns the model.
+    """Put the weights of a .safetensors, .th, .pt, .pth or .onnx file into `model`; returns the model.
 
     A dict around the weights ({"state_dict": ...}) is taken off. Names that fit as they stand are taken so; else what
     stands before all of them in the file or in the model ("module." of DataParallel, "net." of Normalized) is taken off
@@ -131,7 +132,7 @@ def file_hash(path: str | os.PathLike[str]) -> str:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise MissingData(f"no weights at {path}; expected a .safetensors, .th, .pt or .pth file")
+        raise MissingData(f"no weights at {path}; expected a .safetensors, .th, .pt, .pth or .onnx file")
     return path
 
 
@@ -139,6 +140,8 @@ def _read(path: Path) -> Any:
     try:
         if _existing(path).suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        if path.suffix == ".onnx":
+            return initialisers(path)
         with warnings.catch_warnings():  # on a pickle of another kind, which fails anyway or holds plain tensors
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -147,7 +150,7 @@ def _read(path: Path) -> Any:
             f"{path}: refused, opening it would run code or it is no weight file ({_reason(error)}); "
             "expected tensors only: save model.state_dict(), or a safetensors file"
         ) from error
-    except MissingData:
+    except (MissingData, InputError):
         raise
     except Exception as error:  # a damaged file fails in many ways, all of them the same to the user
         raise InputError(f"{path}: cannot be read as weights ({type(error).__name__}: {_reason(error)})") from error

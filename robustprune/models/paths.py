@@ -7,8 +7,9 @@ that path: y = x, or y = relu(x) for the block y = relu(x + f(x)), whose relu st
 On its way x may be reshaped, transposed, shifted, cut and put together, as long as all of it is undone at the end: the
 positions of its elements are carried along, and in y each must be where it was in x.
 
-A layer on the path that has weights or mixes values (BatchNorm, a 1x1 projection, LayerNorm after the
-addition as in post-norm Transformers) means: no skip path.
+A layer on the path that has weights or mixes values (BatchNorm, a 1x1 projection) means: no skip path. A layer
+normalisation may follow each addition, as in post-norm Transformers (BERT): of a unit whose input comes out of one
+already, it goes with the unit. Zeros that a branch that is gone leaves behind are added without a word.
 """
 
 from __future__ import annotations
@@ -33,18 +34,33 @@ MOVED = {
 }
 """Operations that move elements and change none."""
 
+LAYER_NORM = "native_layer_norm"
+PRODUCTS = {"mul", "mm", "bmm", "matmul"}
+KEPT_ZERO = {"neg", "div", "_to_copy", "relu", "gelu", "silu", "tanh", "mish", "hardswish", "leaky_relu", "elu", "mean"}
+
+
+def zero_with(operation: Operation) -> list[Value]:
+    """The values each of which alone, where it is zero everywhere, makes all that the operation returns zero."""
+    name, args = operation.name, operation.args
+    if name in PRODUCTS:
+        return [value for value in args if isinstance(value, Value)]
+    whole = bool(args) and isinstance(args[0], Value)
+    padded = name == "constant_pad_nd" and args[2:] in ((), (0,))
+    return [args[0]] if whole and (padded or name in SAME | RESHAPED | MOVED | KEPT_ZERO) else []
+
 
 @dataclass(frozen=True)
 class SkipPath:
     """From x to a value on its skip path.
 
     `joins` are the numbers of the additions on the way; `layout` holds, at the place of every element, where in x it
-    comes from (-1: from nowhere).
+    comes from (-1: from nowhere). `norms` layer normalisations follow as many additions.
     """
 
     layout: Tensor
     activations: tuple[Activation, ...] = ()
     joins: frozenset[int] = frozenset()
+    norms: int = 0
 
     @property
     def undone(self) -> bool:
@@ -55,7 +71,7 @@ class SkipPath:
 class Flow:
     """How x spreads: `reached` depends on it, `weighted` through weights; `paths` are on a skip path."""
 
-    def __init__(self, x: Value, weights: set[Value]) -> None:
+    def __init__(self, x: Value, weights: set[Value], zeros: frozenset[Value] = frozenset()) -> None:
         size = 1
         for length in x.shape:
             size *= length
@@ -63,6 +79,7 @@ class Flow:
         self.reached = {x}
         self.weighted: set[Value] = set()
         self.weights = set(weights)
+        self.zeros = set(zeros)
 
     def follow(self, operations: Sequence[Operation], start: int, end: int) -> None:
         """Spread through operations `start` to `end`, exclusive."""
@@ -71,6 +88,8 @@ class Flow:
 
     def _through(self, index: int, operation: Operation) -> None:
         inputs = set(operation.inputs)
+        if not self.zeros.isdisjoint(zero_with(operation)):
+            self.zeros.update(operation.outputs)
         reached = not inputs.isdisjoint(self.reached)
         with_weights = not inputs.isdisjoint(self.weights) or not inputs.isdisjoint(self.weighted)
         paths = self._onward(index, operation) if reached else []
@@ -93,6 +112,8 @@ class Flow:
             return []
         if name in SAME:
             return [path]
+        if name == LAYER_NORM:
+            return [replace(path, norms=path.norms + 1)] if len(path.joins) == path.norms + 1 else []
         if name in NEUTRAL:
             return [path] if args[1:] == (NEUTRAL[name],) and not operation.options else []
         if name == "constant_pad_nd":
@@ -101,8 +122,10 @@ class Flow:
         return [replace(path, activations=(*path.activations, activation))] if activation else []
 
     def _joined(self, index: int, operation: Operation) -> list[SkipPath]:
-        """x + f(x) in either order, x - f(x), x + s f(x); none for 2x, x + constant and f(x) + g(x)."""
+        """x + f(x) in either order, x - f(x), x + s f(x), x + 0; none for 2x, x + constant and f(x) + g(x)."""
         first, *rest = operation.args
+        if self.zeros and not self.zeros.isdisjoint(operation.args):
+            return self._unchanged(operation)
         if first in self.paths:
             alone = not any(other in self.paths for other in rest)
             fits = alone and any(other in self.weighted for other in rest)
@@ -110,6 +133,13 @@ class Flow:
         swappable = operation.name == "add" and operation.options.get("alpha", 1) == 1
         fits = swappable and first in self.weighted and rest[0] in self.paths
         return self._added(index, operation, rest[0]) if fits else []
+
+    def _unchanged(self, operation: Operation) -> list[SkipPath]:
+        """The path of x in x + 0 or 0 + x, where the sum is not larger than x."""
+        swappable = operation.name == "add" and operation.options.get("alpha", 1) == 1
+        places = operation.args if swappable else operation.args[:1]
+        known = [value for value in places if value in self.paths and value not in self.zeros]
+        return [self.paths[known[0]]] if len(known) == 1 and operation.outputs[0].like(known[0]) else []
 
     def _added(self, index: int, operation: Operation, value: Value) -> list[SkipPath]:
         """The path goes on where the sum is not larger than what it was added to."""
@@ -122,7 +152,7 @@ class Flow:
         taken, *rest = operation.args
         parts = [self.paths.get(value) for value in (taken if isinstance(taken, tuple) else (taken,))]
         known = [part for part in parts if part is not None]
-        if len(known) < len(parts) or len({part.activations for part in known}) > 1:
+        if len(known) < len(parts) or len({(part.activations, part.norms) for part in known}) > 1:
             return []
         layouts = [part.layout for part in known]
         try:
@@ -131,7 +161,7 @@ class Flow:
             return []
         joins = frozenset[int]().union(*(part.joins for part in known))
         results = moved if isinstance(moved, list | tuple) else [moved]
-        return [SkipPath(layout, known[0].activations, joins) for layout in results]
+        return [replace(known[0], layout=layout, joins=joins) for layout in results]
 
 
 def _done(operation: Operation, layout: Any, rest: Sequence[Any]) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from robustprune.errors import InputError
 from robustprune.models.device import device_of
 from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
+
+Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
+"""A batch of a network's input: one tensor, or all arguments in order, or by name."""
 
 SIZES = (32, 28, 64, 224, 8, 16, 96, 128, 256)
 """Heights of square images to try, most usual first."""
@@ -39,8 +43,33 @@ def probe_input(model: nn.Module) -> Tensor:
 
 
 def at_home(model: nn.Module, example: Tensor) -> Tensor:
-    """A copy of the example on the model's device, in the type of its weights."""
-    return shown(model, example.to(device_of(model, example.device)))
+    """A copy of the example on the model's device, in the type of its weights; whole numbers stay what they are."""
+    there = example.to(device_of(model, example.device))
+    return shown(model, there) if there.is_floating_point() else there.clone()
+
+
+def call_of(model: nn.Module, example: Example) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, by position and by name, for the first two samples of an example.
+
+    >>> call_of(nn.Linear(2, 1), {"ids": torch.arange(3), "use_cache": False})
+    ([], {'ids': tensor([0, 1]), 'use_cache': False})
+    """
+    if isinstance(example, Mapping):
+        return [], {name: _first_two(model, part) for name, part in example.items()}
+    parts = example if isinstance(example, tuple) else (example,)
+    return [_first_two(model, part) for part in parts], {}
+
+
+def shape_of(example: Example) -> Any:
+    """The shape of an example, or of each of its tensors, for messages."""
+    if isinstance(example, Tensor):
+        return tuple(example.shape)
+    parts = example.items() if isinstance(example, Mapping) else enumerate(example)
+    return {name: tuple(part.shape) for name, part in parts if isinstance(part, Tensor)}
+
+
+def _first_two(model: nn.Module, part: Any) -> Any:
+    return at_home(model, part[:2]) if isinstance(part, Tensor) else part
 
 
 def _candidates(model: nn.Module) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from torch import nn
 
-from robustprune.models.paths import MOVED, RESHAPED, Flow
+from robustprune.models.paths import LAYER_NORM, MOVED, RESHAPED, Flow
 from robustprune.models.recorder import Operation, Value
 from robustprune.models.skip import Key
 from robustprune.models.trace import Call, Trace
@@ -91,6 +91,9 @@ def _stopped(recorded: Trace, route: list[int], spread: Flow, output: Value, nam
         if not any(value in spread.paths for value in operation.outputs):
             return f"the skip path has {_named(operation)}{_place(recorded, index, names)}"
     path = spread.paths[output]
+    norms = [index for index in route if path.norms and recorded.operations[index].name == LAYER_NORM]
+    if norms:
+        return f"the skip path has {_named(recorded.operations[norms[0]])}{_place(recorded, norms[0], names)}"
     if not path.joins:
         return "nothing that was computed with weights is added to its input"
     moves = [recorded.operations[index].name for index in route if recorded.operations[index].name in MOVED | RESHAPED]

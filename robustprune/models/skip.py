@@ -1,4 +1,4 @@
-"""What stands in for a block that is gone: its skip path, without parameters."""
+"""What stands in for what is gone: a block's skip path, or the zeros of a branch that adds nothing any more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from robustprune.models.activations import Activation
 
@@ -25,6 +26,28 @@ class Place:
     position: int
     length: int
     kind: type = tuple
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A tensor of zeros; a length that is None is that of the same axis of an argument, `own` its type if not its."""
+
+    lengths: tuple[int | None, ...]
+    own: torch.dtype | None = None
+
+    def made(self, like: Tensor) -> Tensor:
+        """The zeros, for that argument and where it is."""
+        lengths = [like.shape[axis] if length is None else length for axis, length in enumerate(self.lengths)]
+        return torch.zeros(lengths, dtype=self.own or like.dtype, device=like.device)
+
+
+@dataclass(frozen=True)
+class Blanks:
+    """What a module that does not run any more returns: zeros, shaped by one argument, in a tuple or list or alone."""
+
+    argument: Key
+    parts: tuple[Blank | bool | int | float | str | None, ...]
+    kind: type | None = None
 
 
 class Skip(nn.Sequential):
@@ -83,6 +106,45 @@ class Skip(nn.Sequential):
     def given(self, result: Any) -> Any:
         """The tensor that takes the place of that argument, of all that a block returns."""
         return result if self.place is None else result[self.place.position]
+
+
+class Zeros(Skip):
+    """What stands in for a module whose work nobody uses any more: it does none, and returns zeros of the same shape.
+
+    >>> Zeros(Blanks(0, (Blank((None, 3)), None), tuple))(torch.ones(2, 5))
+    (tensor([[0., 0., 0.],
+            [0., 0., 0.]]), None)
+    """
+
+    def __init__(self, blanks: Blanks, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__(argument=blanks.argument, settings=settings)
+        self.blanks = blanks
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Zeros, whatever the argument holds."""
+        like, kind = self.taken(*args, **kwargs), self.blanks.kind
+        parts = [part.made(like) if isinstance(part, Blank) else part for part in self.blanks.parts]
+        return parts[0] if kind is None else kind(parts)
+
+    @property
+    def position(self) -> int:
+        """The place of its first tensor in what it returns."""
+        return next(place for place, part in enumerate(self.blanks.parts) if isinstance(part, Blank))
+
+    def along(self, x: Any) -> Any:
+        """The zeros for an argument."""
+        blank = self.blanks.parts[self.position]
+        return blank.made(x) if isinstance(blank, Blank) else blank
+
+    def returned(self, x: Any) -> Any:
+        """A tensor in the place of its first, the others left out."""
+        parts = [None if isinstance(part, Blank) else part for part in self.blanks.parts]
+        parts[self.position] = x
+        return x if self.blanks.kind is None else self.blanks.kind(parts)
+
+    def given(self, result: Any) -> Any:
+        """Its first tensor, of all that the module returns."""
+        return result if self.blanks.kind is None else result[self.position]
 
 
 def make_skip(activations: Iterable[Activation], argument: Key | None = None, place: Place | None = None) -> Skip:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from robustprune.models.blocks import Block, described, recorded_run
+from robustprune.models.branches import residual_units
+from robustprune.models.probe import Example
 from robustprune.models.reasons import joins, shape_text, why_not
 from robustprune.models.recorder import Operation, Value, dependents
 from robustprune.models.skip import Key
 from robustprune.models.trace import Call, Trace
-from robustprune.models.units import UnitSize, calls_by_name, residual_units
+from robustprune.models.units import UnitSize, calls_by_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Survey:
         return [unit.block for unit in self.units if unit.block is not None]
 
 
-def survey(model: nn.Module, example: Tensor, unit: UnitSize = "outermost") -> Survey:
+def survey(model: nn.Module, example: Example, unit: UnitSize = "outermost") -> Survey:
     """Look at every unit of `model`: the blocks that `find_blocks` finds, and what comes near to being one.
 
     That is a module in which two things that depend on the network's input are added, and every module of the class
@@ -58,7 +60,7 @@ def survey(model: nn.Module, example: Tensor, unit: UnitSize = "outermost") -> S
     rows = []
     for name, calls in calls_by_name(model, recorded).items():
         near = calls[0].module in owners or type(calls[0].module) in _kinds(model, blocks, owners)
-        hidden = any(name.startswith(f"{block}.") for block in blocks)
+        hidden = any(name.startswith(f"{block}.") or f"{block}.".startswith(f"{name}.") for block in blocks)
         if name in blocks or (near and not hidden and _has_weights(calls[0].module)):
             reason = "" if name in blocks else why_not(recorded, name, calls, names)
             rows.append(_row(name, calls[0], blocks.get(name), reason))
@@ -85,8 +87,8 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def _kinds(model: nn.Module, blocks: dict[str, Block], owners: set[nn.Module]) -> set[type[nn.Module]]:
-    """Classes of units, but for torch's own containers and layers."""
-    modules = [*(model.get_submodule(name) for name in blocks), *owners]
+    """Classes of units, but for torch's own containers; a branch may be of any class."""
+    modules = [*(model.get_submodule(name) for name, block in blocks.items() if block.branch is None), *owners]
     return {type(module) for module in modules} - {nn.Sequential, nn.ModuleList, type(model)}
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robustprune.models.modes import evaluating
+from robustprune.models.paths import LAYER_NORM
 from robustprune.models.recorder import Operation, Recorder, Value
-from robustprune.models.skip import Key, Place, arguments
+from robustprune.models.skip import Key, Place, Zeros, arguments
 
 
 @dataclass
@@ -66,6 +68,17 @@ class Trace:
     weights: dict[str, Value]
     calls: list[Call] = field(default_factory=list)
 
+    @cached_property
+    def zeros(self) -> frozenset[Value]:
+        """What the stand-ins of branches that are gone returned."""
+        gone = [call for call in self.calls if isinstance(call.module, Zeros)]
+        return frozenset(result for call in gone for result in call.results if isinstance(result, Value))
+
+    @cached_property
+    def normalised(self) -> frozenset[Value]:
+        """What layer normalisations returned."""
+        return frozenset(one.outputs[0] for one in self.operations if one.name == LAYER_NORM)
+
 
 def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Trace:
     """Run `model(*args, **kwargs)` once in eval mode, without gradients, and return what happened.
@@ -80,7 +93,7 @@ def trace(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | Non
         stack.enter_context(evaluating(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_unfused_attention())
+        stack.enter_context(unfused_attention())
         recorder = Recorder()
         parameters = model.named_parameters(remove_duplicate=False)
         result = Trace(recorder.operations, {name: recorder.value(weights) for name, weights in parameters})
@@ -124,7 +137,7 @@ def _watched(model: nn.Module, recorder: Recorder, calls: list[Call]) -> Iterato
 
 
 @contextmanager
-def _unfused_attention() -> Iterator[None]:
+def unfused_attention() -> Iterator[None]:
     """torch's fused Transformer layer is one opaque operation; without it, its additions are seen."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -142,4 +155,6 @@ def _copied(argument: Any, known: dict[int, Tensor]) -> Any:
         return known[id(argument)]
     if type(argument) in (list, tuple):
         return type(argument)(_copied(part, known) for part in argument)
+    if type(argument) is dict:
+        return {key: _copied(part, known) for key, part in argument.items()}
     return argument

@@ -7,20 +7,19 @@ beside that addition (a position encoding before the attention).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
 
-from robustprune.errors import InputError
 from robustprune.models.activations import Activation, needed
 from robustprune.models.paths import Flow, SkipPath
-from robustprune.models.skip import Key, Place
+from robustprune.models.skip import Blanks, Key, Place
 from robustprune.models.trace import Call, Trace
 
 UnitSize = Literal["outermost", "smallest", "branch"]
-"""Which of the units that lie in one another is a block; "branch" is another word for the smallest."""
+"""Which of the units that lie in one another is a block, or what is added on its skip path (`branches`)."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +32,37 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """Where a branch is added: addition `number` (from 0) in each call of the module `inside`; x is its `argument`."""
+
+    inside: str
+    number: int
+    argument: int
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What is added to a skip path outside itself: the module at which `zeros` take its place, and where."""
+
+    at: str
+    zeros: Blanks
+    sum: Sum
+
+
+@dataclass(frozen=True)
 class Unit:
-    """A module that can be replaced by its skip path: its calls, its way, and the numbers of the additions on it."""
+    """A module that can be replaced by its skip path: its calls, its way, and the numbers of the additions on it.
+
+    Of a branch whose addition lies outside it, `branch` says how it is replaced. `idle` are modules beside it whose
+    work nobody uses without it.
+    """
 
     calls: list[Call]
     way: Way
     joins: frozenset[int]
     shape: tuple[int, ...]
-
-
-def residual_units(model: nn.Module, recorded: Trace, size: UnitSize = "outermost") -> dict[str, Unit]:
-    """The residual units of one size by name, in order of execution: no unit holds another one.
-
-    "outermost": those with an addition of their own that lie in no other such unit. "smallest" (or "branch"): those
-    that hold none. Raises InputError for another size.
-    """
-    if size not in CHOICES:
-        raise InputError(f"unit={size!r}: expected one of {', '.join(CHOICES)}")
-    return CHOICES[size](all_units(model, recorded))
+    branch: Branch | None = None
+    idle: tuple[tuple[str, Blanks], ...] = ()
 
 
 def all_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
@@ -63,20 +75,15 @@ def all_units(model: nn.Module, recorded: Trace) -> dict[str, Unit]:
     return units
 
 
-def _outermost(units: Mapping[str, Unit]) -> dict[str, Unit]:
-    own = {name: unit for name, unit in units.items() if _adds(name, units)}
+def outermost(recorded: Trace, units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Those with an addition of their own, or work outside the units inside, that lie in no other such unit."""
+    own = {name: unit for name, unit in units.items() if _adds(name, units) or _works(recorded, name, units)}
     return {name: unit for name, unit in own.items() if not any(name.startswith(f"{other}.") for other in own)}
 
 
-def _smallest(units: Mapping[str, Unit]) -> dict[str, Unit]:
+def smallest(units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """Those that hold no other."""
     return {name: unit for name, unit in units.items() if not _inside(name, units)}
-
-
-CHOICES: Mapping[str, Callable[[Mapping[str, Unit]], dict[str, Unit]]] = {
-    "outermost": _outermost,
-    "smallest": _smallest,
-    "branch": _smallest,
-}
 
 
 def _inside(name: str, units: Mapping[str, Unit]) -> list[Unit]:
@@ -87,6 +94,17 @@ def _adds(name: str, units: Mapping[str, Unit]) -> bool:
     """Whether an addition on the unit's skip path happens in no unit inside it."""
     inner = [call for unit in _inside(name, units) for call in unit.calls]
     return any(not any(call.contains(join) for call in inner) for join in units[name].joins)
+
+
+def _works(recorded: Trace, name: str, units: Mapping[str, Unit]) -> bool:
+    """Whether a unit that holds units computes anything with its weights outside them, for them to add."""
+    inner = [call for unit in _inside(name, units) for call in unit.calls]
+    own = {value for key, value in recorded.weights.items() if key.startswith(f"{name}.")}
+    return any(
+        not own.isdisjoint(recorded.operations[index].inputs) and not any(call.contains(index) for call in inner)
+        for call in units[name].calls
+        for index in range(call.start, call.end)
+    )
 
 
 def calls_by_name(model: nn.Module, recorded: Trace) -> dict[str, list[Call]]:
@@ -120,14 +138,19 @@ def skip_path(recorded: Trace, call: Call) -> tuple[Key, SkipPath] | None:
     for key, x in call.inputs.items():
         if call.output is not None and call.output.like(x):
             path = flow(recorded, call, key).paths.get(call.output)
-            if path is not None and path.joins and path.undone:
+            if path is not None and path.joins and path.undone and _ends_as_it_began(recorded, x, path):
                 return key, path
     return None
 
 
+def _ends_as_it_began(recorded: Trace, x: Value, path: SkipPath) -> bool:
+    """Whether normalisations on the path may go: none, or one after each addition, and what comes in is normalised."""
+    return not path.norms or (path.norms == len(path.joins) and x in recorded.normalised)
+
+
 def flow(recorded: Trace, call: Call, key: Key) -> Flow:
     """How one argument spreads during a call."""
-    spread = Flow(call.inputs[key], set(recorded.weights.values()))
+    spread = Flow(call.inputs[key], set(recorded.weights.values()), recorded.zeros)
     spread.follow(recorded.operations, call.start, call.end)
     return spread
 
