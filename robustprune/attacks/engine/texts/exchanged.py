@@ -1,0 +1,102 @@
+"""Runs the attack that exchanges words: ranked by the gradient, tried by the original network, the best one kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustprune.attacks.algorithms.texts.substitution import NONE, Substitution, exchangeable, gains, neighbours
+from robustprune.attacks.contract.found import Found
+from robustprune.attacks.contract.gradients import input_gradient
+from robustprune.attacks.contract.losses import margin
+from robustprune.attacks.contract.samples import Samples
+from robustprune.attacks.contract.target import Target, misclassified
+from robustprune.attacks.engine.batches import in_batches
+from robustprune.attacks.engine.texts.embedded import behind
+from robustprune.models.texts.network import FromEmbedding
+
+
+def run_exchanged(attack: Substitution, target: Target, samples: Samples) -> Found:
+    """Exchange words of the texts `samples` (m, T), int64; a text leaves at the first exchange that breaks it."""
+    found = Found.nothing(samples.x, target.keep)
+    inner, net = behind(target)
+    search = Search(attack, target, inner, net)
+
+    def batch(row: Tensor) -> None:
+        search.exchange(samples.at(row), row, found)
+        target.tick(len(row))
+
+    in_batches(target, len(samples), found, batch)
+    return found
+
+
+@dataclass(kw_only=False)
+class Search:
+    """The search on one network: `target` judges texts, `inner` gives gradients behind the embedding `net`."""
+
+    attack: Substitution
+    target: Target
+    inner: Target
+    net: FromEmbedding
+
+    def exchange(self, samples: Samples, row: Tensor, found: Found) -> None:
+        """Exchange words of some texts, numbered `row` (k,) in `found`, until they are broken or none is left."""
+        device = self.target.device
+        x, y, row = samples.x.to(device), samples.y.to(device), row.to(device)
+        ids, table, lead = x.clone(), self.table(x), torch.full(y.shape, -torch.inf, device=device)
+        for step in range(int(self.attack.eps)):
+            value, best, wrong, place = self.best(ids, y, table)
+            better = best > (value if step == 0 else lead)
+            found.steps[row.cpu()] += 1
+            number = torch.arange(len(ids), device=device)[better]
+            ids[number, place[0][better]] = place[1][better]
+            table[number, place[0][better]] = NONE
+            lead = torch.where(better, best, lead)
+            broken = better & wrong
+            size = (ids != x).sum(1).to(torch.float32)
+            found.put(row[broken], ids[broken], broken[broken], size[broken], found.steps[row[broken].cpu()])
+            stay = better & ~broken
+            ids, x, y, table, row, lead = (part[stay] for part in (ids, x, y, table, row, lead))
+            if not len(ids):
+                return
+
+    def table(self, x: Tensor) -> Tensor:
+        """Return (m, T, C) what may stand at each place of texts (m, T)."""
+        kinds, attack = self.net.net.kinds, self.attack
+        where = exchangeable(x, kinds)
+        words, place = x[where].unique(return_inverse=True)
+        found = torch.full((*x.shape, attack.neighbours), NONE, device=x.device)
+        if len(words):
+            weight = self.net.net.embedding.weight.detach()
+            found[where] = neighbours(words, kinds, weight, attack.neighbours, attack.cosine)[place]
+        return found
+
+    def best(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Return the margin (m,) of texts, that of the best exchange, whether it breaks them, and place and word."""
+        value, rank = self.ranked(ids, y, table)
+        tries = min(self.attack.tries, rank.shape[1])
+        size, pair = rank.topk(tries, dim=1)
+        place, word = pair // table.shape[2], table.flatten(1).gather(1, pair)
+        trial = ids.repeat_interleave(tries, 0)
+        trial.scatter_(1, place.reshape(-1, 1), word.clamp(min=0).reshape(-1, 1))
+        logits, label = self.asked(trial), y.repeat_interleave(tries)
+        lead = margin(logits, label).view(-1, tries).masked_fill(size.isinf(), -torch.inf)
+        best, number = lead.max(1)
+        wrong = misclassified(logits, label).view(-1, tries).gather(1, number[:, None])[:, 0]
+        chosen = (part.gather(1, number[:, None])[:, 0] for part in (place, word))
+        return value, best, wrong, (next(chosen), next(chosen))
+
+    def ranked(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margin (m,) of texts, and by how much each exchange (m, T C) would raise it, were it linear."""
+        point = self.net.embedded(ids).requires_grad_()
+        value = margin(self.inner.model(point), y)
+        grad = input_gradient(value.sum(), point)[..., :-1].nan_to_num(0.0)
+        vectors = self.net.net.embedding.weight.detach() / self.net.scale
+        return value.detach(), gains(grad, ids, table, vectors).flatten(1)
+
+    @torch.no_grad()
+    def asked(self, texts: Tensor) -> Tensor:
+        """Return the logits of texts by the original network, in batches."""
+        return torch.cat([self.target.judge(some) for some in texts.split(self.target.batch_size)])
