@@ -1,9 +1,10 @@
-"""Data sets: images in [0, 1], or texts as token numbers, with labels, in a part to learn from and a part to measure on.
+"""Data sets: images in [0, 1], or texts as token numbers, with labels, in a part to learn from and one to measure on.
 
 base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py
 and pictures.py; parts.py, classes.py and naming.py read the names of parts, of classes and in errors; cifar.py,
 fashion.py and sklearn_digits.py are known by name; wordpiece.py turns text into token numbers and reviews.py reads
-texts, which need a vocabulary first. To add one: a file with a function that returns `Data`, and a line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
+texts, which need a vocabulary first. To add one: a file with a function that returns `Data`, and a line in DATASETS
+here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
 """
 
 from __future__ import annotations

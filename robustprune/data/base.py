@@ -1,8 +1,9 @@
 """Images or texts with labels, checked once on creation, so that nothing after this has to ask again.
 
 Images are float32, NCHW, in [0, 1]: the attacks clamp to that range, so normalised input would be changed in
-silence. Texts are int64 token numbers, (N, T), filled up with padding. Subsets are drawn by dealing (one of each class in turn), which has one rule for every size: a bigger
-subset contains the smaller ones, and a class that runs out leaves its turn to the others.
+silence. Texts are int64 token numbers, (N, T), filled up with padding. Subsets are drawn by dealing (one of each class
+in turn), which has one rule for every size: a bigger subset contains the smaller ones, and a class that runs out leaves
+its turn to the others.
 """
 
 from __future__ import annotations

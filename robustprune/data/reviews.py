@@ -40,7 +40,9 @@ def film_reviews(words: WordPiece, length: int = 32, root: str | Path | None = N
 
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
-        raise MissingData(f"film reviews: {file} is not there; unpack the sentence polarity dataset 1.0 of Pang and Lee")
+        raise MissingData(
+            f"film reviews: {file} is not there; unpack the sentence polarity dataset 1.0 of Pang and Lee"
+        )
     try:
         return [line for line in file.read_text(encoding="latin-1").splitlines() if line.strip()]
     except OSError as error:

@@ -1,9 +1,9 @@
 """Networks: finding what can be removed in any of them, a few of our own, and safe weight files.
 
 blocks.py finds the removable blocks from one recorded forward (recorder.py, trace.py, skip.py, units.py); resnet.py
-holds networks, texts/ those that read, normalize.py the layer that keeps input in [0,1]; checkpoints.py reads, writes and hashes weights;
-modes.py puts a network into eval mode and back. To add a network: a factory in resnet.py or a file beside it, and a
-line in catalogue.py for its name. One of your own needs no name: pass the factory.
+holds networks, texts/ those that read text, normalize.py the layer that keeps their input in [0,1]; checkpoints.py
+reads, writes and hashes weights; modes.py puts a network into eval mode and back. To add a network: a factory in
+resnet.py or a file beside it, and a line in catalogue.py for its name. One of your own needs no name: pass the factory.
 """
 
 from robustprune.models.blocks import Block, find_blocks

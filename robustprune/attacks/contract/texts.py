@@ -7,18 +7,29 @@ quarter. Padding and special tokens, such as [CLS], stay where they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.threat import L2, rows
+from robustprune.errors import InputError
+from robustprune.models.lending import is_text
 from robustprune.models.texts.network import FREE
 
 EMBEDDING, WORDS = "embedding", "words"
 """Names of the two: L2 around the embedded text, and how many words are exchanged."""
+
+
+def check_kind(x: Tensor, attacks: Iterable[Attack]) -> None:
+    """Refuse attacks on texts where the samples `x` (n, ...) are images, and the other way round."""
+    for attack in attacks:
+        if (attack.norm in (EMBEDDING, WORDS)) != is_text(x):
+            kind = "texts, expected EmbeddingPGD or Substitution" if is_text(x) else "images, expected one on images"
+            raise InputError(f"attack {attack.name!r} ({attack.threat}) and samples that are {kind}")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Evaluation, Passes
 from robustprune.attacks.contract.target import Counted, Target
+from robustprune.attacks.contract.texts import check_kind
 from robustprune.attacks.engine.guard import attacking, check_samples
 from robustprune.attacks.engine.lean import SAMPLES
 from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
@@ -66,6 +67,7 @@ def evaluate(
     given = Settings(**settings)
     check_samples(x, y)
     check_attacks(attacks)
+    check_kind(x, attacks)
     x, y = x.detach().to("cpu", torch.int64 if is_text(x) else torch.float32), y.detach().to("cpu", torch.int64)
     parents = tuple([parent] if isinstance(parent, nn.Module) else parent or ())
     with target_for(model, x, given, parents) as target:

@@ -44,7 +44,8 @@ class Layer(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """Return (N, heads, T, D / heads)."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return heads
 
 
 class Encoder(TextNetwork):

@@ -93,5 +93,7 @@ class FromEmbedding(nn.Module):
 def text_network(net: nn.Module, wanted_by: str) -> TextNetwork:
     """Return the network as one that says where its embedding is. Raises InputError where it does not."""
     if not isinstance(net, TextNetwork):
-        raise InputError(f"{wanted_by}: {type(net).__name__} does not say where its embedding is; expected a TextNetwork")
+        raise InputError(
+            f"{wanted_by}: {type(net).__name__} does not say where its embedding is; expected a TextNetwork"
+        )
     return net

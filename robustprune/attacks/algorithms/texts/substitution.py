@@ -90,7 +90,7 @@ class Substitution(Attack):
 
 
 def neighbours(words: Tensor, kinds: Tensor, vectors: Tensor, count: int, cosine: float) -> Tensor:
-    """Return (k, count) the nearest whole words of the tokens `words` (k,), nearest first; NONE where there are no more.
+    """Return (k, count) the whole words nearest to the tokens `words` (k,), nearest first; NONE where there is no more.
 
     `kinds` (V,) are those of the vocabulary, `vectors` (V, D) its word vectors. A word of cosine below `cosine` is no
     neighbour, nor is the word itself.

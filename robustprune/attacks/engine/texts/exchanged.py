@@ -32,7 +32,7 @@ def run_exchanged(attack: Substitution, target: Target, samples: Samples) -> Fou
     return found
 
 
-@dataclass(kw_only=False)
+@dataclass(frozen=True)
 class Search:
     """The search on one network: `target` judges texts, `inner` gives gradients behind the embedding `net`."""
 
@@ -45,20 +45,19 @@ class Search:
         """Exchange words of some texts, numbered `row` (k,) in `found`, until they are broken or none is left."""
         device = self.target.device
         x, y, row = samples.x.to(device), samples.y.to(device), row.to(device)
-        ids, table, lead = x.clone(), self.table(x), torch.full(y.shape, -torch.inf, device=device)
-        for step in range(int(self.attack.eps)):
-            value, best, wrong, place = self.best(ids, y, table)
-            better = best > (value if step == 0 else lead)
+        found.steps[row.cpu()] = 0
+        ids, table = x.clone(), self.table(x)
+        for _ in range(int(self.attack.eps)):
+            better, wrong, place, word = self.best(ids, y, table)
             found.steps[row.cpu()] += 1
             number = torch.arange(len(ids), device=device)[better]
-            ids[number, place[0][better]] = place[1][better]
-            table[number, place[0][better]] = NONE
-            lead = torch.where(better, best, lead)
+            ids[number, place[better]] = word[better]
+            table[number, place[better]] = NONE
             broken = better & wrong
             size = (ids != x).sum(1).to(torch.float32)
             found.put(row[broken], ids[broken], broken[broken], size[broken], found.steps[row[broken].cpu()])
             stay = better & ~broken
-            ids, x, y, table, row, lead = (part[stay] for part in (ids, x, y, table, row, lead))
+            ids, x, y, table, row = (part[stay] for part in (ids, x, y, table, row))
             if not len(ids):
                 return
 
@@ -73,8 +72,8 @@ class Search:
             found[where] = neighbours(words, kinds, weight, attack.neighbours, attack.cosine)[place]
         return found
 
-    def best(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Return the margin (m,) of texts, that of the best exchange, whether it breaks them, and place and word."""
+    def best(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return of the best exchange in each text whether it raises the margin, whether it breaks, place and word."""
         value, rank = self.ranked(ids, y, table)
         tries = min(self.attack.tries, rank.shape[1])
         size, pair = rank.topk(tries, dim=1)
@@ -85,8 +84,8 @@ class Search:
         lead = margin(logits, label).view(-1, tries).masked_fill(size.isinf(), -torch.inf)
         best, number = lead.max(1)
         wrong = misclassified(logits, label).view(-1, tries).gather(1, number[:, None])[:, 0]
-        chosen = (part.gather(1, number[:, None])[:, 0] for part in (place, word))
-        return value, best, wrong, (next(chosen), next(chosen))
+        place, word = (part.gather(1, number[:, None])[:, 0] for part in (place, word))
+        return best > value, wrong, place, word
 
     def ranked(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margin (m,) of texts, and by how much each exchange (m, T C) would raise it, were it linear."""
