@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +13,14 @@ from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.losses import margin
 from robustprune.attacks.contract.samples import Samples
-from robustprune.attacks.contract.target import Target, misclassified
+from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.batches import in_batches
 from robustprune.attacks.engine.texts.embedded import behind
 from robustprune.models.texts.network import FromEmbedding
+from robustprune.results.exchanged import EXCHANGED
+
+SHOWN = 4
+"""So many broken texts are kept for those who read the report."""
 
 
 def run_exchanged(attack: Substitution, target: Target, samples: Samples) -> Found:
@@ -29,6 +34,7 @@ def run_exchanged(attack: Substitution, target: Target, samples: Samples) -> Fou
         target.tick(len(row))
 
     in_batches(target, len(samples), found, batch)
+    found.notes[EXCHANGED] = search.shown
     return found
 
 
@@ -40,6 +46,8 @@ class Search:
     target: Target
     inner: Target
     net: FromEmbedding
+    shown: list[dict[str, Any]] = field(default_factory=list)
+    """The first texts that broke: token numbers before and after, the true class, and that which is taken for it."""
 
     def exchange(self, samples: Samples, row: Tensor, found: Found) -> None:
         """Exchange words of some texts, numbered `row` (k,) in `found`, until they are broken or none is left."""
@@ -48,18 +56,25 @@ class Search:
         found.steps[row.cpu()] = 0
         ids, table = x.clone(), self.table(x)
         for _ in range(int(self.attack.eps)):
-            better, wrong, place, word = self.best(ids, y, table)
+            better, says, place, word = self.best(ids, y, table)
             found.steps[row.cpu()] += 1
             number = torch.arange(len(ids), device=device)[better]
             ids[number, place[better]] = word[better]
             table[number, place[better]] = NONE
-            broken = better & wrong
+            broken = better & (says != y)
+            self.show(*(part[broken] for part in (x, ids, y, says)))
             size = (ids != x).sum(1).to(torch.float32)
             found.put(row[broken], ids[broken], broken[broken], size[broken], found.steps[row[broken].cpu()])
             stay = better & ~broken
             ids, x, y, table, row = (part[stay] for part in (ids, x, y, table, row))
             if not len(ids):
                 return
+
+    def show(self, *found: Tensor) -> None:
+        """Keep some of the texts that broke: before (k, T), after (k, T), true class (k,), class taken for it (k,)."""
+        for parts in zip(*(part.tolist() for part in found), strict=True):
+            if len(self.shown) < SHOWN:
+                self.shown.append(dict(zip(("before", "after", "class", "taken for"), parts, strict=True)))
 
     def table(self, x: Tensor) -> Tensor:
         """Return (m, T, C) what may stand at each place of texts (m, T)."""
@@ -73,7 +88,10 @@ class Search:
         return found
 
     def best(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return of the best exchange in each text whether it raises the margin, whether it breaks, place and word."""
+        """Return of the best exchange in each text whether it raises the margin, the answer, and place and word.
+
+        The answer is a class; NONE where logits are not a number.
+        """
         value, rank = self.ranked(ids, y, table)
         tries = min(self.attack.tries, rank.shape[1])
         size, pair = rank.topk(tries, dim=1)
@@ -83,9 +101,9 @@ class Search:
         logits, label = self.asked(trial), y.repeat_interleave(tries)
         lead = margin(logits, label).view(-1, tries).masked_fill(size.isinf(), -torch.inf)
         best, number = lead.max(1)
-        wrong = misclassified(logits, label).view(-1, tries).gather(1, number[:, None])[:, 0]
-        place, word = (part.gather(1, number[:, None])[:, 0] for part in (place, word))
-        return best > value, wrong, place, word
+        answer = logits.argmax(1).masked_fill(logits.isnan().any(1), NONE).view(-1, tries)
+        says, place, word = (part.gather(1, number[:, None])[:, 0] for part in (answer, place, word))
+        return best > value, says, place, word
 
     def ranked(self, ids: Tensor, y: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margin (m,) of texts, and by how much each exchange (m, T C) would raise it, were it linear."""
