@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from robustprune.errors import InputError
 from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy
-from robustprune.report import attackers, views, voters
+from robustprune.report import attackers, texts, views, voters
 from robustprune.report.contest import strategies
 from robustprune.report.figures import to_svg
 from robustprune.report.figures.style import INK
@@ -94,7 +94,7 @@ def render(
         contest=views.contest_view(strategies(cases)),
         pictures=[_picture(picture, number) for number, picture in enumerate(pictures, 1)],
         sections=[
-            *(views.part_view(part) for part in (*attackers.parts(cases), *voters.parts(cases))),
+            *map(views.part_view, (*attackers.parts(cases), *texts.parts(cases), *voters.parts(cases))),
             *(views.section_view(one.title, one.paragraphs, one.table) | {"cards": one.cards} for one in sections),
         ],
         checks=views.check_groups(cases),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from robustprune.policy.policy import Policy, judge_all
-from robustprune.report import attackers, formats, standing, voters
+from robustprune.report import attackers, formats, standing, texts, voters
 from robustprune.report.contest import strategies
 from robustprune.report.markdown import sections
 from robustprune.report.table import comparison
@@ -41,6 +41,7 @@ def tables(cases: Sequence[CaseResult], forms: Iterable[str]) -> Iterator[str]:
     for form in forms:
         if form == "md":
             contest = standing.to_markdown(strategies(cases))
-            yield formats.to_markdown(frame) + contest + sections([*attackers.parts(cases), *voters.parts(cases)])
+            more = [*attackers.parts(cases), *texts.parts(cases), *voters.parts(cases)]
+            yield formats.to_markdown(frame) + contest + sections(more)
         else:
             yield {"csv": formats.to_csv, "tex": formats.to_latex}[form](frame)
