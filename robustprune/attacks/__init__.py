@@ -19,6 +19,8 @@ from robustprune.attacks.algorithms.noise import Noise
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
+from robustprune.attacks.algorithms.texts.embedded import EmbeddingPGD
+from robustprune.attacks.algorithms.texts.substitution import Substitution
 from robustprune.attacks.algorithms.tiers import tier
 from robustprune.attacks.algorithms.torchattack import TorchAttack
 from robustprune.attacks.algorithms.transfer import Transfer
@@ -39,12 +41,14 @@ __all__ = [
     "MIFGSM",
     "PGD",
     "Attack",
+    "EmbeddingPGD",
     "Evaluation",
     "Found",
     "HopSkipJump",
     "LibraryAttack",
     "Noise",
     "Square",
+    "Substitution",
     "TargetedPGD",
     "TorchAttack",
     "Transfer",

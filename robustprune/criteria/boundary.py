@@ -26,8 +26,8 @@ from robustprune.attacks.contract.losses import towards
 from robustprune.attacks.contract.threat import Norm, kind_of
 from robustprune.criteria.adversarial import reached, watched
 from robustprune.criteria.arrays import Array, known_classes
-from robustprune.criteria.context import ScoringContext
 from robustprune.criteria.changes import relative_change
+from robustprune.criteria.context import ScoringContext
 from robustprune.criteria.probe import logits_of, numpy64
 from robustprune.criteria.replay import Tape
 from robustprune.errors import InputError

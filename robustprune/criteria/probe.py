@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from robustprune.criteria.arrays import Array
-from robustprune.criteria.replay import Handler, first, intercepted
+from robustprune.criteria.replay import first
 from robustprune.errors import InputError
-from robustprune.models.skip import Skip
 
 
 @dataclass(frozen=True, kw_only=True)

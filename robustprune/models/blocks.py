@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from torch import Tensor, nn
+from torch import nn
 
 from robustprune.errors import InputError
 from robustprune.models.activations import Activation

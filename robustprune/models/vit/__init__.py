@@ -80,7 +80,9 @@ class Layer(nn.Sequential):
 
     def __init__(self, width: int, heads: int, norm: str) -> None:
         feed_forward = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Identity(), nn.Linear(2 * width, width))
-        super().__init__(Branch(TokenNorm(width, norm), Attention(width, heads)), Branch(TokenNorm(width, norm), feed_forward))
+        super().__init__(
+            Branch(TokenNorm(width, norm), Attention(width, heads)), Branch(TokenNorm(width, norm), feed_forward)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (N, T, width) to tokens."""
