@@ -24,8 +24,8 @@ class Perplexity:
     def __post_init__(self) -> None:
         if not self.surprise or self.tokens < 1 or not all(map(math.isfinite, self.surprise)):
             raise InputError(
-                f"perplexity of {len(self.surprise)} windows of {self.tokens} tokens: expected one or more of each, and "
-                "finite surprises"
+                f"perplexity of {len(self.surprise)} windows of {self.tokens} tokens: expected one or more of each, "
+                "and finite surprises"
             )
 
     @property

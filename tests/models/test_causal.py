@@ -1,4 +1,4 @@
-"""Layers taken out of causal models: the same logits as with them passed over, and the library generates with the rest."""
+"""Layers taken out of causal models: the logits are those with them passed over, and the library generates on."""
 
 import math
 import warnings
