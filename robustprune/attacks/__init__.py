@@ -21,6 +21,8 @@ from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.spatial import RotateTranslate
 from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
+from robustprune.attacks.algorithms.texts.embedded import EmbeddingPGD
+from robustprune.attacks.algorithms.texts.substitution import Substitution
 from robustprune.attacks.algorithms.tiers import tier
 from robustprune.attacks.algorithms.torchattack import TorchAttack
 from robustprune.attacks.algorithms.transfer import Transfer
@@ -42,6 +44,7 @@ __all__ = [
     "PGD",
     "Attack",
     "Corruptions",
+    "EmbeddingPGD",
     "Evaluation",
     "Found",
     "HopSkipJump",
@@ -49,6 +52,7 @@ __all__ = [
     "Noise",
     "RotateTranslate",
     "Square",
+    "Substitution",
     "TargetedPGD",
     "TorchAttack",
     "Transfer",

@@ -12,6 +12,7 @@ from robustprune.cli.blocks import blocks
 from robustprune.cli.contests import contest
 from robustprune.cli.ending import DONE, FAIL, UNDECIDED, Ending
 from robustprune.cli.hashes import hashes
+from robustprune.cli.language import shorten
 from robustprune.cli.new import new
 from robustprune.cli.options import energy_options, metering, where_options
 from robustprune.cli.reviews import export, review, stage, verify
@@ -245,5 +246,5 @@ def doctor(results: Path | None) -> None:
     click.echo(f"{'store':<14}{told(local_folder(results or Path('results')) / STORE)}")
 
 
-for verb in (new, blocks, hashes, merge, clean, tune, contest, review, verify, stage, export):
+for verb in (new, blocks, hashes, merge, clean, tune, contest, shorten, review, verify, stage, export):
     main.add_command(verb)

@@ -1,9 +1,10 @@
-"""Data sets: images in [0, 1] with labels, in a part to learn from and a part to measure on.
+"""Data sets: images in [0, 1], or texts as token numbers, with labels, in a part to learn from and one to measure on.
 
 base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py
 and pictures.py; parts.py, classes.py and naming.py read the names of parts, of classes and in errors; cifar.py,
-fashion.py, medmnist.py and sklearn_digits.py are known by name. To add one: a file with a function that returns `Data`,
-and a line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
+fashion.py, medmnist.py and sklearn_digits.py are known by name; wordpiece.py turns text into token numbers and
+reviews.py reads texts, which need a vocabulary first. To add one: a file with a function that returns `Data`, and a
+line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from robustprune.data.folder_images import image_folder
 from robustprune.data.folders import data_root, files_in
 from robustprune.data.medmnist import pneumonia
 from robustprune.data.naming import about
+from robustprune.data.reviews import film_reviews
 from robustprune.data.sklearn_digits import digits
 from robustprune.data.tables import parquet
+from robustprune.data.wordpiece import WordPiece
 from robustprune.errors import InputError
 
 DATASETS: Mapping[str, Callable[[], Data]] = {
@@ -67,11 +70,13 @@ __all__ = [
     "DATASETS",
     "Data",
     "Split",
+    "WordPiece",
     "cifar10",
     "count_shared",
     "data_root",
     "digits",
     "fashion_mnist",
+    "film_reviews",
     "holdout",
     "image_folder",
     "load_data",

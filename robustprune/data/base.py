@@ -1,14 +1,15 @@
-"""Images with labels, checked once on creation, so that nothing after this has to ask again.
+"""Images or texts with labels, checked once on creation, so that nothing after this has to ask again.
 
 Images are float32, NCHW, in [0, 1]: the attacks clamp to that range, so normalised input would be changed in
-silence. Subsets are drawn by dealing (one of each class in turn), which has one rule for every size: a bigger
-subset contains the smaller ones, and a class that runs out leaves its turn to the others.
+silence. Texts are int64 token numbers, (N, T), filled up with padding. Subsets are drawn by dealing (one of each class
+in turn), which has one rule for every size: a bigger subset contains the smaller ones, and a class that runs out leaves
+its turn to the others.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +28,7 @@ MOST_CLASSES = 100_000
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images `x` (float32, (n, C, H, W), in [0, 1]) and labels `y` (int64, (n,), from 0).
+    """Images `x` (float32, (n, C, H, W), in [0, 1]), or texts (int64, (n, T)), and labels `y` (int64, (n,), from 0).
 
     Raises InputError for any other type, shape or range, and for NaN.
 
@@ -40,7 +41,7 @@ class Split:
     y: Tensor
 
     def __post_init__(self) -> None:
-        _check_images(self.x)
+        (_check_texts if self.x.dtype == torch.int64 and self.x.ndim == 2 else _check_images)(self.x)
         _check_labels(self.y, len(self.x))
 
     def __len__(self) -> int:
@@ -93,6 +94,8 @@ class Data:
     train: Split
     test: Split
     source: str
+    text: Callable[[Tensor], str] | None = None
+    """Of texts: what turns token numbers (T,) into words, for those who read a report."""
 
     def __post_init__(self) -> None:
         for text in (self.name, *self.classes, self.source):
@@ -182,6 +185,11 @@ def _check_images(x: Tensor) -> None:
         raise InputError(
             f"pixels from {low:g} to {high:g}, expected 0 to 1; divide bytes by 255, normalise in the model"
         )
+
+
+def _check_texts(x: Tensor) -> None:
+    if 0 in x.shape or int(x.min()) < 0:
+        raise InputError(f"texts of shape {tuple(x.shape)} with negative numbers, expected (n, T) token numbers from 0")
 
 
 def _check_labels(y: Tensor, n: int) -> None:

@@ -3,7 +3,8 @@
 `gather(ctx, tier)` makes the checks 1 to 29, `trust(checks)` says TRUSTED, SUSPECT or INVALID; registry.py tells which
 failures block. The checks stand in network.py and gradients.py (is this the network, has it gradients), soundness.py,
 strength.py and distance.py (does the attack work, is it strong enough, how far is it from AutoAttack), claims.py and
-comparison.py (is what is said covered). A review adds 30 (the file that ships), 31 (the clean room), 32 (by_heart.py).
+comparison.py (is what is said covered); texts.py says which of them are made of texts. A review adds 30 (the file that
+ships), 31 (the clean room), 32 (by_heart.py).
 
 To add one: write a function with `@check(number, name)` in one of these files; a new file is also imported here.
 A new threat is one entry in scales.py.

@@ -9,7 +9,8 @@ from robustprune.errors import InputError
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.registry import CHECKS, Spec
 from robustprune.evidence.sizes import SIZES, TIERS, Tier
-from robustprune.models.lending import Memory
+from robustprune.evidence.texts import check_text
+from robustprune.models.lending import Memory, is_text
 from robustprune.results.records import Check
 
 LONGEST = 300
@@ -41,7 +42,7 @@ def _make(spec: Spec, ctx: EvidenceContext, tier: Tier, before: Memory) -> Check
     evidence = f"made from tier {spec.tier} on"
     if TIERS.index(spec.tier) <= TIERS.index(tier):
         try:
-            return spec.run(ctx)
+            return check_text(spec.entry.number, ctx) if is_text(ctx.x) else spec.run(ctx)
         except Exception as error:
             reason = f"could not be carried out: {type(error).__name__}: {error}"
             status, evidence = "fail", " ".join(reason.split())[:LONGEST]

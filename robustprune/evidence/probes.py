@@ -16,7 +16,7 @@ from robustprune.attacks.contract.losses import cross_entropy, margin
 from robustprune.attacks.engine.guard import forked_generators
 from robustprune.attacks.engine.random_parts import seed_generators
 from robustprune.evidence.sizes import SEED
-from robustprune.models.lending import shown
+from robustprune.models.lending import is_text, shown
 from robustprune.models.modes import evaluating, frozen
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": cross_entropy, "margin": margin}
@@ -41,7 +41,7 @@ def logits_of(model: nn.Module, x: Tensor, batch_size: int = 128, seed: int = SE
     kept = []
     with evaluating(model), draws(seed, x.device), torch.set_grad_enabled(recording):
         for part in batches(x, batch_size):
-            point = part.detach().clone().requires_grad_(recording)
+            point = part.detach().clone().requires_grad_(recording and not is_text(part))
             kept.append(model(shown(model, point)).detach().float().cpu())
     return torch.cat(kept)
 

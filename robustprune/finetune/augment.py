@@ -27,6 +27,8 @@ class Augment:
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return (n, C, H, W) images of the same range, each moved by its own draw from `generator`."""
+        if x.ndim == 2 and not self.shift and not self.flip:
+            return x
         n, _, height, width = x.shape
         reach = [round(self.shift * height), round(self.shift * width)]
         down, right = (torch.randint(-most, most + 1, (n,), generator=generator) for most in reach)

@@ -22,16 +22,27 @@ PLAIN = (bool, int, float, str, type(None))
 def shown(model: nn.Module, x: Tensor) -> Tensor:
     """Return a private copy of `x`, in the type of the model's first floating parameter (or buffer), else as it is.
 
-    Gradients flow through it.
+    Gradients flow through it. Token numbers stay what they are.
 
     >>> x = torch.zeros(2)
     >>> shown(nn.Linear(2, 1).double(), x).add_(1).dtype, x.tolist()
     (torch.float64, [0.0, 0.0])
     """
+    if is_text(x):
+        return x.clone()
     for tensor in chain(model.parameters(), model.buffers()):
         if tensor.is_floating_point():
             return x.to(tensor.dtype, copy=True)
     return x.clone()
+
+
+def is_text(x: Tensor) -> bool:
+    """Whether samples are texts, token numbers in rows (n, T), and no images.
+
+    >>> is_text(torch.zeros(2, 3)), is_text(torch.zeros(2, 3, dtype=torch.int64))
+    (False, True)
+    """
+    return x.dtype == torch.int64 and x.ndim == 2
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from robustprune.errors import InputError
 from robustprune.policy.findings import Verdict
 from robustprune.policy.policy import Policy
-from robustprune.report import attackers, ships, views, voters
+from robustprune.report import views
+from robustprune.report.beneath import parts
 from robustprune.report.contest import strategies
 from robustprune.report.figures import to_svg
 from robustprune.report.figures.style import INK
@@ -94,7 +95,7 @@ def render(
         contest=views.contest_view(strategies(cases)),
         pictures=[_picture(picture, number) for number, picture in enumerate(pictures, 1)],
         sections=[
-            *map(views.part_view, (*ships.parts(cases), *attackers.parts(cases), *voters.parts(cases))),
+            *map(views.part_view, parts(cases)),
             *(views.section_view(one.title, one.paragraphs, one.table) | {"cards": one.cards} for one in sections),
         ],
         checks=views.check_groups(cases),

@@ -12,7 +12,7 @@ LEFT = (
     *("", "model", "strategy", "recipe", "beside", "robustness", "evidence", "stage", "verdict", "case", "claim"),
     *("kind", "measure", "unit of the rule", "about", "in the other runs", "end"),
     *("network", "attack", "threat", "knowledge", "criterion", "voter left out", "then stay", "then go"),
-    *("control", "asks", "evidence for it", "missing"),
+    *("control", "asks", "evidence for it", "missing", "true class", "taken for", "text"),
 )
 """Columns of words; numbers are aligned to the right."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from robustprune.policy.policy import Policy, judge_all
-from robustprune.report import attackers, formats, ships, standing, voters
+from robustprune.report import formats, standing, voters
+from robustprune.report.beneath import parts
 from robustprune.report.contest import strategies
 from robustprune.report.markdown import sections
 from robustprune.report.table import comparison
@@ -41,10 +42,6 @@ def tables(cases: Sequence[CaseResult], forms: Iterable[str]) -> Iterator[str]:
     for form in forms:
         if form == "md":
             contest = standing.to_markdown(strategies(cases))
-            yield (
-                formats.to_markdown(frame)
-                + contest
-                + sections([*ships.parts(cases), *attackers.parts(cases), *voters.parts(cases)])
-            )
+            yield formats.to_markdown(frame) + contest + sections(parts(cases))
         else:
             yield {"csv": formats.to_csv, "tex": formats.to_latex}[form](frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from robustprune.data import Split
 from robustprune.evidence import trust
 from robustprune.results.costs import Cost
+from robustprune.results.exchanged import in_words
 from robustprune.results.records import CaseResult, Check, Outcomes
 from robustprune.results.words import BLOCKS
 from robustprune.run.attacked import Attacked, Attacks, Result, for_network
@@ -180,13 +181,19 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         classes=list(bench.data.classes),
         labels=bench.sample.y.tolist(),
         clean=measured.clean,
-        outcomes=measured.outcomes,
+        outcomes=[in_words(one, _written(bench), bench.data.classes) for one in measured.outcomes],
         checks=measured.checks,
         trust=trust(measured.checks),
         sample_hash=bench.sample.hash,
         weights_hash=network.weights,
         environment=dict(bench.surroundings),
     )
+
+
+def _written(bench: Bench) -> Callable[[Sequence[int]], str] | None:
+    """What turns token numbers into words; None where the data are no texts."""
+    text = bench.data.text
+    return None if text is None else lambda ids: text(torch.tensor(ids))
 
 
 def _used(case: Case, bench: Bench) -> dict[str, Split]:

@@ -113,10 +113,18 @@ def _opened(model: Model, suite: Suite, data: Data, example: Tensor) -> nn.Modul
 
 
 def _check_budgets(suite: Suite, example: Tensor) -> None:
-    """Refuse an attack whose budget reaches from a black image to a white one: eps is in units of [0,1] pixels."""
+    """Refuse an attack whose budget reaches from a black image to a white one, and one on another kind of samples.
+
+    eps is in units of [0,1] pixels.
+    """
     import torch
 
-    for attack in (attack for attack in suite.attacks if attack.in_a_ball):
+    from robustprune.attacks.contract.texts import check_kind
+    from robustprune.models.lending import is_text
+
+    check_kind(example, suite.attacks)
+    balls = () if is_text(example) else [attack for attack in suite.attacks if attack.in_a_ball]
+    for attack in balls:
         most = float(attack.ball.size(torch.ones_like(example)))
         if attack.eps > most:
             raise InputError(

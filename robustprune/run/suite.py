@@ -10,6 +10,7 @@ from typing import Any
 
 from robustprune.data import Data
 from robustprune.machine import pick_device
+from robustprune.models.lending import is_text
 from robustprune.results.records import CaseResult
 from robustprune.run.attacked import for_network
 from robustprune.run.bench import Bench, Listener, open_bench
@@ -181,12 +182,12 @@ def _priced(cases: Sequence[Measured], bench: Bench, listener: Listener) -> Iter
 
 
 def _with_reach(finished: Sequence[Finished], bench: Bench, listener: Listener) -> Iterator[CaseResult]:
-    """The results, a family's first parent with what each attack breaks on its own; a quick look goes without."""
+    """The results, a family's first parent with what each attack breaks alone; quick looks and texts go without."""
     parents = [case for case in bench.suite.cases if case.kind == PARENT]
     chosen = {case.model.family: case.id for case in reversed(parents)}
     for one in finished:
         case, sample = one.measured.case, bench.sample
-        if case.id not in chosen.values() or bench.suite.quick:
+        if case.id not in chosen.values() or bench.suite.quick or is_text(sample.x):
             yield one.result
             continue
         wanted = Reached(

@@ -40,6 +40,7 @@ from robustprune.attacks.engine.guard import check_samples
 from robustprune.attacks.engine.session import clean_pass
 from robustprune.attacks.engine.settings import Basics, Settings
 from robustprune.errors import InputError
+from robustprune.models.lending import is_text
 from robustprune.results.records import BROKEN, CLEAN_ERROR, FAILED, ROBUST, Outcomes
 
 
@@ -78,6 +79,8 @@ def robust_curve(
     check_samples(x, y)
     if not attack.in_a_ball:
         raise InputError(f"attack {attack.name!r}: {attack.threat} has no curve over eps; expected a threat of a norm")
+    if is_text(x):
+        raise InputError("robust_curve: samples are texts, expected images; give `evaluate` an attack for each eps")
     if not eps_list or min(eps_list) < 0 or len(set(eps_list)) < len(eps_list):
         raise InputError(f"eps_list={list(eps_list)}: expected different numbers >= 0")
     x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from robustprune.attacks.algorithms.texts.embedded import EmbeddingPGD
+from robustprune.attacks.algorithms.texts.substitution import Substitution
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.drawn import DrawnAttack
 from robustprune.attacks.contract.found import Found
@@ -14,6 +16,8 @@ from robustprune.attacks.engine.draws import run_drawn
 from robustprune.attacks.engine.library import run_library
 from robustprune.attacks.engine.random_parts import seed_generators, verdict
 from robustprune.attacks.engine.stepwise import run_stepped
+from robustprune.attacks.engine.texts.embedded import run_embedded
+from robustprune.attacks.engine.texts.exchanged import run_exchanged
 from robustprune.attacks.engine.transforms import run_transformed
 from robustprune.errors import InputError
 
@@ -24,6 +28,13 @@ def run(attack: Attack, target: Target, samples: Samples, seed: int) -> Found:
     Everything tried goes through `target`, which counts. `seed` is the only source of randomness, that of a random
     network included. Samples that could not be attacked are written down as failed; InputError and interrupts pass.
     """
+    if isinstance(attack, EmbeddingPGD):
+        return run_embedded(target, samples, lambda inner, some: judged(attack, inner, some, seed))
+    return judged(attack, target, samples, seed)
+
+
+def judged(attack: Attack, target: Target, samples: Samples, seed: int) -> Found:
+    """Attack the samples; of a random network keep what a majority of fresh passes confirms."""
     if not target.random:
         return search(attack, target, samples, seed)
     seed_generators(seed, target.device)
@@ -35,6 +46,8 @@ def run(attack: Attack, target: Target, samples: Samples, seed: int) -> Found:
 def search(attack: Attack, target: Target, samples: Samples, seed: int) -> Found:
     """Let the part of the engine that runs this kind of attack look for perturbations."""
     match attack:
+        case Substitution():
+            return run_exchanged(attack, target, samples)
         case SteppedAttack():
             return run_stepped(attack, target, samples, seed)
         case LibraryAttack():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Evaluation, Passes
 from robustprune.attacks.contract.target import Counted, Target
+from robustprune.attacks.contract.texts import check_kind
 from robustprune.attacks.engine.guard import attacking, check_samples
 from robustprune.attacks.engine.lean import SAMPLES
 from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
@@ -22,7 +23,7 @@ from robustprune.attacks.engine.session import Session
 from robustprune.attacks.engine.settings import Keywords, Settings
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
-from robustprune.models.lending import Memory, restored
+from robustprune.models.lending import Memory, is_text, restored
 from robustprune.models.made import returning_logits
 from robustprune.results.records import Outcomes
 
@@ -40,6 +41,7 @@ def evaluate(
 ) -> Evaluation:
     """Attack `model` on images `x` (n, C, H, W) in [0,1] of true classes `y` (n,); return per-sample outcomes.
 
+    Texts are token numbers, int64 (n, T), of a `TextNetwork`; attacks on images do not run on them.
     `model` returns logits (n, classes), alone or where `logits_alone` finds them; it is used in eval mode and comes
     back exactly as it was. The
     outcomes stand in the order of `attacks`. The same seed gives the same outcomes; order and batch size of
@@ -65,7 +67,8 @@ def evaluate(
     given = Settings(**settings)
     check_samples(x, y)
     check_attacks(attacks)
-    x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)
+    check_kind(x, attacks)
+    x, y = x.detach().to("cpu", torch.int64 if is_text(x) else torch.float32), y.detach().to("cpu", torch.int64)
     parents = tuple([parent] if isinstance(parent, nn.Module) else parent or ())
     with target_for(model, x, given, parents) as target:
         return Session(target, x, y, given.seed, len(attacks), tick, given.keep).run(attacks, on_outcome)

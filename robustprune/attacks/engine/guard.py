@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from robustprune.errors import InputError
 from robustprune.models.device import device_of
-from robustprune.models.lending import restored
+from robustprune.models.lending import is_text, restored
 from robustprune.models.modes import frozen
 
 
@@ -71,19 +71,21 @@ def exact_cuda() -> Iterator[None]:
 def check_samples(x: Tensor, y: Tensor) -> None:
     """Refuse samples that no number should be reported on.
 
-    Raises InputError unless `x` is (n, C, H, W) float in [0,1] without NaN and `y` is (n,) integer class
-    numbers.
+    Raises InputError unless `x` is (n, C, H, W) float in [0,1] without NaN, or texts (n, T) int64, and `y` is (n,)
+    integer class numbers.
 
     >>> check_samples(torch.full((1, 1, 2, 2), 2.0), torch.tensor([0]))
     Traceback (most recent call last):
     robustprune.errors.InputError: x: expected images in [0,1], found 2..2; normalise inside the model
     """
-    if not x.is_floating_point():
+    if not x.is_floating_point() and not is_text(x):
         raise InputError(f"x: expected float32 images in [0,1], found {x.dtype}; divide uint8 images by 255")
     if y.ndim != 1 or len(x) != len(y) or y.is_floating_point():
         raise InputError(f"y: expected {len(x)} integer class numbers, found {tuple(y.shape)} of {y.dtype}")
     if len(x) == 0:
         raise InputError("x: expected at least one sample, found none")
+    if is_text(x):
+        return
     if not torch.isfinite(x).all():
         raise InputError("x: expected finite values in [0,1], found NaN or infinity")
     low, high = float(x.min()), float(x.max())

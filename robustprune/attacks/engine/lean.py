@@ -20,7 +20,7 @@ from robustprune.attacks.contract.target import out_of_memory
 from robustprune.attacks.engine.fold import TOLERANCE, agrees, folded
 from robustprune.attacks.engine.guard import forked_generators
 from robustprune.attacks.engine.shortcuts import lengthened, shortened
-from robustprune.models.lending import shown
+from robustprune.models.lending import is_text, shown
 
 SAMPLES = 16
 """How many real samples the copy's logits are compared on."""
@@ -91,7 +91,10 @@ def works(model: nn.Module, other: nn.Module, x: Tensor, random: bool) -> bool:
 
 
 def backward(net: nn.Module, x: Tensor) -> None:
-    """Take a gradient at `x`, where the network lets any through."""
+    """Take a gradient at `x`, where the network lets any through; of texts there is none."""
+    if is_text(x):
+        net(shown(net, x))
+        return
     adv = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         logits = net(shown(net, adv))

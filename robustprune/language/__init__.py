@@ -1,0 +1,1 @@
+"""Causal language models without some of their layers: opened, scored, shortened and compared by perplexity."""
