@@ -20,7 +20,7 @@ FLOORS = [
     ["attacks", "policy", "criteria", "prune", "finetune", "cost"],
     ["consensus", "evidence", "suite", "report"],
     ["run"],
-    ["review", "ship", "rollout", "tune", "language"],
+    ["review", "ship", "rollout", "tune"],
     ["cli"],
 ]
 """From the ground up. A room imports from lower floors and, on its own floor, from rooms to its left."""

@@ -12,8 +12,8 @@ from robustprune.cli.verbs import FILE, FOLDER, device_option, example
 from robustprune.errors import InputError
 
 if TYPE_CHECKING:
-    from robustprune.language.comparing import Shorter
     from robustprune.results.perplexity import Perplexity
+    from robustprune.ship.language.comparing import Shorter
 
 USUAL = ("random", "depth-first", "depth-last", "block-influence", "angular-distance", "cka", "consensus")
 """Criteria that are compared where none is named: three controls, two of the literature on language models, a metric
@@ -37,11 +37,9 @@ def shorten(
     text: Path,
     remove: int,
     names: tuple[str, ...],
-    length: int,
-    scoring: int,
-    samples: int,
     output: Path | None,
     device: str,
+    **sizes: int,
 ) -> Ending:
     """Take layers out of the causal language model in FOLDER, and say what that costs in perplexity.
 
@@ -49,11 +47,11 @@ def shorten(
     and nothing is trained: what fine-tuning wins back is not in these numbers. The shorter model is written as the
     library opens it again.
     """
-    from robustprune.language.comparing import compared, named, whole
-    from robustprune.language.opened import open_causal
-    from robustprune.language.windows import windows
     from robustprune.machine import pick_device
     from robustprune.models.texts.causal import layers_of, shortened
+    from robustprune.ship.language.comparing import compared, named, whole
+    from robustprune.ship.language.opened import open_causal
+    from robustprune.ship.language.windows import windows
 
     if output is not None and (len(names) != 1 or output.exists()):
         raise InputError(f"--output {output}: expected one --criterion, and a folder that is not there yet")
@@ -63,7 +61,7 @@ def shorten(
     name, layers = layers_of(model)
     if remove >= len(layers):
         raise InputError(f"--remove {remove}: the model has {len(layers)} layers ({name}), expected fewer")
-    cut = windows(opened.ids(_read(text)), length, scoring, samples)
+    cut = windows(opened.ids(_read(text)), sizes["length"], sizes["scoring"], sizes["samples"])
     cut = type(cut)(scoring=cut.scoring.to(place), evaluation=cut.evaluation.to(place))
     found = [*compared(model, cut, remove, criteria, tick=lambda stage: click.echo(stage, err=True))]
     click.echo(table(found, whole(model, cut), sum(one.numel() for one in model.parameters())))

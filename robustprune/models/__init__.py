@@ -3,8 +3,8 @@
 blocks.py finds the removable blocks from one recorded forward (recorder.py, trace.py, skip.py, units.py); resnet.py
 holds networks, vit/ and texts/ more of them, normalize.py the layer that keeps their input in [0,1]; checkpoints.py
 reads, writes and hashes weights; modes.py puts a network into eval mode and back; libraries/ knows those of
-torchvision, timm and transformers; texts/causal.py shortens language models. To add a network: a factory in resnet.py or a file beside it,
-and a line in catalogue.py for its name. One of your own needs no name: pass the factory.
+torchvision, timm and transformers; texts/causal.py shortens language models. To add a network: a factory in resnet.py
+or a file beside it, and a line in catalogue.py for its name. One of your own needs no name: pass the factory.
 """
 
 from robustprune.models.blocks import Block, find_blocks

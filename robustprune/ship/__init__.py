@@ -1,1 +1,1 @@
-"""What leaves this program: weights with a description, ONNX, and the section of a model card."""
+"""What leaves this program: weights with a description, ONNX, a model card's section, shorter language models."""

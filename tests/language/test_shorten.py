@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from robustprune.cli import main
 from robustprune.criteria import AblationLoss, DepthFirst
 from robustprune.errors import InputError
-from robustprune.language.comparing import compared, layers, whole
-from robustprune.language.windows import windows
 from robustprune.models.texts.causal import surprise
 from robustprune.names import find
+from robustprune.ship.language.comparing import compared, layers, whole
+from robustprune.ship.language.windows import windows
 
 transformers = pytest.importorskip("transformers", reason="pip install 'robustprune[hf]'")
 tokenizers = pytest.importorskip("tokenizers", reason="pip install 'robustprune[hf]'")

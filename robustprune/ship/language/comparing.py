@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from robustprune.criteria import EIGHT, Criterion, ScoringContext
 from robustprune.criteria.consensus import Consensus
-from robustprune.language.windows import Windows
 from robustprune.models import Block, find_blocks
 from robustprune.models.texts.causal import NextToken, layers_of, shortened, surprise
 from robustprune.names import find
 from robustprune.prune import choose
 from robustprune.results.perplexity import Perplexity, Ratio, ratio
 from robustprune.results.significance import holm
+from robustprune.ship.language.windows import Windows
 
 OWN = "model."
 """Before the names of the model's modules, where it is wrapped as a network."""
