@@ -33,8 +33,8 @@ short = replace(train, name="ft", lr=0.01, samples=200)
 criteria = (Random(), DepthLast(), WeightNorm(), BlockInfluence(), Cka(), Consensus())
 strategies = [
     Strategy(criterion=criterion, remove=count, protect_first=False, samples=64)
-    for criterion in criteria
     for count in (1, 2, 3)
+    for criterion in criteria
 ]
 
 SUITE = Suite(
