@@ -23,7 +23,7 @@ class Strategy:
     `remove` is a number of blocks, or a share (0..1) of those that may go. `step` None is one-shot; a number removes
     that many at a time and scores what is left again, fine-tuned by `between` where that is given. `samples` training
     images, class-balanced, are used for scoring. `unit` says which of the units that lie in one another is a block
-    (`models.find_blocks`): the outermost, as usual, or those that hold none.
+    (`models.find_blocks`): the outermost, as usual, those that hold none, or single branches of the outermost.
 
     `schedule` says which of the scored blocks go: the "lowest"; the "contiguous" run of neighbours with the lowest sum
     (`prune.choose_run`); or, "greedy", the lowest one, and again and again the lowest one of what is then left, without
