@@ -306,7 +306,5 @@ def test_a_download_asks_for_safetensors_alone_and_fails_in_one_line(caches, mon
 
 @pytest.mark.parametrize("size", [-5, 0, {"height": 10**9, "width": 10**9}])
 def test_images_that_cannot_be_are_refused(size):
-    with pytest.raises(
-        InputError, match=r"preprocessor_config\.json: images of .* pixels; expected 1 to 10,000 a side"
-    ):
+    with pytest.raises(InputError, match=r"images of .* pixels; expected 1 to 10,000 a side"):
         side_lengths({"size": size}, -1)
