@@ -223,3 +223,17 @@ def test_quickly_keeps_one_seed_and_few_samples():
     small = suite(cases).quickly()
     assert [case.seed for case in small.cases] == [0, 0, 0]
     assert small.samples == 64
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("seed", 0), ("ships", "bfloat16"), ("strategy", Strategy(criterion=Random(), remove=1)), ("model", "net")],
+)
+def test_one_where_a_grid_expects_several_is_named(argument, value):
+    with pytest.raises(InputError, match=rf"grid: {argument}=.*, expected several, as in {argument}=\(one, another\)"):
+        grid(**{"model": NET, argument: value})
+
+
+def test_every_case_of_a_grid_ships_in_formats_that_can_be_read_once():
+    formats = (form for form in ("bfloat16", "float16"))
+    assert len(grid(model=NET, recipe=RECIPE, ships=formats)) == 2 + 2 * 2

@@ -62,12 +62,14 @@ def shorten(
     if remove >= len(layers):
         raise InputError(f"--remove {remove}: the model has {len(layers)} layers ({name}), expected fewer")
     cut = windows(opened.ids(_read(text)), sizes["length"], sizes["scoring"], sizes["samples"])
+    for part in (cut.scoring, cut.evaluation):
+        opened.fits(part)
     cut = type(cut)(scoring=cut.scoring.to(place), evaluation=cut.evaluation.to(place))
     found = [*compared(model, cut, remove, criteria, tick=lambda stage: click.echo(stage, err=True))]
     click.echo(table(found, whole(model, cut), sum(one.numel() for one in model.parameters())))
     if output is None:
         return Ending()
-    opened.save(shortened(model, found[0].removed), output)
+    opened.save(shortened(model, found[0].removed), output, cut.evaluation[:2])
     click.echo(f"Written: {output}, {len(layers) - remove} of {len(layers)} layers")
     return Ending(kind="files", paths=(str(output.absolute()),))
 

@@ -178,6 +178,8 @@ def count_shared(a: Split, b: Split) -> int:
 
 
 def _check_images(x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise InputError(f"images are {type(x).__name__}, expected a torch.Tensor, such as torch.from_numpy(...)")
     if x.dtype != torch.float32 or x.ndim != 4 or 0 in x.shape:
         raise InputError(f"images are {x.dtype} {tuple(x.shape)}, expected torch.float32 (n, C, H, W), none of them 0")
     low, high = (float(bound) for bound in torch.aminmax(x.detach()))

@@ -236,7 +236,10 @@ def grid(
     `family` names several models as one network trained several times; claims then hold for the family. Each of these
     cases is also measured in the formats in which it `ships`.
     """
-    seeds, strategies = tuple(seed), tuple(strategy)
+    for name, value in (("model", model), ("strategy", strategy), ("seed", seed), ("ships", ships)):
+        if isinstance(value, str) or not isinstance(value, Iterable | Model):
+            raise InputError(f"grid: {name}={value!r:.100}, expected several, as in {name}=(one, another)")
+    seeds, strategies, forms = tuple(seed), tuple(strategy), tuple(ships)
     if not seeds and (strategies or recipe is not None):
         raise InputError("grid: seed=(), expected one or more: each is a training run")
     cases: list[Case] = []
@@ -246,4 +249,4 @@ def grid(
         if recipe is not None:
             cases += [Case(model=one, recipe=recipe, seed=s) for s in seeds]
         cases += [Case(model=one, strategy=way, recipe=recipe, seed=s) for way in strategies for s in seeds]
-    return (*cases, *(replace(case, ships=form) for case in cases for form in ships))
+    return (*cases, *(replace(case, ships=form) for case in cases for form in forms))

@@ -158,3 +158,8 @@ def test_data_refuse_labels_beyond_the_classes_and_two_shapes():
 
 def test_numpy_indices_are_taken_too():
     assert noise(6).take(np.array([2, 3])).y.tolist() == [2, 3]
+
+
+def test_arrays_of_another_library_are_named():
+    with pytest.raises(InputError, match=r"images are ndarray, expected a torch\.Tensor"):
+        Split(np.zeros((2, 1, 4, 4), np.float32), torch.zeros(2, dtype=torch.long))

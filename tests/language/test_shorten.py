@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from click.testing import CliRunner
 from robustprune.cli import main
 from robustprune.criteria import AblationLoss, DepthFirst
 from robustprune.errors import InputError
-from robustprune.models.texts.causal import surprise
+from robustprune.models.texts.causal import shortened, surprise
 from robustprune.names import find
 from robustprune.ship.language.comparing import compared, layers, whole
+from robustprune.ship.language.opened import open_causal
 from robustprune.ship.language.windows import windows
 
 transformers = pytest.importorskip("transformers", reason="pip install 'robustprune[hf]'")
@@ -147,6 +149,51 @@ def test_bad_input_is_one_line(folder, words, reason):
     assert found.exit_code == 2
     assert reason in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def changed(folder, place, **config):
+    """A copy of the folder with its text beside it, with other entries in its configuration."""
+    shutil.copytree(folder, place)
+    told = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**told, **config}))
+    shutil.copy(folder.parent / "text.txt", place.parent)
+    return place
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(5, "would be random"), (3, "would be left out")])
+def test_a_file_that_holds_other_layers_than_its_configuration_says_is_refused(folder, tmp_path, depth, reason):
+    found = shorten(changed(folder, tmp_path / "net", n_layer=depth), "--remove", "1")
+    assert found.exit_code == 2
+    assert reason in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ({"n_positions": 9}, "windows of 10 tokens: the model has 9 positions, expected no more"),
+        ({"vocab_size": 12}, "token 19 of the text: the model knows 12, expected the tokenizer of this model"),
+    ],
+)
+def test_a_text_beyond_the_model_is_refused_before_anything_is_scored(folder, model, tmp_path, sizes, reason):
+    place = changed(folder, tmp_path / "net")
+    small = transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**model.config.to_diff_dict(), **sizes}))
+    small.save_pretrained(place)
+    found = shorten(place, "--remove", "1")
+    assert found.exit_code == 2
+    assert found.stderr == f"robustprune: {reason}\n"
+
+
+def test_what_the_library_would_open_as_another_model_is_not_written(folder, tmp_path, cut):
+    opened, output = open_causal(folder), tmp_path / "short"
+    wrong = shortened(opened.model, ["transformer.h.0"])
+    wrong.config.n_layer = 4
+    with pytest.raises(InputError, match=r"nothing was written: .*12 weights are not in its file"):
+        opened.save(wrong, output, cut.evaluation[:2])
+    wrong.config.n_layer, wrong.config.layer_norm_epsilon = 3, 1.0
+    with pytest.raises(InputError, match=r"nothing was written: .* was expected"):
+        opened.save(wrong, output, cut.evaluation[:2])
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])

@@ -16,6 +16,7 @@ from PIL import Image
 
 from robustprune.errors import InputError, MissingData
 from robustprune.models import load_weights, named, save_weights
+from robustprune.models.libraries.hf_images import side_lengths
 from robustprune.run.fits import check_labels
 from robustprune.run.keys import digest
 
@@ -301,3 +302,9 @@ def test_a_download_asks_for_safetensors_alone_and_fails_in_one_line(caches, mon
         named(text, weights="download")()
     assert {pattern.rpartition(".")[2] for _, patterns in asked for pattern in patterns} <= {"json", "safetensors"}
     assert asked[0][0] in ("timm/test_resnet.r160_in1k", "org/net")
+
+
+@pytest.mark.parametrize("size", [-5, 0, {"height": 10**9, "width": 10**9}])
+def test_images_that_cannot_be_are_refused(size):
+    with pytest.raises(InputError, match=r"images of .* pixels; expected 1 to 10,000 a side"):
+        side_lengths({"size": size}, -1)

@@ -17,6 +17,8 @@ FILE = "preprocessor_config.json"
 WHITE = 255
 USUAL = 224
 """Height and width of images where nothing says them."""
+LONGEST = 10_000
+"""Pixels of a side; more is a mistake in a file."""
 
 
 def preprocessing(folder: Path, spec: str) -> Mapping[str, Any]:
@@ -59,7 +61,10 @@ def side_lengths(told: Mapping[str, Any], usual: Any) -> tuple[int, int]:
         edge = found.get("shortest_edge", USUAL)
         found = [found.get("height", edge), found.get("width", edge)]
     pair = [found, found] if isinstance(found, int) else list(found)
-    return int(pair[0]), int(pair[-1])
+    height, width = int(pair[0]), int(pair[-1])
+    if not (1 <= height <= LONGEST and 1 <= width <= LONGEST):
+        raise InputError(f"{FILE}: images of {height} x {width} pixels; expected 1 to {LONGEST:,} a side")
+    return height, width
 
 
 def _values(given: float | Sequence[float] | None, usual: float, channels: int) -> list[float]:
