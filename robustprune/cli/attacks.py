@@ -39,8 +39,9 @@ def named_attacks(names: Sequence[str], norm: Norm, budgets: Sequence[float]) ->
     >>> [attack.threat for attack in named_attacks(["fgsm", "corruptions"], "Linf", (1/255, 2/255))]
     ['Linf 1/255', 'severity 3', 'Linf 2/255']
     """
-    found = [_named(name, norm, eps) for eps in budgets for name in names]
-    return tuple({(attack.name, attack.threat): attack for attack in found}.values())
+    rounds = [[_named(name, norm, eps) for name in names] for eps in budgets]
+    again = [attack for attacks in rounds[1:] for attack in attacks if attack.in_a_ball]
+    return (*rounds[0], *again)
 
 
 def described(lines: Mapping[str, str]) -> dict[str, str]:
