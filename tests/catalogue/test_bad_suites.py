@@ -182,7 +182,7 @@ FIELDS = {
     },
     "seed=(0, 1)": {
         "seed=()": "seed=(), expected one or more",
-        "seed=3": "cannot be imported: TypeError",
+        "seed=3": "grid: seed=3, expected several",
         'seed=("0",)': "seed='0'",
         "seed=(-1,)": "seed=-1",
         "seed=(0, 0)": "two cases are named",
