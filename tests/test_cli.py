@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +233,13 @@ def test_doctor_says_what_is_missing(home, monkeypatch, tmp_path):
     assert "torchattacks" in text
     assert "absent" in text
     assert "suite tiny: ready" in text
+
+
+def test_a_data_folder_holds_for_one_command(home, monkeypatch, tmp_path):
+    monkeypatch.chdir(home)
+    before = dict(os.environ)
+    assert str(tmp_path) in call("doctor", "--data-dir", tmp_path).stdout
+    assert dict(os.environ) == before
 
 
 def test_comparing_sets_without_a_common_case(home, tmp_path):

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import re
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -190,11 +191,14 @@ def test_a_long_suite_runs_only_when_asked_and_is_named(approved, pytester):
 
 
 def test_missing_data_is_skipped_with_one_line(pytester):
+    """What the option names is forgotten at the end: another run in this process looks where it looked before."""
+    before = os.environ.get("ROBUSTPRUNE_DATA")
     text = ONE_CASE.replace("import digits", "import cifar10").replace("data=digits", "data=cifar10")
     write_tiny(pytester.path, text)
     result = run(pytester.path, pytester, f"--suite-data={pytester.path}")
     result.assert_outcomes(skipped=ALL)
     result.stdout.fnmatch_lines(["*CIFAR-10 is neither in*"])
+    assert os.environ.get("ROBUSTPRUNE_DATA") == before
 
 
 def test_a_suite_that_cannot_be_imported_is_an_error_of_one_line(pytester):

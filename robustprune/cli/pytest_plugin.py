@@ -7,12 +7,13 @@ what is said at the end.
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from robustprune.cli.data_folder import looking_in
 from robustprune.cli.suite_sarif import Told, judgements
 from robustprune.cli.suite_tests import LEFT_OUT, SuiteFile
 from robustprune.suite.files import defines_suite
@@ -38,8 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[FINDINGS] = Findings()
     config.pluginmanager.register(config.stash[FINDINGS])
     config.pluginmanager.register(FromWorkers())
-    if config.getoption("--suite-data") is not None:
-        os.environ["ROBUSTPRUNE_DATA"] = config.getoption("--suite-data")
+    pointed = ExitStack()
+    pointed.enter_context(looking_in(config.getoption("--suite-data")))
+    config.add_cleanup(pointed.close)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

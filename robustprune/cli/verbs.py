@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import multiprocessing
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from robustprune import __version__
+from robustprune.cli.data_folder import looking_in
 from robustprune.cli.ending import Ending, ending_of
 from robustprune.errors import InputError
 
@@ -86,10 +86,9 @@ def data_option(verb: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--data-dir", type=FOLDER, help="Folder of data and weights [ROBUSTPRUNE_DATA].")
     @functools.wraps(verb)
     def wrapped(*args: Any, data_dir: Path | None, **options: Any) -> Any:
-        if data_dir is not None:
-            if not data_dir.is_dir():
-                raise InputError(f"--data-dir {data_dir}: no such folder")
-            os.environ["ROBUSTPRUNE_DATA"] = str(data_dir)
-        return verb(*args, **options)
+        if data_dir is not None and not data_dir.is_dir():
+            raise InputError(f"--data-dir {data_dir}: no such folder")
+        with looking_in(data_dir):
+            return verb(*args, **options)
 
     return wrapped
