@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from robustprune.finetune.context import generator_states, set_generator_states
+from robustprune.finetune.features import Ends
 from robustprune.finetune.recipe import Recipe
 
 
@@ -47,6 +48,8 @@ class Course:
     parameters: Sequence[nn.Parameter]
     draws: torch.Generator
     device: torch.device
+    ends: Ends = field(default_factory=Ends)
+    """Where the network and its teacher are compared inside."""
     done: int = 0
     best: int = 0
     accuracy: float = -1.0

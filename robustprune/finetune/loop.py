@@ -23,6 +23,7 @@ from robustprune.finetune.augment import AUGMENTS
 from robustprune.finetune.awp import perturbed
 from robustprune.finetune.context import layout_for, training
 from robustprune.finetune.course import Course, Keeper
+from robustprune.finetune.features import Ends, ends_of
 from robustprune.finetune.losses import answers, attacked, batch_loss, heeds, prepared
 from robustprune.finetune.parts import moving
 from robustprune.finetune.recalibration import recalibrate
@@ -73,11 +74,12 @@ def finetune(
         raise InputError(f"recipe {recipe.name!r} distils (distill={recipe.distill}), expected a teacher")
     data, held = split(data, recipe, seed)
     device = next(model.parameters()).device
+    ends = ends_of(model, teacher, data.x[:2].to(device)) if recipe.features and teacher is not None else Ends()
     layout = layout_for(model, data.x[:2], device)
     with training(model, device, seed, layout), moving(model, recipe.train, near) as parameters:
         draws = torch.Generator().manual_seed(seed)
         optimizer = _optimizer(parameters, recipe)
-        course = Course(model=model, optimizer=optimizer, parameters=parameters, draws=draws, device=device)
+        course = Course(model=model, optimizer=optimizer, parameters=parameters, draws=draws, device=device, ends=ends)
         begun = keeper.load() if keeper is not None else None
         if begun is not None:
             course.put_back(begun)
@@ -131,7 +133,7 @@ def _step(
     course: Course, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None, heed: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Learn from one batch; return its loss and logits as they were before."""
-    batch = replace(prepared(course.model, x, y, recipe, teacher, course.draws), heed=heed)
+    batch = replace(prepared(course.model, x, y, recipe, teacher, course.draws, course.ends), heed=heed)
     gamma = recipe.adversarial.gamma if recipe.adversarial is not None else 0.0
     with perturbed(course.model, course.parameters, batch, recipe, gamma):
         loss, logits = batch_loss(course.model, batch, recipe)

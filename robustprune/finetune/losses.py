@@ -8,13 +8,14 @@ blur its gradient. Only what is learned from its last iterate is computed in tra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustprune.finetune.adversarial import Adversarial, Image
+from robustprune.finetune.features import Ends, Heard, gap, heard
 from robustprune.finetune.recipe import Recipe
 from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
@@ -27,6 +28,10 @@ class Batch:
     images: Mapping[Image, Tensor]
     y: Tensor
     said: Mapping[Image, Tensor]
+    ends: Ends = field(default_factory=Ends)
+    """Where student and teacher are compared inside."""
+    given: Mapping[Image, Heard] = field(default_factory=dict)
+    """What the teacher gave there, for each image that it looked at."""
     heed: Tensor | None = None
     """(n,) what the label of each image weighs; None where all weigh alike."""
 
@@ -47,40 +52,56 @@ def heeds(y: Tensor, recipe: Recipe) -> Tensor | None:
 
 
 def prepared(
-    model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None, draws: torch.Generator
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    teacher: nn.Module | None,
+    draws: torch.Generator,
+    ends: Ends | None = None,
 ) -> Batch:
     """Attack a batch where the recipe says so, and ask the teacher."""
+    ends = ends or Ends()
     images: dict[Image, Tensor] = {"clean": x}
-    said: dict[Image, Tensor] = {}
-    if teacher is not None and "clean" in recipe.asked:
-        said["clean"] = answers(teacher, x)
+    said, given = dict[Image, Tensor](), dict[Image, Heard]()
+
+    def ask(view: Image) -> None:
+        if teacher is not None and view in recipe.asked:
+            with heard(ends.teacher) as given[view]:
+                said[view] = answers(teacher, images[view])
+
+    ask("clean")
     settings = recipe.adversarial
     if settings is not None:
         target = {"labels": lambda: y, "outputs": lambda: answers(model, x), "teacher": lambda: said["clean"]}
         images["attacked"] = attacked(model, x, target[settings.against](), settings, draws)
-    if teacher is not None and "attacked" in recipe.asked:
-        said["attacked"] = answers(teacher, images["attacked"])
-    return Batch(images=images, y=y, said=said)
+        ask("attacked")
+    return Batch(images=images, y=y, said=said, ends=ends, given=given)
 
 
 def batch_loss(model: nn.Module, batch: Batch, recipe: Recipe) -> tuple[Tensor, Tensor]:
     """Return the loss of one batch (mean over samples), and its logits: of the attacked images where there are any."""
-    logits = {view: model(shown(model, batch.images[view])) for view in recipe.views}
+    logits, inside = dict[Image, Tensor](), dict[Image, Heard]()
+    for view in recipe.views:
+        with heard(batch.ends.student) as inside[view]:
+            logits[view] = model(shown(model, batch.images[view]))
     loss = torch.zeros((), device=batch.y.device)
     for view, weight in recipe.weights.items():
-        said = batch.said[recipe.taught[view]] if recipe.distill else None
-        loss = loss + weight * _fit(logits[view], batch, said, recipe)
+        loss = loss + weight * _fit(logits[view], batch, view, recipe)
+        if recipe.features:
+            loss = loss + weight * recipe.features * gap(inside[view], batch.given[recipe.taught[view]])
     if recipe.adversarial is not None and recipe.adversarial.beta:
         loss = loss + recipe.adversarial.beta * distillation_loss(logits["attacked"], logits["clean"], 1.0)
     return loss, logits[recipe.views[-1]]
 
 
-def _fit(logits: Tensor, batch: Batch, said: Tensor | None, recipe: Recipe) -> Tensor:
+def _fit(logits: Tensor, batch: Batch, view: Image, recipe: Recipe) -> Tensor:
     """What labels and teacher say of the logits of one image."""
     loss = torch.zeros((), device=batch.y.device)
     if recipe.distill < 1:
         loss = loss + (1 - recipe.distill) * truth(logits, batch, recipe)
-    if said is not None:
+    if recipe.distill:
+        said = batch.said[recipe.taught[view]]
         loss = loss + recipe.distill * distillation_loss(logits, said, recipe.temperature)
     return loss
 

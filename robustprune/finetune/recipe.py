@@ -25,10 +25,12 @@ class Recipe:
     """How a network is trained. Raises InputError for a value that cannot work.
 
     The loss is `distill` x KL(teacher, student) at `temperature` + (1 - `distill`) x cross-entropy with
-    `label_smoothing`. `lr` is the highest learning rate of the `schedule`. `samples` class-balanced training
-    images are used (None: all). With `class_weights` "balanced" all classes weigh alike in the cross-entropy, however
-    few images of one there are. `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs
-    that is all that happens. `train` says which part of the network moves (parts.py); the rest stays bit by bit.
+    `label_smoothing`. With `features`, so many times the relative squared gap between what student and teacher give at
+    the end of each stage is added (features.py), for a network that is its teacher without some blocks. `lr` is the
+    highest learning rate of the `schedule`. `samples` class-balanced training images are used (None: all). With
+    `class_weights` "balanced" all classes weigh alike in the cross-entropy, however few images of one there are.
+    `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs that is all that happens. `train` says
+    which part of the network moves (parts.py); the rest stays bit by bit.
 
     `hold_out` sets a share of these training images aside, class-balanced: after each epoch they say how accurate the
     network is, attacked where the recipe attacks. The weights of the most accurate epoch are kept (of equal ones the
@@ -57,6 +59,7 @@ class Recipe:
     hold_out: BelowOne = 0.0
     patience: Count | None = None
     class_weights: ClassWeights | None = None
+    features: NotNegative = 0.0
 
     def __post_init__(self) -> None:
         check(self)
@@ -64,6 +67,8 @@ class Recipe:
             raise InputError(f"Recipe {self.name!r}: patience={self.patience} with hold_out=0, expected a share of it")
         if self.adversarial is not None and self.adversarial.asks_teacher and not self.distill:
             raise InputError(f"Recipe {self.name!r}: distill=0 with an attack that asks a teacher, expected a share")
+        if self.features and not self.distill:
+            raise InputError(f"Recipe {self.name!r}: distill=0 with features={self.features}, expected a share")
 
     @property
     def views(self) -> tuple[Image, ...]:
