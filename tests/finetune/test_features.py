@@ -40,6 +40,7 @@ def stages(net, x):
     return found
 
 
+@torch.no_grad()
 def relative(net, teacher, x):
     pairs = zip(stages(net, x), stages(teacher, x), strict=True)
     return sum(float(((a - b) ** 2).sum() / (b**2).sum()) for a, b in pairs) / 3
