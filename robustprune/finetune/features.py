@@ -102,8 +102,10 @@ def gap(ours: Heard, theirs: Heard) -> Tensor:
     >>> float(gap(zero, one))
     1.0
     """
-    each = [
-        (ours.given[place] - goal.detach()).pow(2).mean() / goal.detach().pow(2).mean().clamp(min=TINY)
-        for place, goal in theirs.given.items()
-    ]
-    return torch.stack(each).mean()
+    pairs = [(full(ours.given[place]), full(goal).detach()) for place, goal in theirs.given.items()]
+    return torch.stack([(a - b).pow(2).mean() / b.pow(2).mean().clamp(min=TINY) for a, b in pairs]).mean()
+
+
+def full(x: Tensor) -> Tensor:
+    """Return what a pass in half precision gave in float32, so that losses are; anything else as it is."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

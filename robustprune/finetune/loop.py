@@ -133,14 +133,21 @@ def _step(
     course: Course, x: Tensor, y: Tensor, recipe: Recipe, teacher: nn.Module | None, heed: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Learn from one batch; return its loss and logits as they were before."""
-    batch = replace(prepared(course.model, x, y, recipe, teacher, course.draws, course.ends), heed=heed)
     gamma = recipe.adversarial.gamma if recipe.adversarial is not None else 0.0
-    with perturbed(course.model, course.parameters, batch, recipe, gamma):
-        loss, logits = batch_loss(course.model, batch, recipe)
-        course.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+    with _arithmetic(course.device, recipe):
+        batch = replace(prepared(course.model, x, y, recipe, teacher, course.draws, course.ends), heed=heed)
+        with perturbed(course.model, course.parameters, batch, recipe, gamma):
+            loss, logits = batch_loss(course.model, batch, recipe)
+            course.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
     course.optimizer.step()
     return loss.detach(), logits.detach()
+
+
+def _arithmetic(device: torch.device, recipe: Recipe) -> torch.autocast:
+    """Mixed precision, where the recipe says so. What is cast is not kept: weights move between passes (AWP)."""
+    low = recipe.precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=low, cache_enabled=False)
 
 
 def accuracy_on(model: nn.Module, held: Split, recipe: Recipe, seed: int, layout: torch.memory_format) -> float:

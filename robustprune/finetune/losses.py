@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustprune.finetune.adversarial import Adversarial, Image
-from robustprune.finetune.features import Ends, Heard, gap, heard
+from robustprune.finetune.features import Ends, Heard, full, gap, heard
 from robustprune.finetune.recipe import Recipe
 from robustprune.models.lending import shown
 from robustprune.models.modes import evaluating
@@ -84,7 +84,7 @@ def batch_loss(model: nn.Module, batch: Batch, recipe: Recipe) -> tuple[Tensor, 
     logits, inside = dict[Image, Tensor](), dict[Image, Heard]()
     for view in recipe.views:
         with heard(batch.ends.student) as inside[view]:
-            logits[view] = model(shown(model, batch.images[view]))
+            logits[view] = full(model(shown(model, batch.images[view])))
     loss = torch.zeros((), device=batch.y.device)
     for view, weight in recipe.weights.items():
         loss = loss + weight * _fit(logits[view], batch, view, recipe)
@@ -138,7 +138,7 @@ def attacked(model: nn.Module, x: Tensor, target: Tensor, settings: Adversarial,
     with evaluating(model):
         for _ in range(settings.steps):
             adversarial.requires_grad_()
-            logits = model(shown(model, adversarial))
+            logits = full(model(shown(model, adversarial)))
             loss = F.cross_entropy(logits, target, reduction="sum") if target.ndim == 1 else _gap(logits, target)
             (gradient,) = torch.autograd.grad(loss, adversarial)
             moved = adversarial.detach() + settings.step * gradient.sign()
@@ -154,5 +154,4 @@ def _gap(logits: Tensor, target: Tensor) -> Tensor:
 def answers(model: nn.Module, x: Tensor) -> Tensor:
     """Logits of images in eval mode, which nothing is learned through."""
     with evaluating(model):
-        logits: Tensor = model(shown(model, x))
-    return logits
+        return full(model(shown(model, x)))

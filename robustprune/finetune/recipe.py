@@ -14,6 +14,7 @@ from robustprune.typed import Count, Label, NotNegative, Positive, Rule, Share, 
 
 ClassWeights = Literal["balanced"]
 Schedule = Literal["onecycle", "cosine", "constant"]
+Arithmetic = Literal["float32", "bfloat16"]
 BelowOne = Annotated[float, Rule(lambda value: 0 <= value < 1, "0 or more, below 1")]
 Known = Annotated[str, Rule(AUGMENTS.__contains__, f"one of {', '.join(AUGMENTS)}")]
 WARM_UP, START, END = 0.3, 1 / 25, 1 / 250_000
@@ -30,7 +31,9 @@ class Recipe:
     highest learning rate of the `schedule`. `samples` class-balanced training images are used (None: all). With
     `class_weights` "balanced" all classes weigh alike in the cross-entropy, however few images of one there are.
     `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs that is all that happens. `train` says
-    which part of the network moves (parts.py); the rest stays bit by bit.
+    which part of the network moves (parts.py); the rest stays bit by bit. With `precision` "bfloat16" passes are made
+    in mixed precision (weights, statistics and losses are not), which is faster where a device has units for it, and
+    slower elsewhere; what is held out is judged in full precision.
 
     `hold_out` sets a share of these training images aside, class-balanced: after each epoch they say how accurate the
     network is, attacked where the recipe attacks. The weights of the most accurate epoch are kept (of equal ones the
@@ -60,6 +63,7 @@ class Recipe:
     patience: Count | None = None
     class_weights: ClassWeights | None = None
     features: NotNegative = 0.0
+    precision: Arithmetic = "float32"
 
     def __post_init__(self) -> None:
         check(self)
