@@ -1,7 +1,7 @@
 """CIFAR-10: the published ResNet-56 without 15 of its blocks, nearly as accurate as before? Over an hour on two cores.
 
-Five blocks of each stage go, by consensus or at random. What is left learns from its parent, stage by stage, in 9 epochs
-of 50,000 images: official CIFAR-10 where it is; else its first 4,000 images as they are and the others as JPEG
+Five blocks of each stage go, by consensus or at random. What is left learns from its parent, stage by stage, in 9
+epochs of 50,000 images: official CIFAR-10 where it is; else its first 4,000 images as they are and the others as JPEG
 (`cifar10_jpeg/train-00000-of-00001.parquet` in the data folder), which costs the parent about 10 points on them, and
 teaches nonetheless. Evaluated on images as they are. One run: nothing here is said of another training.
 """
