@@ -15,7 +15,7 @@ from robustprune.attacks import tier
 from robustprune.criteria import Random
 from robustprune.criteria.consensus import Consensus
 from robustprune.data import Data, Split, cifar10, data_root, parquet
-from robustprune.finetune import Recipe
+from robustprune.finetune import RECIPES
 from robustprune.models import cifar10_resnet
 from robustprune.policy import Policy
 from robustprune.suite import Model, Strategy, Suite, grid
@@ -36,16 +36,7 @@ def data() -> Data:
 
 resnet56 = Model(name="resnet56", build=partial(cifar10_resnet, 56), weights="checkpoints/cifar10_resnet56-4bfd9763.th")
 
-recipe = Recipe(
-    name="stages",
-    epochs=9,
-    lr=0.1,
-    augment="crop-flip",
-    distill=0.9,
-    temperature=4.0,
-    features=3.0,
-    precision="bfloat16",
-)
+recipe = replace(RECIPES["distill-stages"](), name="stages", precision="bfloat16")
 
 SUITE = Suite(
     name="cifar10_distilled",

@@ -37,6 +37,13 @@ def distil_short() -> Recipe:
     return Recipe(name="distill-short", epochs=5, lr=0.05, augment="crop-flip", distill=1.0)
 
 
+def distil_stages() -> Recipe:
+    """9 epochs on the parent's outputs and on what comes out of its stages, one cycle to 0.1 (FitNets' hints)."""
+    return Recipe(
+        name="distill-stages", epochs=9, lr=0.1, augment="crop-flip", distill=0.9, temperature=4.0, features=3.0
+    )
+
+
 def norms() -> Recipe:
     """The recipe distill-short on norm layers only, after BatchNorm's statistics were estimated anew."""
     return replace(distil_short(), name="norms", train="norms", recalibrate=True)
@@ -84,6 +91,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "plain-held-out": held_out,
     "distill": distil,
     "distill-short": distil_short,
+    "distill-stages": distil_stages,
     "norms": norms,
     "head": head,
     "near": near,
