@@ -12,3 +12,8 @@ torch.set_num_threads(1)
 
 os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / f"robustprune-tests-{os.environ.get('USER', 'user')}")
 """The secret of the tests' user: not that of the one who runs them."""
+
+
+def pytest_runtest_setup() -> None:
+    """Networks that a test does not seed are the same whichever tests ran before it, in whichever process."""
+    torch.manual_seed(0)
