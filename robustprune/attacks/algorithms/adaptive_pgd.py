@@ -4,15 +4,12 @@ A run begins with a few long steps along the gradient of a random weighting of t
 initialisation, after output-diversified sampling, Tashiro et al. 2003.06878): they carry its start to places that
 differ in what the network says there, where random points of the ball are much alike to it. Most weightings
 disfavour the true class, as the paper finds best. Then the run climbs the margin of probabilities (2411.15210) by steps
-that shrink along half a cosine.
+that shrink along half a cosine (under L1 by PGD's).
 
 Restarts are spent where they may help. The paper ranks all samples by their margin and discards the worst; here a
 sample goes on to the next round by what happened to itself alone, when the true class's lead fell low enough, so that
 outcomes do not depend on who else is attacked. Two more departures: the true class's weight is always drawn between the
 two bounds that the paper chooses by what worked on the data set, and all runs have the same number of steps.
-
-On 10 images of MNIST which some attack breaks on the network of TRADES at .3, 200 runs each, of 20 runs' worth of passes
-or so, random starts found 6 of them and these 9; 20 steps and 50, one loss and another mattered less.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustprune.attacks.algorithms.pgd import BallSteps, cosine
+from robustprune.attacks.algorithms.pgd import SCHEDULES, BallSteps, cosine
 from robustprune.attacks.contract.attack import Objective, at_least_one
 from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.losses import probability
@@ -97,7 +94,7 @@ class AdaptivePGD(SteppedAttack):
 
     def stepper(self, model: nn.Module) -> Stepper:
         """Return its steps."""
-        lengths = [self.eps] * self.directed + cosine(self.eps, self.steps)
+        lengths = [self.eps] * self.directed + SCHEDULES.get(self.norm, cosine)(self.eps, self.steps)
         return AdaptiveSteps(ball=self.ball, lengths=torch.tensor(lengths), directed=self.directed, eot=self.eot)
 
 
