@@ -5,6 +5,7 @@ here: `evaluate` attacks a network, `robust_curve` does so over many eps. To add
 own needs no name, pass the object (`TorchAttack` wraps any attack of torchattacks).
 """
 
+from robustprune.attacks.algorithms.adaptive_pgd import AdaptivePGD
 from robustprune.attacks.algorithms.apgd import APGD
 from robustprune.attacks.algorithms.apgdt import APGDT
 from robustprune.attacks.algorithms.autoattack import autoattack_standard
@@ -42,6 +43,7 @@ __all__ = [
     "FMN",
     "MIFGSM",
     "PGD",
+    "AdaptivePGD",
     "Attack",
     "Corruptions",
     "EmbeddingPGD",

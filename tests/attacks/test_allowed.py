@@ -14,6 +14,7 @@ from robustprune.attacks import (
     FMN,
     MIFGSM,
     PGD,
+    AdaptivePGD,
     HopSkipJump,
     Noise,
     Square,
@@ -37,6 +38,7 @@ def fixed(norm):
         (PGD(**eps, steps=5, restarts=2, loss="margin", retries=0), 2 * (5 + 1), 2 * 5),
         (PGD(**eps, steps=5, eot=3, loss="margin", retries=0), 5 * 3 + 1, 5 * 3),
         (TargetedPGD(**eps, steps=4, targets=2, candidates=5), 1 + 2 * (4 + 1), 5 + 2 * 4),
+        (AdaptivePGD(**eps, steps=4, directed=2, rounds=1), 6 + 1, 6),
         (Transfer(**eps, steps=5, loss="margin", retries=0), 5 + 5 + 1, 5),
     ]
     if norm != "L1":

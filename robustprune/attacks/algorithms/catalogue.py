@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from robustprune.attacks.algorithms.adaptive_pgd import AdaptivePGD
 from robustprune.attacks.algorithms.apgd import APGD
 from robustprune.attacks.algorithms.apgdt import APGDT
 from robustprune.attacks.algorithms.corruptions import Corruptions
@@ -42,6 +43,7 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
         PGD(eps=LINF, steps=100, loss="probability"),
     ),
     "pgd-targets": _named("50 steps towards each of the three nearest classes (2407.02240).", TargetedPGD(eps=LINF)),
+    "pgd-adaptive": _named("Up to 85 starts of 27 steps, most for near misses (2203.05154).", AdaptivePGD(eps=LINF)),
     "pgd-l2": _named("20 projected gradient steps within an L2 ball.", PGD(eps=L2, norm="L2")),
     "mi-fgsm": _named("10 steps along a running sum of gradients (Dong et al. 1710.06081).", MIFGSM(eps=LINF)),
     "cw": _named("Smallest L2 perturbation over a sweep of c (Carlini, Wagner 1608.04644).", CW(eps=L2)),

@@ -90,6 +90,14 @@ class Stepper(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Round:
+    """So many runs more for a sample in whose runs so far the true class's lead fell to this share of its first."""
+
+    runs: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SteppedAttack(Attack):
     """An attack that the engine runs step by step, each sample on its own account.
 
@@ -116,6 +124,15 @@ class SteppedAttack(Attack):
     def passes_of(self, runs: int, gradients: int, asked: int = 1) -> Passes:
         """Return the passes of `runs` runs, each of `gradients` points with gradient and `asked` without."""
         return Passes(forwards=runs * (gradients * self.eot + asked), backwards=runs * gradients * self.eot)
+
+    @property
+    def further(self) -> tuple[Round, ...]:
+        """Rounds of runs after the stepper's own, each for the samples that came near enough in those before.
+
+        The lead is in logits, the first that at the first iterate of the first run. A sample that does not go on to a
+        round goes to none after it.
+        """
+        return ()
 
     @property
     def stop_early(self) -> bool:

@@ -5,7 +5,8 @@ a circle (arXiv 2503.19347). Steps with a memory, such as momentum, may still le
 
 A sample that resisted the first run is started again as often as the attack asks, and a few times more if it came near
 to breaking: two PGDs of equal length that differ in the start alone disagree on such samples, and on hardly any other.
-All these starts are made side by side, since a step costs on few samples as much as on many.
+All these starts are made side by side, since a step costs on few samples as much as on many. An attack may ask for
+further rounds of starts (`further`); a sample goes on to one, once all its runs have failed, by its own lead alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from robustprune.attacks.contract.losses import margin
 from robustprune.attacks.contract.state import State, size, take
+from robustprune.attacks.contract.stepped import Round
 from robustprune.attacks.engine.fingerprint import Fingerprint
 from robustprune.attacks.engine.window import Window
 
@@ -43,6 +45,21 @@ class FirstSuccess(Window):
     def open(self) -> Tensor:
         """How many runs (m, int) of each sample are planned or under way."""
         return torch.ones(len(self.x), dtype=torch.int64)
+
+    @cached_property
+    def further(self) -> tuple[Round, ...]:
+        """The rounds of runs that follow where a sample comes near."""
+        return () if self.guide.hasty else self.attack.further
+
+    @cached_property
+    def rounds(self) -> Tensor:
+        """How many further rounds (m, int) each sample has gone on to."""
+        return torch.zeros(len(self.x), dtype=torch.int64)
+
+    @cached_property
+    def leads(self) -> Tensor:
+        """(2, m) the true class's lead in each sample's first look, and the smallest in all runs that are over."""
+        return torch.full((2, len(self.x)), torch.inf)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -133,7 +150,29 @@ class FirstSuccess(Window):
         for run in range(1, self.runs + self.retries):
             again = row[more >= run]
             self.planned.append((again, torch.full_like(again, run)))
-        self.close(row[self.open[row] == 0])
+        self.close(self.without_a_round(state, row[self.open[row] == 0].unique()))
+
+    def without_a_round(self, ended: State, over: Tensor) -> Tensor:
+        """Plan the next round of the samples `over` (k,), whose runs have all failed; return those that get none.
+
+        `ended` holds the runs that just ended.
+        """
+        if not self.further:
+            return over
+        row, begun = ended["row"].cpu(), ended["run"].cpu() == 0
+        self.leads[0, row[begun]] = ended["first"].cpu()[begun]
+        self.leads[1].scatter_reduce_(0, row, ended["nearest"].cpu(), "amin")
+        due = torch.zeros_like(over, dtype=torch.bool)
+        made = self.runs + self.retries
+        for number, one in enumerate(self.further):
+            near = (self.rounds[over] == number) & (self.leads[1, over] <= one.share * self.leads[0, over])
+            again, runs = over[near], torch.arange(made, made + one.runs)
+            self.planned.append((again.repeat_interleave(one.runs), runs.repeat(len(again))))
+            self.open[again] = one.runs
+            due |= near
+            made += one.runs
+        self.rounds[over[due]] += 1
+        return over[~due]
 
     def accept(self, batch: State) -> None:
         """Write successes down, the first of each sample; the sample is done."""
