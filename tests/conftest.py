@@ -1,10 +1,14 @@
 """Tests run side by side (`pytest -n auto --dist loadfile`), so each process keeps to one thread."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
 
 import torch
+
+gc.disable()
+"""Until all is imported and collected, which stays: looking through it for cycles is a sixth of the time."""
 
 pytest_plugins = ["pytester"]
 
@@ -17,3 +21,9 @@ os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / f"robustprune-t
 def pytest_runtest_setup() -> None:
     """Networks that a test does not seed are the same whichever tests ran before it, in whichever process."""
     torch.manual_seed(0)
+
+
+def pytest_collection_finish() -> None:
+    """Look for cycles again, but only among what tests make."""
+    gc.freeze()
+    gc.enable()

@@ -144,15 +144,16 @@ DELTA = torch.load(Path(__file__).parent / "delta.pt")
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_another_tensor_inside_an_attack(suite_in, tmp_path, workers):
+    """The first is seen by this process; the other, over the same store, by as many workers as are asked for."""
     attack = "TorchAttack(name='UAP', eps=0.3, build=lambda model: lambda x, y: (x + DELTA).clamp(0, 1), passes=1)"
     sample = digits().test.balanced(SAMPLES, seed=0)
     seen = []
     signs = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1)).sign()
-    for delta in (torch.zeros(1, 1, 8, 8), 0.3 * signs):
+    for delta, count in ((torch.zeros(1, 1, 8, 8), 1), (0.3 * signs, workers)):
         (tmp_path / "suites").mkdir(exist_ok=True)
         torch.save(delta, tmp_path / "suites" / "delta.pt")
         suite = suite_in(setup=UNIVERSAL, attack=attack)
-        case = run(suite, tmp_path, workers)
+        case = run(suite, tmp_path, count)
         assert found(suite, tmp_path)  # a worker gives it the same name as this process
         with torch.no_grad():
             attacked = (network()((sample.x + delta).clamp(0, 1)).argmax(1) == sample.y).tolist()

@@ -91,8 +91,8 @@ def family(mark: str) -> dict[int, str]:
 
 
 def ended(suite: Path, run: subprocess.Popen[str] | None = None):
-    """The results of a run that is let to its end."""
-    run = run or started(suite)
+    """The results of a run that is let to its end: of one process, which is to end as several do."""
+    run = run or started(suite, workers=1)
     _, said = run.communicate()
     assert run.returncode == 0, said
     return load(suite.parent.parent / ".robustprune" / "latest" / suite.stem / "cases.json.gz")
@@ -153,7 +153,7 @@ def test_killed_three_times_it_ends_as_if_nothing_had_been(measured, tmp_path):
 def test_two_runs_at_once_make_everything_once(measured, tmp_path):
     _, _, results = measured
     suite = write_mini(tmp_path)
-    runs, seen = [started(suite), started(suite)], dict[Path, int]()
+    runs, seen = [started(suite, workers=1), started(suite, workers=1)], dict[Path, int]()
     while any(run.poll() is None for run in runs):
         now = records(suite)
         assert now == now | seen, "a record was made twice"
