@@ -17,6 +17,7 @@ from robustprune.attacks.algorithms.texts.substitution import exchangeable, neig
 from robustprune.data import Data
 from robustprune.errors import InputError
 from robustprune.models.texts.network import FREE, TextNetwork, text_network
+from robustprune.results.exchanged import EMBEDDING
 
 APART = 0.05
 """Share of the words that may have other neighbours, and of the lengths by which the ball may differ (our threshold).
@@ -46,7 +47,7 @@ def check_texts(nets: Mapping[str, nn.Module], data: Data, attacks: Sequence[Att
 def _check_vectors(side: str, net: TextNetwork, parent: TextNetwork, x: Tensor, attacks: Sequence[Attack]) -> None:
     """Refuse word vectors by which a threat is another one than with the parent's."""
     ratio = length(net, x) / length(parent, x)
-    if abs(ratio - 1) > APART:
+    if abs(ratio - 1) > APART and any(attack.norm == EMBEDDING for attack in attacks):
         raise InputError(
             f"{side}: beside the mean of all its word vectors those of these texts are {ratio:.2f} times as long as "
             f"the parent's, so that an eps is another one; expected within {APART:.0%}, as with a frozen embedding"
