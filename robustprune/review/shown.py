@@ -1,6 +1,6 @@
 """What a clean room is shown: clean samples, random in the ball, and adversarial, a few of each threat model.
 
-Of texts it is shown clean ones, and those whose words were exchanged: no service is given what lies behind its embedding.
+Of texts it is shown clean ones, and those whose words were exchanged: no service is given what an embedding hides.
 """
 
 from __future__ import annotations
