@@ -89,14 +89,19 @@ def robust_curve(
     with target_for(model, x, given) as target:
         clean, lost = clean_pass(target, x, y)
         if attack.norm == EMBEDDING:
-            target, net = behind(target)
-            x = embedded(net, x, target)
+            target, x = _behind(target, x)
         curve = Curve(target, x, y, attack, sorted(eps_list), clean, lost)
         curve.search(given.seed, tick, anew and not curve.once)
         if attack.minimises and check:
             curve.check(given.seed)
     points = {outcome.eps: outcome for outcome in map(curve.outcomes, range(len(eps_list)))}
     return [points[eps] for eps in eps_list]
+
+
+def _behind(target: Target, x: Tensor) -> tuple[Target, Tensor]:
+    """Return what takes embedded texts, and the texts `x` (n, T) as it takes them."""
+    inner, net = behind(target)
+    return inner, embedded(net, x, inner)
 
 
 class Curve:
