@@ -34,12 +34,11 @@ def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], comm
             f"--shipped {options['shipped']}: no such file; expected what ships, an .onnx or a TorchScript .pt"
         )
     data = load_data(options["data"], test_share=1)
-    hashes, held_out, tier = (options[name] for name in ("training_hashes", "held_out", "tier"))
-    eps, words = fractions(options["eps"]), options["words"]
+    hashes, held_out, tier, words = (options[name] for name in ("training_hashes", "held_out", "tier", "words"))
+    eps, chosen = fractions(options["eps"]), options["attacks"]
     sizes = sizes_of(is_text(data.test.x), options["norm"], eps, words)
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
     candidate, twin = open_reviewed(options["candidate"], options["weights"], options["twin"], parent)
-    chosen = options["attacks"]
     attacks = named_attacks(chosen, sizes) if chosen else tier_attacks(tier, sizes, len(data.classes))
     check_sizes(attacks, eps, words)
     if candidate.ships is not None:
