@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -45,6 +45,22 @@ def load_object(where: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"{where}: cannot be imported ({error}); expected package.module:name") from None
+
+
+def named_object(spec: str) -> Any:
+    """Find what is called `file.py:name` or `package.module:name`, packages of the working folder included."""
+    module, _, name = spec.rpartition(":")
+    if module.endswith(".py"):
+        if not Path(module).is_file():
+            raise InputError(f"{module}: no such file; expected path/to/file.py:{name}")
+        if not hasattr(found := import_file(Path(module)), name):
+            raise InputError(f"{module}: defines no {name!r}")
+        return getattr(found, name)
+    sys.path.append(here := str(Path.cwd()))
+    try:
+        return load_object(spec)
+    finally:
+        sys.path.remove(here)
 
 
 def names(kind: str) -> Mapping[str, Callable[..., Any]]:
@@ -176,11 +192,10 @@ def within(seconds: float, what: str) -> Iterator[None]:
 
 
 def _stamp(file: Path) -> tuple[int, int]:
-    try:
+    with suppress(OSError):
         there = file.stat()
-    except OSError:
-        return 0, 0
-    return there.st_mtime_ns, there.st_size
+        return there.st_mtime_ns, there.st_size
+    return 0, 0
 
 
 def _modules_below(folder: Path) -> dict[str, Path]:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], command: str) -> Request:
     """Open everything that the command line names."""
-    from robustprune.attacks.contract.threat import kind_of
-    from robustprune.cli.attacks import named_attacks, samples_of, tier_attacks
+    from robustprune.cli.attacks import check_sizes, named_attacks, samples_of, sizes_of, tier_attacks
     from robustprune.data import load_data
     from robustprune.evidence.training_data import read_hashes
     from robustprune.machine import pick_device
+    from robustprune.models.lending import is_text
     from robustprune.policy.policy import Policy
     from robustprune.review.artefacts.opened import open_reviewed
     from robustprune.review.given import open_parent
@@ -34,13 +34,13 @@ def request_of(options: dict[str, Any], policy: Callable[[Policy], Policy], comm
             f"--shipped {options['shipped']}: no such file; expected what ships, an .onnx or a TorchScript .pt"
         )
     data = load_data(options["data"], test_share=1)
-    hashes, held_out = options["training_hashes"], options["held_out"]
-    norm, tier = options["norm"], options["tier"]
-    budgets = fractions(options["eps"]) or (kind_of(norm).usual,)
+    hashes, held_out, tier, words = (options[name] for name in ("training_hashes", "held_out", "tier", "words"))
+    eps, chosen = fractions(options["eps"]), options["attacks"]
+    sizes = sizes_of(is_text(data.test.x), options["norm"], eps, words)
     parent = open_parent(options["parent"], options["parent_weights"], data.test.x[:1])
     candidate, twin = open_reviewed(options["candidate"], options["weights"], options["twin"], parent)
-    chosen = options["attacks"]
-    attacks = named_attacks(chosen, norm, budgets) if chosen else tier_attacks(tier, norm, budgets, len(data.classes))
+    attacks = named_attacks(chosen, sizes) if chosen else tier_attacks(tier, sizes, len(data.classes))
+    check_sizes(attacks, eps, words)
     if candidate.ships is not None:
         if options["shipped"] is not None:
             raise InputError(f"--shipped {options['shipped']}: {candidate.name} ships itself; give one of them")

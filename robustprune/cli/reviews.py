@@ -47,8 +47,8 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.option("--weights", type=Path, help="Weights of the candidate.")
 @click.option("--twin", metavar="SPEC[@FILE]", help="The float network that a CANDIDATE which ships was made from.")
 @click.option("--parent-weights", type=Path, help="Weights of the parent.")
-@click.option("--data", required=True, help="Name, .npz, .parquet, or a folder of pictures.")
-@click.option("--samples", type=click.IntRange(1), help="Class-balanced test images [1000 in tier quick, else all].")
+@click.option("--data", required=True, help="Name, .npz, .parquet, a folder of pictures, or file.py:function.")
+@click.option("--samples", type=click.IntRange(1), help="Class-balanced test samples [1000 in tier quick, else all].")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Which samples are drawn."
 )
@@ -59,8 +59,9 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
     show_default=True,
     help="How strong the attacks and the evidence are.",
 )
-@click.option("--norm", default="Linf", show_default=True, help="Linf, L2 or L1.")
+@click.option("--norm", help="Linf, L2 or L1 [Linf]; of texts embedding or words [both].")
 @click.option("--eps", multiple=True, help="Budget in [0,1] pixel units, repeatable [Linf 8/255, L2 0.5, L1 12].")
+@click.option("--words", type=click.IntRange(1), multiple=True, help="Of texts: words exchanged, repeatable [3].")
 @click.option("--attack", "attacks", multiple=True, help="Only this attack, repeatable; see `list attacks`.")
 @click.option("--shipped", type=FILE, help="What goes into service, .onnx or TorchScript: compared with the candidate.")
 @click.option("--training-hashes", type=FILE, help="What the candidate learned from: see `robustprune hashes`.")
@@ -74,6 +75,9 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 @click.pass_context
 def review(ctx: click.Context, /, policy: Callable[[Policy], Policy], handing: Handing, **options: Any) -> Ending:
     """May CANDIDATE ship in place of its parent? Verdict first, evidence in a bundle.
+
+    Texts come from a function, --data file.py:function, and of a TextNetwork. They are attacked in a ball behind the
+    embedding (--eps, in mean lengths of a word vector) and by exchanging words for neighbours (--words).
 
     CANDIDATE is package.module:factory, path/to/file.py:factory or a name from `list models`, with weights
     by --weights or as SPEC@FILE. A safetensors file that `robustprune export` wrote stands alone: the

@@ -94,12 +94,6 @@ class Tape:
         self._calls: list[tuple[nn.Module, Any]] = []
         self._left: Iterator[tuple[nn.Module, Any]] = iter(())
 
-    @property
-    def bytes(self) -> int:
-        """What is kept of the recorded batch."""
-        kept = [output for _, output in self._calls if isinstance(output, Tensor)]
-        return sum(output.numel() * output.element_size() for output in kept)
-
     def record(self, batch: Tensor) -> Any:
         """The model's output for `batch`; what the frontier returned is kept for `without`."""
         self._batch, self._calls = batch, []

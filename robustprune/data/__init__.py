@@ -3,8 +3,9 @@
 base.py says what a data set is; arrays.py (npz), tables.py (parquet) and folder_images.py read files, with convert.py
 and pictures.py; parts.py, classes.py and naming.py read the names of parts, of classes and in errors; cifar.py,
 fashion.py, medmnist.py and sklearn_digits.py are known by name; wordpiece.py turns text into token numbers and
-reviews.py reads texts, which need a vocabulary first. To add one: a file with a function that returns `Data`, and a
-line in DATASETS here (or, for a kind of file, in `load_data`). One of your own needs no name: pass the function.
+reviews.py reads texts, which need a vocabulary first; made.py calls a function of the user's own. To add one: a file
+with a function that returns `Data`, and a line in DATASETS here (or, for a kind of file, in `load_data`). One of your
+own needs no name: pass the function, or type file.py:function.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from robustprune.data.cifar import cifar10
 from robustprune.data.fashion import fashion_mnist
 from robustprune.data.folder_images import image_folder
 from robustprune.data.folders import data_root, files_in
+from robustprune.data.made import is_function, made
 from robustprune.data.medmnist import pneumonia
 from robustprune.data.naming import about
 from robustprune.data.reviews import film_reviews
@@ -41,7 +43,8 @@ FILES: Mapping[str, Callable[..., Data]] = {".npz": npz, ".parquet": parquet}
 def load_data(name_or_path: str | Path, test_share: float = 0.5) -> Data:
     """Load a data set by its name in DATASETS, or from a path: npz, parquet, or a folder of pictures.
 
-    A path that holds a single set is split, `test_share` of it for testing; 1: all of it (`holdout`).
+    Or by a function that gives it: `mine.py:data`, `package.module:data`; its parts are as they come. A path that holds
+    a single set is split, `test_share` of it for testing; 1: all of it (`holdout`).
 
     >>> load_data("digits").name
     'digits'
@@ -51,7 +54,11 @@ def load_data(name_or_path: str | Path, test_share: float = 0.5) -> Data:
     path = Path(name_or_path)
     with about(path):
         if not path.exists():
-            raise InputError(f"data {str(path)!r}: neither a path nor one of {', '.join(DATASETS)}")
+            if is_function(str(name_or_path)):
+                return made(str(name_or_path))
+            raise InputError(
+                f"data {str(path)!r}: neither a path nor one of {', '.join(DATASETS)}, nor file.py:function"
+            )
         found = {ending: loader for ending, loader in FILES.items() if _holds(path, ending)}
         if len(found) > 1:
             raise InputError(f"{path}: holds files of {' and '.join(found)}, expected one kind; name the file itself")

@@ -13,12 +13,12 @@ import torch
 
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.texts.embedded import EmbeddingPGD
-from robustprune.attacks.contract.texts import EMBEDDING, WORDS
 from robustprune.evidence.context import EvidenceContext
 from robustprune.evidence.probes import logits_of, share
 from robustprune.evidence.registry import CHECKS, Seen, entered, holds, skipped
 from robustprune.evidence.trials import alone, robust_share
 from robustprune.models.texts.network import FromEmbedding, text_network
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import BROKEN, Check, Outcomes
 
 AS_THEY_ARE = (1, 5, 6, 19, 21, 22, 23, 24, 26, 27, 28, 29)

@@ -10,6 +10,7 @@ from robustprune.report import figures
 from robustprune.report.figures import Point
 from robustprune.report.html import Picture
 from robustprune.results.costs import energy
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import CaseResult
 from robustprune.results.words import NORMS
 
@@ -17,17 +18,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def suite_pictures(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Point]] | None = None) -> list[Picture]:
+ON_TEXTS = {
+    EMBEDDING: "how far the embedded words move",
+    WORDS: "the number of exchanged words",
+}
+"""What a budget against texts is the size of."""
+
+
+def suite_pictures(
+    cases: Sequence[CaseResult], curves: Mapping[str, Mapping[str, Sequence[Point]]] | None = None
+) -> list[Picture]:
     """Draw what the cases have data for; a picture without data is left out.
 
-    `curves` are robust accuracies over eps (name -> points); None takes them from attacks that ran at
-    several eps, or at several severities; given ones are under the first norm. Pictures of blocks are drawn family by
-    family, over all runs.
+    `curves` are robust accuracies over eps by norm (name -> points); None takes them from attacks that ran at
+    several eps, or at several severities. Pictures of blocks are drawn family by family, over all runs.
     """
     names = dict.fromkeys(outcome.norm for case in cases for outcome in case.outcomes)
-    drawn = {next((name for name in names if name in NORMS), "Linf"): curves or {}}
-    if curves is None:
-        drawn = {name: figures.curves_of(cases, name) for name in names}
+    drawn = {name: figures.curves_of(cases, name) for name in names} if curves is None else curves
     return [*_tradeoffs(cases), *_curves(cases, drawn), *_energy(cases), *_blocks(cases)]
 
 
@@ -52,7 +59,7 @@ def _curves(cases: Sequence[CaseResult], drawn: Mapping[str, Mapping[str, Sequen
     """Yield a picture for every norm, or other threat, under which there are curves."""
     found = {name: curves for name, curves in drawn.items() if any(curves.values())}
     for name, curves in found.items():
-        size = "the size of the perturbation" if name in NORMS else name
+        size = "the size of the perturbation" if name in NORMS else ON_TEXTS.get(name, name)
         table = {case.case: figures.worst_of(case, name) for case in cases}
         yield Picture(
             title=f"Robust accuracy over {size}" + (f", {name}" if name in NORMS and len(found) > 1 else ""),
@@ -79,7 +86,7 @@ def _about_curves(cases: Sequence[CaseResult], curves: Mapping[str, Sequence[Poi
     """Say what the curves are of, and why they can differ from the table."""
     used, whole = max(point.n for each in curves.values() for point in each), max(len(case.labels) for case in cases)
     sample = f"{used:,} of the {whole:,} samples of the table" if used < whole else f"the {used:,} samples of the table"
-    other = " It is of fewer images, too, so it can lie on either side of the bars." if used < whole else ""
+    other = " It is of fewer samples, too, so it can lie on either side of the bars." if used < whole else ""
     return (
         f"Curves: one attack at each size, on {sample}. Bars across: what withstands all attacks of the table under "
         f"{norm}, on all {whole:,}. A curve can lie above them, since one attack breaks fewer.{other} Where they "

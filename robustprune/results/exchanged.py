@@ -8,6 +8,9 @@ from typing import Any
 
 from robustprune.results.records import CaseResult, Outcomes
 
+EMBEDDING, WORDS = "embedding", "words"
+"""Names of the two threats to texts: L2 around the embedded text, and how many words are exchanged."""
+
 EXCHANGED = "exchanged"
 """The note of an outcome under which the texts stand: before, after, true class, class taken for it."""
 
@@ -40,6 +43,20 @@ def in_words(outcome: Outcomes, text: Callable[[Sequence[int]], str] | None, cla
     return replace(outcome, notes={**outcome.notes, EXCHANGED: told})
 
 
+@dataclass(frozen=True, kw_only=True)
+class BrokenText:
+    """A text that the parent withstood and the candidate does not: its place in the sample, and what broke it how."""
+
+    sample: int
+    attack: str
+    text: Exchanged
+
+
+def is_on_texts(case: CaseResult) -> bool:
+    """Whether a case was attacked on texts."""
+    return any(outcome.norm in (EMBEDDING, WORDS) for outcome in case.outcomes)
+
+
 def exchanged(case: CaseResult) -> list[Exchanged]:
     """Return the texts of a case that attacks broke by exchanging words."""
     noted = [one for outcome in case.outcomes for one in outcome.notes.get(EXCHANGED, ())]
@@ -50,6 +67,16 @@ def exchanged(case: CaseResult) -> list[Exchanged]:
 
 
 def _told(one: Mapping[str, Any], text: Callable[[Sequence[int]], str], classes: Sequence[str]) -> dict[str, Any]:
-    before, after = (text(one[side]).split() for side in ("before", "after"))
     named = {key: classes[one[key]] if 0 <= one[key] < len(classes) else "none" for key in ("class", "taken for")}
+    before, after = paired(text(one["before"]), text(one["after"]))
     return {"before": before, "after": after, **named}
+
+
+def paired(before: str, after: str) -> tuple[list[str], list[str]]:
+    """Return the words of two texts, as many of each; the texts as a whole where one has more words than the other.
+
+    >>> paired("a good film", "a bad film"), paired("a film", "a long film")
+    ((['a', 'good', 'film'], ['a', 'bad', 'film']), (['a film'], ['a long film']))
+    """
+    words = before.split(), after.split()
+    return words if len(words[0]) == len(words[1]) else ([before], [after])

@@ -27,8 +27,10 @@ from torch import Tensor
 from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.settings import Settings
+from robustprune.attacks.engine.texts.embedded import behind
 from robustprune.evidence.registry import entered, holds, skipped
 from robustprune.models.artefact import Artefact
+from robustprune.models.lending import is_text
 from robustprune.results.records import Check
 from robustprune.review import service
 from robustprune.review.given import Loading
@@ -110,7 +112,7 @@ def room_check(found: Room | str) -> Check:
     if isinstance(found, str):
         return entered(NUMBER, skipped(f"unmeasured: {found}"))
     loaded = f", which loads {', '.join(found.library)} itself" if found.library else ""
-    seen = f"{found.images} images in a fresh process{loaded}: one at a time, in batches, from the first call on"
+    seen = f"{found.images} samples in a fresh process{loaded}: one at a time, in batches, from the first call on"
     lost = sum(map(len, found.broken.values()))
     told = "; ".join([*found.problems, *([f"{lost} robust samples are broken there"] if lost else [])])
     figures = {"images": found.images, "broken": lost, "seconds": round(found.seconds, 1)}
@@ -131,15 +133,23 @@ def _here(network: Network, shown: Shown, batch_size: int) -> tuple[dict[str, Te
         }
         graded = shown.graded
         lent = isinstance(network.model, Artefact)  # gradients that what ships does not have in service
-        gradient = (
-            None if lent else service.margins(target.model, images[graded], shown.labels[graded].to(target.device))
-        )
+        labels = shown.labels[graded].to(target.device)
+        gradient = None if lent else _followed(target, images[graded], labels)
     return ways, gradient
+
+
+def _followed(target: Target, x: Tensor, labels: Tensor) -> Tensor | None:
+    """Return the gradients that attacks follow: at images `x` (n, C, H, W), of texts (n, T) at their word vectors."""
+    if not is_text(x):
+        return service.margins(target.model, x, labels)
+    inner, net = behind(target)
+    found = service.margins(inner.model, net.embedded(x), labels)
+    return None if found is None else found[..., :-1]
 
 
 def _recorded(net: torch.nn.Module, images: Tensor, target: Target) -> Iterator[Tensor]:
     for part in images.split(target.batch_size):
-        yield net(part.clone().requires_grad_()).detach().float().cpu()
+        yield net(part.clone().requires_grad_(not is_text(part))).detach().float().cpu()
 
 
 @torch.no_grad()
@@ -189,14 +199,14 @@ def _differences(here: Mapping[str, Tensor], answers: Mapping[str, Any], shown: 
     random = float((judge - here["the judge, again"]).abs().nan_to_num().max())
     allowed = rounding(judge) + 4 * random
     rare = int(RARELY * len(judge))
-    for there, name in (("single", "one image at a time"), ("many", f"in batches of {BATCH}")):
+    for there, name in (("single", "one at a time"), ("many", f"in batches of {BATCH}")):
         for way in ("the copy that is attacked", "the network while gradients are recorded", "the judge"):
             gap = (answers[there] - here[way]).nan_to_num(0.0, 0.0, 0.0).abs().amax(1)
             unlike = (gap > allowed) | (answers[there].isfinite() != here[way].isfinite()).any(1)
             early = there == "single" and bool(unlike[first].any())
             if early or int(unlike.sum()) > rare:
                 yield (
-                    f"{name} it gives other logits than {way} on {int(unlike.sum())} of {len(gap)} images, by "
+                    f"{name} it gives other logits than {way} on {int(unlike.sum())} of {len(gap)} samples, by "
                     f"{float(gap.max()):.3g} where {allowed:.2g} is rounding"
                 )
 

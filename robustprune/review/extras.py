@@ -11,11 +11,12 @@ from torch import nn
 from robustprune.attacks import Transfer
 from robustprune.evidence import trust
 from robustprune.models.artefact import Artefact
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import BROKEN, ROBUST, CaseResult, Check, Outcomes
 from robustprune.review.anatomy import anatomy, compare
 from robustprune.review.changes import Changes
 from robustprune.review.clean_room import Room, room_check
-from robustprune.review.exhibits import curves, gallery
+from robustprune.review.exhibits import broken_texts, curves, gallery
 from robustprune.review.record import Exhibits
 from robustprune.run.attacked import Attacked, chains
 from robustprune.run.bench import Bench
@@ -45,7 +46,13 @@ def exhibits(parent: Finished, candidate: Finished, bench: Bench, effort: Effort
     if isinstance(candidate.network.model, Artefact) and candidate.network.model.twin is None:
         del networks["candidate"]  # its curve would be that of an attack without gradients
     drawn = curves(networks, bench, effort.curve_samples, effort.curve_steps)
-    return Exhibits(gallery=gallery(parent, candidate, bench), curves=drawn)
+    words = drawn.pop(WORDS, {})
+    return Exhibits(
+        gallery=gallery(parent, candidate, bench),
+        curves=next(iter(drawn.values()), {}),
+        words=words,
+        texts=broken_texts(parent, candidate, bench),
+    )
 
 
 def changed(parent: Finished, candidate: Finished, bench: Bench) -> Changes:
@@ -104,9 +111,13 @@ def _with(candidate: CaseResult, check: Check) -> CaseResult:
 
 
 def transfers(parent: Finished, candidate: Finished, bench: Bench, effort: Effort) -> tuple[Outcomes, ...]:
-    """Attack the candidate with images made on the parent, once for every ball of a norm that the suite attacks in."""
+    """Attack the candidate with images made on the parent, once for every ball of a norm that the suite attacks in.
+
+    What is made of texts behind one network's embedding is nothing that another reads, so none are transferred.
+    """
     found: list[Outcomes] = []
-    for chain in chains([attack for attack in bench.suite.attacks if attack.in_a_ball]):
+    images = [attack for attack in bench.suite.attacks if attack.in_a_ball and attack.norm not in (EMBEDDING, WORDS)]
+    for chain in chains(images):
         attack = Transfer(eps=chain[0].eps, norm=chain[0].norm, steps=effort.transfer_steps)
         wanted = Attacked(
             network=candidate.network,

@@ -14,6 +14,7 @@ from typing import Any
 
 from robustprune.data import Split
 from robustprune.models.artefact import Artefact
+from robustprune.models.lending import is_text
 from robustprune.policy import judge
 from robustprune.report.markdown import printable
 from robustprune.results.records import Check
@@ -27,6 +28,7 @@ from robustprune.review.parity import Parity, itself_check, parity_check
 from robustprune.review.record import Facts, Review
 from robustprune.review.request import Request, as_suite
 from robustprune.review.shown import shown
+from robustprune.review.texts.alike import check_texts
 from robustprune.run.bench import Bench, Listener
 from robustprune.run.case import Finished
 from robustprune.run.energy import with_energy
@@ -42,8 +44,10 @@ def review(request: Request, store: Store, listener: Listener) -> Review:
     All threads are used: the machine is ours, since a review has two cases only.
     """
     example, classes = request.data.test.x[:1], len(request.data.classes)
-    for side, _, given in request.sides:
-        net = given.load()
+    nets = {side: given.load() for side, _, given in request.sides}
+    if is_text(example):
+        check_texts(nets, request.data, request.attacks)
+    for side, net in nets.items():
         check_fits(net, example, classes, side)
         check_labels(net, request.data.classes, side)
     suite = as_suite(request, store)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustprune.results.claims import headlines, named
-from robustprune.results.records import CaseResult
+from robustprune.results.exchanged import EMBEDDING, WORDS, is_on_texts
+from robustprune.results.words import NORMS
 from robustprune.review.audit.controls import ABOUT, TITLE, rows
 from robustprune.review.record import Review
 from robustprune.review.summary import (
@@ -24,6 +25,7 @@ from robustprune.review.summary import (
     table,
     transfer_lines,
 )
+from robustprune.review.texts import broken
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point
@@ -58,6 +60,7 @@ def page(review: Review, drawn: Sequence[Picture]) -> str:
         sections=[
             *_beside(review),
             Section(title="What broke", paragraphs=tuple(broken_lines(review))),
+            *_texts(review),
             Section(title="Classes", paragraphs=tuple(class_lines(review))),
             *_controls(review),
         ],
@@ -75,6 +78,17 @@ def _beside(review: Review) -> Iterator[Section]:
         accuracies = [row for row in rows if row[-1]] or rows
         frame = DataFrame(accuracies, columns=["measure", *head[1:]])
         yield Section(title=BESIDE, paragraphs=tuple(beside_lines(review)), table=frame)
+
+
+def _texts(review: Review) -> Iterator[Section]:
+    """Yield the texts that broke, where there are some."""
+    from pandas import DataFrame
+
+    from robustprune.report.html import Section
+
+    if review.exhibits.texts:
+        frame = DataFrame(broken.rows(review.exhibits.texts), columns=broken.HEAD)
+        yield Section(title=broken.TITLE, paragraphs=(broken.ABOUT,), table=frame)
 
 
 def _controls(review: Review) -> Iterator[Section]:
@@ -106,13 +120,17 @@ def pictures(review: Review) -> list[Picture]:
     """Draw what there is: cost against robustness, curves, layers, classes, newly broken samples."""
     from robustprune.report.pictures import suite_pictures
 
-    named = {case.case: points for case, points in _curves(review, [review.parent, review.candidate]) if points}
-    return [*suite_pictures(review.cases, named or None), *_classes(review), *_gallery(review)]
+    norms = dict.fromkeys(outcome.norm for outcome in review.parent.outcomes)
+    ball = next((norm for norm in norms if norm in (*NORMS, EMBEDDING)), "Linf")
+    shown = {ball: review.exhibits.curves, WORDS: review.exhibits.words}
+    drawn = {norm: named for norm, curves in shown.items() if (named := _named(review, curves))}
+    return [*suite_pictures(review.cases, drawn or None), *_classes(review), *_gallery(review)]
 
 
-def _curves(review: Review, cases: Sequence[CaseResult]) -> Iterator[tuple[CaseResult, Sequence[Point]]]:
-    for side, case in zip(("parent", "candidate"), cases, strict=True):
-        yield case, review.exhibits.curves.get(side, ())
+def _named(review: Review, curves: Mapping[str, Sequence[Point]]) -> dict[str, Sequence[Point]]:
+    """Return curves by the name of the case in place of its side."""
+    cases = {"parent": review.parent.case, "candidate": review.candidate.case}
+    return {case: curves[side] for side, case in cases.items() if curves.get(side)}
 
 
 def _classes(review: Review) -> Iterator[Picture]:
@@ -141,7 +159,8 @@ def _facts(review: Review) -> Iterator[tuple[str, str]]:
     yield "structure", "; ".join(structure(review))
     for measure, before, now, change in cost_rows(review):
         yield measure, f"{before} -> {now} ({change})"
-    yield "transfer from the parent", "; ".join(transfer_lines(review)) or "not measured"
+    unmeasured = "not made of texts" if is_on_texts(review.candidate) else "not measured"
+    yield "transfer from the parent", "; ".join(transfer_lines(review)) or unmeasured
     for side, facts in (("candidate", review.facts.candidate), ("parent", review.facts.parent)):
         yield side, _side(facts)
     yield "what ships", str(review.parity) if review.parity else "unmeasured: no shipped file was given"

@@ -28,7 +28,10 @@ positions count from 0 in the evaluation sample (`samples.json`), intervals have
 - `worst_class`: for clean accuracy and the worst case, the class that is worst on the candidate.
 - `transfer`: attacks made on the parent, tried on the candidate (`shifts.Transfer`); from transfer.json.
 - `curves`: by side, robust accuracy over eps: eps, k of n. Empty where it was not measured.
-- `exhibits`: sha256 over the curves and the hashes of the samples, which follow from nothing; the summary quotes it.
+- `curves_over_words`, `texts`: only where the samples are texts: the same over the number of exchanged words, which is
+  eps there; and newly broken texts, the words before and after, pairwise.
+- `exhibits`: sha256 over the curves, the hashes of the samples and the texts, which follow from nothing; the summary
+  quotes it.
 - `parity`: the shipped file beside the candidate (`parity.Parity`), or null: unmeasured.
 - `artefact`: only where the candidate is a file that ships: `twin` (its case in cases.json.gz), what the file `alone`
   changes (`shifts.Shift`, from the twin to it), `speeds` beside PyTorch (`results.speeds.Speeds`).
@@ -52,9 +55,11 @@ from robustprune.policy.policy import Policy, exit_code, judge
 from robustprune.results.claims import headlines
 from robustprune.results.cost_changes import CostChange, changes
 from robustprune.results.each import each
+from robustprune.results.exchanged import BrokenText, is_on_texts
 from robustprune.results.records import CaseResult, Outcomes
 from robustprune.review.artefacts.beside import Beside, beside_record
 from robustprune.review.shifts import class_shifts, shifts, transfer
+from robustprune.review.texts.broken import as_record
 
 if TYPE_CHECKING:
     from robustprune.report.figures import Point, Sample
@@ -100,10 +105,15 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibits:
-    """What pictures show beside the outcomes: newly broken samples, and by side a curve over eps."""
+    """What is shown beside the outcomes: newly broken images or texts, and by side a curve over eps.
+
+    Texts have curves over the number of exchanged `words` too.
+    """
 
     gallery: tuple[Sample, ...] = ()
     curves: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    words: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    texts: tuple[BrokenText, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +168,8 @@ def to_json(review: Review) -> dict[str, Any]:
         "attacks": [_attack(outcome) for outcome in review.candidate.outcomes],
         "changes": asdict(review.changes),
         "costs": [_cost(change) for change in changes(review.candidate.cost, review.parent.cost)],
-        "curves": _curves(review),
+        "curves": _curves(review.exhibits.curves),
+        **_of_texts(review),
         "exhibits": exhibits_digest(review),
         "parity": asdict(review.parity) if review.parity else None,
         **(_artefact(review, review.beside) if review.beside is not None else {}),
@@ -174,13 +185,21 @@ def _artefact(review: Review, beside: Beside) -> dict[str, Any]:
 
 
 def exhibits_digest(review: Review) -> str:
-    """Hash what is shown beside the outcomes and follows from nothing: the curves, and the list of samples."""
-    text = json.dumps([_curves(review), review.facts.samples], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Hash what is shown beside the outcomes and follows from nothing: curves, list of samples, texts that broke."""
+    shown = [_curves(review.exhibits.curves), review.facts.samples, *_of_texts(review).values()]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
-def _curves(review: Review) -> dict[str, Any]:
-    return {side: [asdict(point) for point in points] for side, points in review.exhibits.curves.items()}
+def _of_texts(review: Review) -> dict[str, Any]:
+    """Return what is shown of texts alone; nothing of images."""
+    if not is_on_texts(review.candidate):
+        return {}
+    exhibits = review.exhibits
+    return {"curves_over_words": _curves(exhibits.words), "texts": [as_record(one) for one in exhibits.texts]}
+
+
+def _curves(curves: Mapping[str, tuple[Point, ...]]) -> dict[str, Any]:
+    return {side: [asdict(point) for point in points] for side, points in curves.items()}
 
 
 def derived(candidate: CaseResult, parent: CaseResult, policy: Policy, transfers: Sequence[Outcomes]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from robustprune.review.parity import Parity
 from robustprune.review.record import Exhibits, Facts, Review, to_json
 from robustprune.review.rejudged import policy_of
 from robustprune.review.summary import to_markdown
+from robustprune.review.texts.broken import from_record
 
 SVG = re.compile(r"<svg (?!class=\"interval).*?</svg>", re.DOTALL)
 """A picture; intervals are drawn by the page itself."""
@@ -79,7 +80,11 @@ def rebuilt(
         facts=facts,
         transfers=tuple(transfers),
         parity=Parity(**written["parity"]) if written["parity"] else None,
-        exhibits=Exhibits(curves=_curves(written["curves"], len(candidate.labels))),
+        exhibits=Exhibits(
+            curves=_curves(written["curves"], len(candidate.labels)),
+            words=_curves(written.get("curves_over_words", {}), len(candidate.labels)),
+            texts=tuple(from_record(one, candidate, parent) for one in written.get("texts", ())),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robustprune.attacks import Attack
+from robustprune.attacks.contract.texts import check_kind
 from robustprune.cost.energy import Metering
 from robustprune.data import Data, Split
 from robustprune.errors import InputError
@@ -39,9 +40,9 @@ class Request:
     """The float network that the candidate was made from, where that is a file that ships."""
     shipped: Path | None = None
     training: Sequence[str] | None = None
-    """Hashes of the images that the candidate learned from, where they are known."""
+    """Hashes of the samples that the candidate learned from, where they are known."""
     held_out: Split | None = None
-    """Images drawn as the samples were; None: the test images that are none of these."""
+    """More of them, drawn as they were; None: those to test on that are none of these."""
     batches: tuple[int, ...] = (1, 128)
     timing_seconds: float = 1.0
     effort: Effort = field(default_factory=Effort)
@@ -50,15 +51,14 @@ class Request:
     command: str = ""
 
     def __post_init__(self) -> None:
-        if is_text(self.data.test.x):
-            raise InputError(
-                f"review of {self.data.name}: its samples are texts, expected images; a suite judges texts"
-            )
+        if is_text(self.data.test.x) and (self.shipped or self.candidate.ships):
+            raise InputError(f"review of {self.data.name}: what ships is compared on images, and its samples are texts")
+        check_kind(self.data.test.x, self.attacks)
         if self.held_out is not None and self.held_out.x.shape[1:] != self.data.test.x.shape[1:]:
             shapes = " and ".join(str(tuple(split.x.shape[1:])) for split in (self.held_out, self.data.test))
-            raise InputError(f"images held out and those reviewed on have shapes {shapes}, expected one shape")
+            raise InputError(f"samples held out and those reviewed on have shapes {shapes}, expected one shape")
         if self.held_out is not None and int(self.held_out.y.max()) >= len(self.data.classes):
-            raise InputError(f"images held out have more classes than the {len(self.data.classes)} reviewed on")
+            raise InputError(f"samples held out have more classes than the {len(self.data.classes)} reviewed on")
 
     @property
     def names(self) -> tuple[str, str]:

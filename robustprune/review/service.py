@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     images, labels = torch.load(folder / "images.pt", weights_only=True)
     device = torch.device(job["device"])
-    net = network(job)
+    net = network(job, torch.zeros(job["input"]) if images.is_floating_point() else images[:1])
     state = folder / "state.pt"
     if state.is_file():
         net.load_state_dict(torch.load(state, weights_only=True))
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
     (folder / "answers.part").rename(folder / "answers.pt")
 
 
-def network(job: dict[str, Any]) -> nn.Module:
+def network(job: dict[str, Any], example: Tensor) -> nn.Module:
     """Build what a job names: a file's or module's factory, what ships, a name, a model of a suite."""
     how, where, name = job["how"], job["where"], job["name"]
     if how == "file":
@@ -67,7 +67,6 @@ def network(job: dict[str, Any]) -> nn.Module:
         model = next(case.model for case in suite.cases if case.model.name == name)
         made = importlib.import_module("robustprune.run.networks").builder(model, suite)()
     if job["removed"]:
-        example = torch.zeros(job["input"])
         made = importlib.import_module("robustprune.prune").remove(made, job["removed"], example)
     net: nn.Module = made
     return net
@@ -101,15 +100,31 @@ def logits(net: nn.Module, images: Tensor, order: Tensor, size: int) -> Tensor:
 
 
 def margins(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor | None:
-    """Return the gradient of how far the true class leads, image by image; None for a network that has none."""
-    x = images.clone().requires_grad_()
+    """Return the gradient of how far the true class leads, image by image; None for a network that has none.
+
+    Texts have it at their word vectors, as `embedding` of the network gives them.
+    """
+    points: list[Tensor] = []
+
+    def keep(module: nn.Module, given: tuple[Any, ...], words: Tensor) -> Tensor:
+        points.append(words.detach().requires_grad_())
+        return points[-1]
+
+    hooks = []
+    if images.is_floating_point():
+        points.append(images.clone().requires_grad_())
+    else:
+        hooks.append(net.get_submodule("embedding").register_forward_hook(keep))
     try:
-        out = net(x).float()
+        out = net(points[0] if points else images.clone()).float()
         true = out.gather(1, labels[:, None])[:, 0]
         rest = out.scatter(1, labels[:, None], -torch.inf).amax(1)
-        return torch.autograd.grad((true - rest).sum(), x)[0].float().cpu()
+        return torch.autograd.grad((true - rest).sum(), points[0])[0].float().cpu()
     except RuntimeError:
         return None
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The images that a clean room is shown: clean, random in the ball, and adversarial, a few of each threat model."""
+"""What a clean room is shown: clean samples, random in the ball, and adversarial, a few of each threat model.
+
+Of texts it is shown clean ones, and those whose words were exchanged: no service is given what an embedding hides.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 from torch import Tensor
 
 from robustprune.attacks import PGD, Attack, evaluate
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import BROKEN, Outcomes
 from robustprune.run.attacked import chains
 from robustprune.run.bench import Bench
@@ -23,15 +27,15 @@ SEED = 31
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """Images (n, C, H, W) with their labels (n,), each made of a row of the evaluation sample under a threat model."""
+    """Images (n, C, H, W) or texts (n, T) with labels (n,), each made of a row of the sample under a threat model."""
 
     images: Tensor
     labels: Tensor
     rows: list[int]
     threats: list[str]
-    """The threat model of each image; "" for a clean one."""
+    """The threat model of each of them; "" for a clean one."""
     clean: Tensor
-    """A few clean images, on which copies are compared."""
+    """A few clean ones, on which copies are compared."""
     order: list[int]
     """In which the service gets them."""
     graded: list[int]
@@ -44,9 +48,11 @@ def shown(parent: Finished, candidate: Finished, bench: Bench, count: int, grade
     rows = torch.randperm(len(bench.sample), generator=generator)[:count].sort().values.tolist()
     some = bench.sample.take(rows)
     parts: list[tuple[Tensor, list[int], str]] = [(some.x.cpu(), rows, "")]
-    for chain in chains(bench.suite.attacks):
+    for chain in chains([attack for attack in bench.suite.attacks if attack.norm != EMBEDDING]):
         name = chain[0].threat
-        if chain[0].in_a_ball:
+        if chain[0].norm == WORDS:
+            parts.append((_on_the_parent(parent, rows, chain[0], bench), rows, name))
+        elif chain[0].in_a_ball:
             parts.append((_noisy(some.x.cpu()[: count // 2], chain[0]), rows[: count // 2], name))
             parts.append((_on_the_parent(parent, rows, chain[0], bench), rows, name))
         parts += [(images, found, name) for images, found in _found(candidate, chain, bench, count // 2)]
@@ -69,9 +75,10 @@ def _noisy(x: Tensor, attack: Attack) -> Tensor:
 
 
 def _on_the_parent(parent: Finished, rows: Sequence[int], attack: Attack, bench: Bench) -> Tensor:
-    """Return images that PGD makes on the parent; where it finds none, the clean ones."""
+    """Return images that PGD makes on the parent, or texts that `attack` does; where it finds none, the clean ones."""
     some = bench.sample.take(rows)
-    made = PGD(eps=attack.eps, norm=attack.norm, steps=STEPS, retries=0)
+    words = attack.norm == WORDS
+    made = attack if words else PGD(eps=attack.eps, norm=attack.norm, steps=STEPS, retries=0)
     done = evaluate(parent.network.model, some.x, some.y, [made], device=bench.device, keep=True)
     images = done.adversarials[0]
     return some.x.cpu() if images is None else images

@@ -12,6 +12,7 @@ from robustprune.policy.findings import Verdict
 from robustprune.report.markdown import NONE, inline, paragraph, pipe, printable
 from robustprune.results.claims import CLEAN, WORST, headlines, named, titled
 from robustprune.results.cost_changes import CostChange, changes
+from robustprune.results.exchanged import is_on_texts
 from robustprune.results.overstated import by_threat
 from robustprune.results.records import Check
 from robustprune.results.words import between, percent, points, points_between
@@ -19,6 +20,7 @@ from robustprune.review.anatomy_text import structure_lines
 from robustprune.review.artefacts.beside import alone_lines, wide_rows
 from robustprune.review.record import Review, exhibits_digest
 from robustprune.review.shifts import Shift, class_shifts, shifts, transfer
+from robustprune.review.texts.broken import TITLE, lines
 
 MEANING = {
     "PASS": "the candidate may take the parent's place",
@@ -154,13 +156,14 @@ def check_lines(review: Review) -> list[str]:
 
 def origin_lines(review: Review) -> list[str]:
     """Say how many numbers were measured for this review or found in the user's own store; quote what has no source."""
-    texts = (("measured", "measured for this review"), ("found", "found in the store of this user's own runs"))
+    told = (("measured", "measured for this review"), ("found", "found in the store of this user's own runs"))
     lines = []
-    for origin, text in texts:
+    for origin, text in told:
         counts = {kind: found[origin] for kind, found in review.facts.origin.items() if origin in found}
         if counts:
             lines.append(f"{text}: {', '.join(f'{count} {kind}' for kind, count in counts.items())}")
-    digest = f"curves over eps and list of samples: sha256 {exhibits_digest(review)}"
+    texts = ", texts that broke" if is_on_texts(review.candidate) else ""
+    digest = f"curves over eps and list of samples{texts}: sha256 {exhibits_digest(review)}"
     return [*(lines or ["all measured for this review"]), digest]
 
 
@@ -177,6 +180,7 @@ def sections(review: Review) -> list[tuple[str, list[str]]]:
         *([(BESIDE, beside_lines(review))] if review.beside else []),
         ("What changed", structure(review)),
         ("What broke", broken_lines(review)),
+        *([(TITLE, list(lines(review.exhibits.texts)))] if review.exhibits.texts else []),
         ("Classes", list(class_lines(review))),
         ("How much too high robust accuracy can be", overstated_lines(review)),
         ("Validity checks", check_lines(review)),

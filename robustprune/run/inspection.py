@@ -142,7 +142,11 @@ def _removable(net: nn.Module, example: Tensor, cases: list[Case]) -> str:
     with one_line(f"{cases[0].model.name!r}: its blocks cannot be found"):
         found = survey(net, example)
     check_removals(cases, lambda unit: found.blocks if unit == "outermost" else find_blocks(net, example, unit))
-    return f"{len(found.blocks)} removable blocks" + (f": {found.remark}" if found.remark else "")
+    units = {case.strategy.units: case.strategy.unit for case in cases if case.strategy is not None}
+    smaller = [
+        f", {len(find_blocks(net, example, unit))} {name}" for name, unit in units.items() if unit != "outermost"
+    ]
+    return f"{len(found.blocks)} removable blocks{''.join(smaller)}" + (f": {found.remark}" if found.remark else "")
 
 
 def _lacks(file: Path) -> str:

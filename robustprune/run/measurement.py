@@ -98,7 +98,8 @@ def _found(wanted: Measurement[Value], store: Store) -> Value:
         raise NotMeasured(f"{wanted.kind}/{wanted.key}")
     place = store.path(wanted.kind, wanted.key, "")
     try:
-        whole = record["file"] == _hash(place)
+        there = _hash(place)
+        whole = record["file"] == there
         value = wanted.read(record["value"], place) if whole else None
     except OSError as error:
         raise Damaged(f"{place.with_suffix(WEIGHTS)} is damaged ({error.strerror or error})") from None
@@ -106,7 +107,8 @@ def _found(wanted: Measurement[Value], store: Store) -> Value:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise Damaged(f"{place.with_suffix(RECORD)} is damaged ({reason})") from None
     if not whole:
-        raise Damaged(f"{place.with_suffix(WEIGHTS)} is damaged (not the weights that were kept)")
+        wrong = "is missing" if there is None else "is damaged (not the weights that were kept)"
+        raise Damaged(f"{place.with_suffix(WEIGHTS)} {wrong}")
     return cast(Value, value)
 
 

@@ -47,8 +47,10 @@ class Display:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.bars.stop()
         if len(self.damaged) > 1:
-            named = ", ".join(line.partition(" is damaged")[0] for line in self.damaged[1:4])
-            whole = f"{len(self.damaged)} files of the store are damaged, or not this user's, and were measured anew"
+            named = ", ".join(line.partition(" is ")[0] for line in self.damaged[1:4])
+            whole = (
+                f"{len(self.damaged)} files of the store are damaged, missing or another user's, and were measured anew"
+            )
             self._say(f"{whole}; beside the first {named}" + ", ..." * (len(self.damaged) > 4))
 
     def stage(self, case: str, stage: str, done: int, total: int) -> None:

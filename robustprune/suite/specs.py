@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from robustprune.data import data_root
 from robustprune.errors import InputError, MissingData
 from robustprune.models import Named, as_network, is_named, named
-from robustprune.names import import_file, load_object, names
+from robustprune.names import named_object, names
 
 Factory = Callable[[], nn.Module]
 
@@ -75,8 +72,7 @@ def _named(spec: str) -> Named:
 
 def factory(spec: str) -> Factory:
     """Find what builds a model: a name in the registry, `package.module:factory` or `file.py:factory`."""
-    module, colon, name = spec.rpartition(":")
-    if not colon:
+    if ":" not in spec:
         known = names("models")
         if spec not in known:
             raise InputError(
@@ -84,7 +80,7 @@ def factory(spec: str) -> Factory:
                 f"or one of {', '.join(sorted(known))}"
             )
         return known[spec]
-    found = _from_file(Path(module), name) if module.endswith(".py") else _from_package(spec)
+    found = named_object(spec)
     if not callable(found):
         raise InputError(
             f"{spec}: is {type(found).__name__}, expected a function without arguments that gives a network"
@@ -101,30 +97,6 @@ def call(make: Callable[[], object], spec: str) -> nn.Module:
     except Exception as error:
         raise InputError(f"{spec}: failed when called without arguments: {type(error).__name__}: {error}") from error
     return as_network(net, spec)
-
-
-def _from_package(spec: str) -> Any:
-    with _importable(Path.cwd()):
-        return load_object(spec)
-
-
-def _from_file(path: Path, name: str) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected path/to/file.py:{name}")
-    module = import_file(path)
-    if not hasattr(module, name):
-        raise InputError(f"{path}: defines no {name!r}")
-    return getattr(module, name)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let modules of `folder` be imported meanwhile, after everything that is installed."""
-    sys.path.append(str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
 
 
 def found_file(weights: str | Path | None) -> Path | None:

@@ -24,6 +24,7 @@ from robustprune.attacks import (
     evaluate,
 )
 from robustprune.attacks.contract.found import Passes
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import outcomes_from, outcomes_record
 
 EPS = {"Linf": 0.06, "L2": 0.3, "L1": 1.0}
@@ -108,7 +109,7 @@ def test_nothing_spends_more_than_it_is_allowed_where_samples_break():
     net = rugged_net()
     x, y = small_case(net, 40)
     net[3].bias.data[0] -= 4
-    attacks = [one() for one in ATTACKS.values()]
+    attacks = [attack for one in ATTACKS.values() if (attack := one()).norm not in (EMBEDDING, WORDS)]
     few = {"steps": 6, "queries": 30, "n_classes": 6, "c": (1.0, 10.0)}
     attacks = [one.change(**{name: few[name] for name in few if hasattr(one, name)}) for one in attacks]
     for attack in attacks:

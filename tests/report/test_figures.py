@@ -219,13 +219,13 @@ def test_the_curve_stands_beside_the_worst_case_of_the_table_and_says_of_how_man
     (point,) = figures.worst_of(case)
     assert (point.eps, point.k, point.n) == (8 / 255, 4, 8)
     curve = [figures.Point(eps=eps / 255, k=4, n=4) for eps in (0, 8)]
-    (picture,) = [one for one in suite_pictures([case], {case.case: curve}) if "perturbation" in one.title]
+    (picture,) = [one for one in suite_pictures([case], {"Linf": {case.case: curve}}) if "perturbation" in one.title]
     assert "on 4 of the 8 samples" in picture.caption
     assert "either side" in picture.caption
     (told,) = [line for line in handles(picture.figure) if "worst case of the table" in line.get_label()]
     assert [*told.get_xdata(), *told.get_ydata()] == [pytest.approx(8), 50]
     whole = [replace(point, n=8) for point in curve]
-    (picture,) = [one for one in suite_pictures([case], {case.case: whole}) if "perturbation" in one.title]
+    (picture,) = [one for one in suite_pictures([case], {"Linf": {case.case: whole}}) if "perturbation" in one.title]
     assert "on the 8 samples" in picture.caption
     assert "either side" not in picture.caption
 

@@ -74,8 +74,8 @@ def seen(name: str, weights: Path, bench, start=here):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("ByBatch", "one image at a time it gives other logits than the judge"),
-        ("ByCalls", "one image at a time it gives other logits"),
+        ("ByBatch", "one at a time it gives other logits than the judge"),
+        ("ByCalls", "one at a time it gives other logits"),
         ("ByGradMode", "in batches of 32 it gives other logits than the copy that is attacked"),
         ("ByInput", "than the copy that is attacked"),
         ("ByModules", "in batches of 32 it gives other logits than the judge"),

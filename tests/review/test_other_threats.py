@@ -33,7 +33,7 @@ def test_every_threat_is_judged_and_the_worst_case_is_over_all(desk):
 
 
 def test_on_the_command_line_they_keep_their_own_size():
-    named = named_attacks(["pgd", "corruptions-5", "rotate-translate"], "L2", (0.25, 0.5))
+    named = named_attacks(["pgd", "corruptions-5", "rotate-translate"], {"L2": (0.25, 0.5)})
     assert [one.threat for one in named] == ["L2 0.25", "severity 5", "shift 10 %, rotation 30", "L2 0.5"]
     with pytest.raises(InputError, match="did you mean 'corruptions'"):
-        named_attacks(["corruption"], "L2", (0.5,))
+        named_attacks(["corruption"], {"L2": (0.5,)})

@@ -144,7 +144,7 @@ def test_attacks_on_images_and_on_texts_do_not_mix():
         evaluate(net, x, y, [PGD(eps=0.1)])
     with pytest.raises(InputError, match="images, expected one on images"):
         evaluate(torch.nn.Flatten(), torch.rand(3, 1, 2, 2), y, [Substitution(eps=1)])
-    with pytest.raises(InputError, match="texts, expected images"):
+    with pytest.raises(InputError, match="texts, expected EmbeddingPGD"):
         robust_curve(net, x, y, PGD(eps=0.1), [0.1])
 
 

@@ -1,4 +1,4 @@
-"""Attacks that have a name on the command line, at 8/255 (Linf) or 0.5 (L2) until told otherwise."""
+"""Attacks that have a name on the command line, at 8/255 (Linf), 0.5 (L2), 0.1 (texts) until told otherwise."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.spatial import RotateTranslate
 from robustprune.attacks.algorithms.square import Square
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
+from robustprune.attacks.algorithms.texts.embedded import EmbeddingPGD
+from robustprune.attacks.algorithms.texts.substitution import Substitution
 from robustprune.attacks.algorithms.transfer import Transfer
 from robustprune.attacks.contract.attack import Attack
 
-LINF, L2 = 8 / 255, 0.5
+LINF, L2, EMBEDDED, WORDS = 8 / 255, 0.5, 0.1, 3
+"""Usual budgets."""
 
 
 def _named(line: str, attack: Attack) -> Callable[[], Attack]:
@@ -60,5 +63,8 @@ ATTACKS: dict[str, Callable[[], Attack]] = {
     "corruptions-1": _named("The same at severity 1, the mildest.", Corruptions(severity=1)),
     "corruptions-5": _named("The same at severity 5, the harshest.", Corruptions(severity=5)),
     "rotate-translate": _named("Turns by 30 degrees, shifts by 10 %, on a grid (1712.02779).", RotateTranslate()),
+    "embedding-pgd": _named("Texts: PGD behind the embedding, on the cross-entropy.", EmbeddingPGD(eps=EMBEDDED)),
+    "embedding-pgd-margin": _named("The same on the margin.", EmbeddingPGD(eps=EMBEDDED, loss="margin")),
+    "substitution": _named("Texts: at most three words exchanged for neighbours.", Substitution(eps=WORDS)),
 }
 """Name -> what makes the attack; where its threat is a ball, `attack.change(eps=...)` gives it another budget."""

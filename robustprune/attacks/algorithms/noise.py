@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from robustprune.attacks.contract.attack import Knowledge, Objective
+from robustprune.attacks.contract.attack import Knowledge
 from robustprune.attacks.contract.drawn import DrawnAttack
 from robustprune.attacks.contract.found import Passes
 
@@ -36,11 +36,6 @@ class Noise(DrawnAttack):
     @property
     def knowledge(self) -> Knowledge:
         """Nothing."""
-        return "none"
-
-    @property
-    def objective(self) -> Objective:
-        """None: it does not search."""
         return "none"
 
     @property

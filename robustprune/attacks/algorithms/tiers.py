@@ -13,6 +13,14 @@ standard set (`autoattack_standard`) with its published budgets. The quick tier 
 evidence says by how much AutoAttack might lower the number (check 15). It has two kinds of loss because one is no
 evidence (check 19); what two short attacks leave is driven towards the three nearest classes from where it came nearest
 to success.
+
+On texts, in a ball behind the embedding (`norm="embedding"`), or with so many words exchanged (`norm="words"`):
+
+| tier | attacks behind the embedding | exchanges of words: tried for each word |
+|---|---|---|
+| quick | PGD-10 on the cross-entropy, PGD-20 on the margin | 8 |
+| standard | quick; PGD-100 on the margin from 5 starts | 8, 32 |
+| full | standard; PGD-200 on the margin from 10 starts | 8, 32, 128 |
 """
 
 from __future__ import annotations
@@ -25,10 +33,13 @@ from robustprune.attacks.algorithms.cw import CW
 from robustprune.attacks.algorithms.fgsm import FGSM
 from robustprune.attacks.algorithms.pgd import PGD
 from robustprune.attacks.algorithms.targeted_pgd import TargetedPGD
+from robustprune.attacks.algorithms.texts.embedded import EmbeddingPGD
+from robustprune.attacks.algorithms.texts.substitution import Substitution
 from robustprune.attacks.algorithms.transfer import Transfer
 from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.threat import Norm
 from robustprune.errors import InputError
+from robustprune.results.exchanged import EMBEDDING, WORDS
 
 NAMES = ("quick", "standard", "full")
 
@@ -47,11 +58,15 @@ def tier(name: str, norm: Norm, eps: float, n_classes: int = 10, *, parent: obje
     ['FGSM', 'PGD-10', 'PGD-20 probability', 'PGD-20 targets x3']
     >>> [attack.name for attack in tier("standard", "Linf", 8/255)][3:]
     ['PGD-20 targets x3', 'APGD-CE', 'APGD-T', 'FAB-T', 'Square']
+    >>> [attack.name for attack in (*tier("quick", "embedding", 0.1), *tier("standard", "words", 3))]
+    ['PGD-10', 'PGD-20 margin', 'substitution 8 of 8', 'substitution 32 of 8']
     """
     if name not in NAMES:
         raise InputError(f"attack tier {name!r}: expected one of {', '.join(NAMES)}")
     if n_classes < 2:
         raise InputError(f"attack tier with n_classes={n_classes}: expected 2 or more")
+    if norm in (EMBEDDING, WORDS):
+        return _on_texts(norm, eps)[: NAMES.index(name) + (norm == EMBEDDING) + 1]
     attacks = _quick(norm, eps)
     if name != "quick":
         attacks += _more(norm, eps, n_classes, parent is not None)
@@ -87,3 +102,13 @@ def _most(norm: Norm, eps: float, n_classes: int) -> list[Attack]:
     ratio = [attack.change(loss="dlr") for attack in adaptive if n_classes > 2]
     restarted = PGD(eps=eps, norm=norm, steps=200, loss="margin", restarts=10)
     return [*carlini, *ratio, *adaptive, restarted]
+
+
+def _on_texts(norm: Norm, eps: float) -> tuple[Attack, ...]:
+    """Return the attacks on texts of all tiers, cheapest first."""
+    if norm == WORDS:
+        return tuple(Substitution(eps=eps, tries=tries) for tries in (8, 32, 128))
+    many = [
+        EmbeddingPGD(eps=eps, steps=steps, loss="margin", restarts=starts) for steps, starts in ((100, 5), (200, 10))
+    ]
+    return EmbeddingPGD(eps=eps, steps=10), EmbeddingPGD(eps=eps, loss="margin"), *many

@@ -159,6 +159,15 @@ class Attack(ABC):
         return {f.name: plain(getattr(self, f.name)) for f in given}
 
 
+class Unguided(Attack):
+    """An attack that tries what it has at hand, and climbs nothing."""
+
+    @property
+    def objective(self) -> Objective:
+        """None: it does not search."""
+        return "none"
+
+
 def at_least_one(attack: Attack, *names: str) -> None:
     """Raise InputError unless each of these settings is 1 or more."""
     for name in names:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from robustprune.attacks.contract.attack import Attack, at_least_one
+from robustprune.attacks.contract.attack import Unguided, at_least_one
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnAttack(Attack):
+class DrawnAttack(Unguided):
     """An attack of `draws` perturbations; a sample is broken by the first that the original model gets wrong."""
 
     draws: int = 10

@@ -19,9 +19,7 @@ from robustprune.attacks.contract.threat import L2, rows
 from robustprune.errors import InputError
 from robustprune.models.lending import is_text
 from robustprune.models.texts.network import FREE
-
-EMBEDDING, WORDS = "embedding", "words"
-"""Names of the two: L2 around the embedded text, and how many words are exchanged."""
+from robustprune.results.exchanged import EMBEDDING, WORDS
 
 
 def check_kind(x: Tensor, attacks: Iterable[Attack]) -> None:
@@ -37,7 +35,7 @@ class EmbeddingBall(L2):
     """The free tokens of an embedded text (m, T, D + 1) move by eps at most, all together, in no box."""
 
     norm = EMBEDDING
-    usual = 0.5
+    usual = 0.1
 
     @property
     def limit(self) -> float:

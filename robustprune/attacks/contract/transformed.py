@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from robustprune.attacks.contract.attack import FORWARD, Attack, Knowledge, Objective
+from robustprune.attacks.contract.attack import FORWARD, Knowledge, Unguided
 from robustprune.attacks.contract.found import Passes
 from robustprune.attacks.contract.threat import Norm, Threat
 from robustprune.errors import InputError
@@ -33,7 +33,7 @@ class Transform:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformedAttack(Attack):
+class TransformedAttack(Unguided):
     """An attack that tries every transform of a list; a sample is broken by the first that the original gets wrong.
 
     It stands outside the chain of its threat: it sees all samples that are right.
@@ -95,11 +95,6 @@ class TransformedAttack(Attack):
     @property
     def knowledge(self) -> Knowledge:
         """Nothing: the transforms are the same for every network."""
-        return "none"
-
-    @property
-    def objective(self) -> Objective:
-        """None: it does not search."""
         return "none"
 
     @property

@@ -32,15 +32,17 @@ from robustprune.attacks.contract.attack import Attack
 from robustprune.attacks.contract.found import Found
 from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.target import Target
-from robustprune.attacks.contract.threat import threat
+from robustprune.attacks.contract.texts import check_kind
 from robustprune.attacks.engine.curve_check import checked
-from robustprune.attacks.engine.dispatch import run
+from robustprune.attacks.engine.dispatch import judged
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.guard import check_samples
 from robustprune.attacks.engine.session import clean_pass
 from robustprune.attacks.engine.settings import Basics, Settings
+from robustprune.attacks.engine.texts.embedded import behind, embedded
 from robustprune.errors import InputError
 from robustprune.models.lending import is_text
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import BROKEN, CLEAN_ERROR, FAILED, ROBUST, Outcomes
 
 
@@ -58,12 +60,12 @@ def robust_curve(
 ) -> list[Outcomes]:
     """Return the outcomes of `attack` at every eps of `eps_list`, in that order; its own eps plays no part.
 
-    `x` (n, C, H, W) in [0,1], `y` (n,). At eps 0 a sample is robust when it is right. A sample that is
-    broken at one eps is broken at every larger one. An attack that minimises (CW) is run once, for all eps
-    together, and with `check` it is compared with PGD at the eps where about half of the right samples resist: that
-    point's notes say under "beside" what PGD left of the same samples, and the gap. With `anew` a sample that resists
-    at one eps is attacked at smaller ones all the same, since a weak attack overshoots at a large one; the search goes
-    on until it is broken, and from there until an attack fails.
+    `x` (n, C, H, W) in [0,1], or texts (n, T) int64 with an attack on texts; `y` (n,). At eps 0 a sample is robust when
+    it is right. A sample that is broken at one eps is broken at every larger one. An attack that minimises (CW) is run
+    once, for all eps together, and with `check` it is compared with PGD at the eps where about half of the right
+    samples resist: that point's notes say under "beside" what PGD left of the same samples, and the gap. With `anew` a
+    sample that resists at one eps is attacked at smaller ones all the same, since a weak attack overshoots at a large
+    one; the search goes on until it is broken, and from there until an attack fails.
     Passes and seconds are those spent for each eps; their sum is the cost of the curve, that of the check apart.
     `tick(done, total)` counts samples. `settings`: seed, batch_size, device, fresh, prepared (settings.py
     says what they mean).
@@ -79,20 +81,27 @@ def robust_curve(
     check_samples(x, y)
     if not attack.in_a_ball:
         raise InputError(f"attack {attack.name!r}: {attack.threat} has no curve over eps; expected a threat of a norm")
-    if is_text(x):
-        raise InputError("robust_curve: samples are texts, expected images; give `evaluate` an attack for each eps")
+    check_kind(x, [attack])
     if not eps_list or min(eps_list) < 0 or len(set(eps_list)) < len(eps_list):
         raise InputError(f"eps_list={list(eps_list)}: expected different numbers >= 0")
-    x, y = x.detach().to("cpu", torch.float32), y.detach().to("cpu", torch.int64)
+    x, y = x.detach().to("cpu", torch.int64 if is_text(x) else torch.float32), y.detach().to("cpu", torch.int64)
     given = Settings(precision="float32", keep=True, **settings)
     with target_for(model, x, given) as target:
         clean, lost = clean_pass(target, x, y)
+        if attack.norm == EMBEDDING:
+            target, x = _behind(target, x)
         curve = Curve(target, x, y, attack, sorted(eps_list), clean, lost)
-        curve.search(given.seed, tick, anew and not attack.minimises)
+        curve.search(given.seed, tick, anew and not curve.once)
         if attack.minimises and check:
             curve.check(given.seed)
     points = {outcome.eps: outcome for outcome in map(curve.outcomes, range(len(eps_list)))}
     return [points[eps] for eps in eps_list]
+
+
+def _behind(target: Target, x: Tensor) -> tuple[Target, Tensor]:
+    """Return what takes embedded texts, and the texts `x` (n, T) as it takes them."""
+    inner, net = behind(target)
+    return inner, embedded(net, x, inner)
 
 
 class Curve:
@@ -113,7 +122,10 @@ class Curve:
         lost: Found,
     ) -> None:
         self.target, self.x, self.y, self.attack, self.eps, self.clean = target, x, y, attack, eps, clean
-        self.balls = [threat(attack.norm, one) for one in eps]
+        self.words = attack.norm == WORDS
+        """Whether sizes are numbers of words, and no ball's."""
+        self.balls = [] if self.words else [type(attack.ball)(eps=one) for one in eps]
+        self.limits = [*eps] if self.words else [ball.limit for ball in self.balls]
         self.best = torch.full((len(x),), torch.inf)
         self.unknown = torch.where(lost.failed, len(eps), -1)
         self.steps = torch.zeros(len(eps), len(x), dtype=torch.int64)
@@ -126,7 +138,7 @@ class Curve:
         falling = self.clean.clone()
         for level in reversed(range(len(self.eps))):
             wanted = falling | self.clean & self.best.isinf() if anew else falling
-            row = (wanted & (self.best > self.balls[level].limit)).nonzero().flatten()
+            row = (wanted & (self.best > self.limits[level])).nonzero().flatten()
             if self.eps[level] > 0 and len(row):
                 falling[row] = self.attack_at(level, row, seed)
             if tick is not None:
@@ -137,16 +149,21 @@ class Curve:
         started, before = time.perf_counter(), self.target.passes.copy()
         least = min(eps for eps in self.eps if eps > 0)
         attack = self.attack.change(eps=least if self.attack.minimises else self.eps[level])
-        found = run(attack, self.target, Samples(self.x[row], self.y[row]), seed)
+        found = judged(attack, self.target, Samples(self.x[row], self.y[row]), seed)
         self.best[row] = torch.minimum(self.best[row], found.distance.nan_to_num(torch.inf))
         self.steps[level, row] = found.steps
         self.unknown[row[found.failed]] = level
         self.error = self.error or found.error
-        if found.adversarial is not None and not self.attack.minimises:
+        if found.adversarial is not None and not self.once:
             self.shrink(level, row[found.success], found.adversarial[found.success])
         spent = self.target.passes.since(before)
         self.spent[level] = (spent.forwards, spent.backwards, time.perf_counter() - started)
-        return torch.zeros_like(found.success) if self.attack.minimises else found.success
+        return torch.zeros_like(found.success) if self.once else found.success
+
+    @property
+    def once(self) -> bool:
+        """Whether one run says what breaks a sample at every eps."""
+        return self.attack.minimises or self.words
 
     def shrink(self, level: int, row: Tensor, adv: Tensor) -> None:
         """Try the perturbed images `adv` (k, ...) at smaller and smaller eps, as long as they work."""
@@ -173,12 +190,12 @@ class Curve:
 
     def robust(self, level: int) -> Tensor:
         """Return which samples (n, bool) nothing is known to break at this level."""
-        return self.clean & (self.best > self.balls[level].limit) & (self.unknown < level)
+        return self.clean & (self.best > self.limits[level]) & (self.unknown < level)
 
     def outcomes(self, level: int) -> Outcomes:
         """Return what happened to every sample at one eps."""
         eps = self.eps[level]
-        broken = (self.best <= self.balls[level].limit) & self.clean
+        broken = (self.best <= self.limits[level]) & self.clean
         letters = [ROBUST if right else CLEAN_ERROR for right in self.clean]
         attacked = level if eps > 0 else len(self.eps)
         for place in (self.unknown >= attacked).nonzero().flatten().tolist():

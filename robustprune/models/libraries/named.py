@@ -7,8 +7,10 @@ weights are random, unless that is asked for.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,9 @@ LIBRARIES: Mapping[str, Library] = {"torchvision": TORCHVISION, "timm": TIMM, "h
 
 LONGEST = 300
 """Characters of a name."""
+
+ARGUMENTS = re.compile(r"(?P<name>[^,]+)(?P<pairs>(?:,[A-Za-z_]\w*=[^,=]+)+)")
+"""A name, and arguments behind it."""
 
 Start = Literal["own", "download", "random"]
 
@@ -148,19 +153,34 @@ def named(
     """Return what builds a network that a library knows: `torchvision:NAME`, `timm:NAME`, `hf:FOLDER_OR_NAME`.
 
     `arguments` go to the library's own builder: `num_classes=10` for timm and torchvision, fields of the configuration
-    (`num_labels=10`) for hf. In `Model(build=named("timm:resnet18"), weights="w.safetensors")` the classes and channels
-    are those of the file. `mean` and `std` replace the library's normalisation. `weights` "random" is for training from
-    scratch.
+    (`num_labels=10`) for hf; where a name is typed they follow it, `timm:vit_tiny_patch16_224,img_size=32`. In
+    `Model(build=named("timm:resnet18"), weights="w.safetensors")` the classes and channels are those of the file.
+    `mean` and `std` replace the library's normalisation. `weights` "random" is for training from scratch.
 
     >>> named("timm:resnet18", num_classes=10).title
     'resnet18'
+    >>> named("timm:vit_tiny_patch16_224,img_size=32").arguments
+    {'img_size': 32}
     """
-    library, colon, name = text.partition(":")
+    library, colon, rest = text.partition(":")
+    found = ARGUMENTS.fullmatch(rest)
+    name = found["name"] if found else rest
+    for pair in found["pairs"].split(",")[1:] if found else ():
+        key, _, value = pair.partition("=")
+        arguments.setdefault(key, _value(value))
     if library not in LIBRARIES or not colon:
         raise InputError(f"network {text[:80]!r}: expected {', '.join(f'{one}:NAME' for one in LIBRARIES)}")
     if not name or len(name) > LONGEST or not name.isprintable():
         raise InputError(f"network {text[:80]!r}: expected a name after {library}:, of printable characters")
     return Named(library=library, name=name, weights=weights, arguments=arguments, mean=mean, std=std)
+
+
+def _value(text: str) -> Any:
+    """Read a number, True, False or None; anything else stays a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def is_named(text: str) -> bool:

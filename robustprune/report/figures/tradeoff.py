@@ -11,6 +11,7 @@ from robustprune.errors import InputError
 from robustprune.report.figures.style import INK, PALETTE, Look, colour, legend, new_axes, sign, star
 from robustprune.report.groups import Group, accuracy, group
 from robustprune.results.claims import WORST, by_class, named, right
+from robustprune.results.exchanged import EMBEDDING, WORDS
 from robustprune.results.records import FRACTIONS, CaseResult
 from robustprune.results.statistics import paired, wilson
 from robustprune.results.words import NORMS
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 """How the Pareto fronts of several parents are drawn."""
+
+
+LABELS = {
+    EMBEDDING: "all words of a text together move by, in mean lengths of a word vector",
+    WORDS: "words of a text exchanged at most",
+}
+"""What stands under curves over what attacks on texts may do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +113,7 @@ def over_eps(
     parts = FRACTIONS.get(norm)
     scale = parts or 1
     unit = f"/{parts} of the pixel range" if parts else "of the pixel range"
-    label = f"largest perturbation, {norm}, {unit}" if norm in NORMS else norm
+    label = f"largest perturbation, {norm}, {unit}" if norm in NORMS else LABELS.get(norm, norm)
     figure, axes = new_axes(3.5, label, "robust accuracy, %")
     for index, (name, points) in enumerate(curves.items()):
         ordered = sorted(points, key=lambda point: point.eps)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robustprune.attacks.algorithms.pgd import PGD
-from robustprune.attacks.contract.texts import EMBEDDING, EmbeddingBall
+from robustprune.attacks.contract.texts import EmbeddingBall
 from robustprune.attacks.contract.threat import Norm
+from robustprune.results.exchanged import EMBEDDING
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from robustprune.attacks.contract.attack import Attack, Objective, at_least_one
 from robustprune.attacks.contract.found import Passes
-from robustprune.attacks.contract.texts import WORDS
 from robustprune.attacks.contract.threat import Norm
 from robustprune.errors import InputError
 from robustprune.models.texts.network import PIECE, WORD
+from robustprune.results.exchanged import WORDS
 from robustprune.results.records import threat_name
 
 NONE = -1
