@@ -1,8 +1,8 @@
 """Letters of film reviews: two small causal language models, GPT-2's shape in 6 layers; perplexity beside accuracy.
 
 Each was trained in minutes on the training sentences, letter by letter; `robustprune train suites/letters.py` made the
-files beside this one. One or two of the six layers are removed by seven criteria, and what is left is trained on 2,000
-windows. It predicts the next letter of 512 windows, and is attacked behind its embedding. Needs
+files beside this one. One or two of the six layers are removed by seven criteria, and what is left is trained on 1,000
+windows. It predicts the next letter of 400 windows, and is attacked behind its embedding. Needs
 `transformers` (`pip install 'robustprune[hf]'`) and the sentence polarity data.
 """
 
@@ -28,13 +28,13 @@ EPS = 0.5
 build = partial(small_gpt2, kinds_of(LETTERS), width=40, heads=4, depth=6, length=LENGTH)
 
 train = Recipe(name="train", epochs=2, lr=0.2, batch_size=16, weight_decay=1e-5)
-short = replace(train, name="ft", epochs=1, lr=0.05, samples=2000)
+short = replace(train, name="ft", epochs=1, lr=0.05, samples=1000)
 
 CRITERIA = (Random(), DepthLast(), WeightNorm(), BlockInfluence(), AngularDistance(), Cka(), Consensus())
 
 SUITE = Suite(
     name="letters",
-    data=partial(next_letters, LENGTH),
+    data=partial(next_letters, LENGTH, 400),
     cases=grid(
         model=[
             Model(
