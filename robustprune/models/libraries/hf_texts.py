@@ -34,7 +34,7 @@ class SequenceClassifier(TextNetwork):
     """
 
     def __init__(self, net: nn.Module, kinds: Tensor, labels: Sequence[str] = ()) -> None:
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # TextNetwork's would hold the word vectors under a second name
         self.net: Any = net
         self.labels = tuple(labels)
         self.register_buffer("kinds", kinds, persistent=False)

@@ -5,8 +5,8 @@ comes out is still a model that `generate()` can use (`as_causal`).
 
 In training every token of a window is predicted from those before it, as language models learn; the recipe's loss is
 that of the last one. The others join it by their gradient (`_Joined`, as auxiliary losses of mixtures of experts do),
-so a step learns from as many tokens as the window has, each with the same weight, divided by their number. Not where a
-recipe attacks or distils: there only what it asks for counts for the attacked and the taught.
+so a step learns from as many tokens as the window has, each with the same weight. Where a recipe distils, its teacher
+is heard on the last token, and the others join that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Generative(TextNetwork):
     """
 
     def __init__(self, model: nn.Module, kinds: Tensor) -> None:
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # TextNetwork's would hold the word vectors under a second name
         self.model: Any = model
         if len(kinds) != self.embedding.num_embeddings:
             raise InputError(f"{self.embedding.num_embeddings} word vectors and {len(kinds)} kinds of tokens")
