@@ -66,7 +66,7 @@ SUITE = Suite(
     ),
     attack_batch=256,
     batches=(1, 32),
-    minutes=10,
+    minutes=12,
     timing_seconds=0.05,
     timing_threads=1,
 )
