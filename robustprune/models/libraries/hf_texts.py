@@ -53,7 +53,7 @@ class SequenceClassifier(TextNetwork):
     def _places(self, real: Tensor) -> dict[str, Tensor]:
         """Number the tokens where the library counts only real ones, from behind the number of padding (RoBERTa)."""
         base = getattr(self.net, self.net.base_model_prefix, self.net)
-        embeddings = getattr(base, "embeddings", None)
+        embeddings: Any = getattr(base, "embeddings", None)
         if not hasattr(embeddings, "create_position_ids_from_input_ids"):
             return {}
         start = int(embeddings.padding_idx)

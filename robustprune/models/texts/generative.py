@@ -71,12 +71,12 @@ class _Joined(torch.autograd.Function):
     """Hands logits on, and joins the mean loss of the T - 1 other tokens to that of the last, which comes later."""
 
     @staticmethod
-    def forward(ctx: Any, last: Tensor, others: Tensor, tokens: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, last: Tensor, others: Tensor, tokens: int) -> Tensor:
         ctx.tokens, ctx.like = tokens, others
         return last.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         share = torch.full_like(ctx.like, 1 - 1 / ctx.tokens)
         return grad / ctx.tokens, share, None
 
