@@ -222,7 +222,8 @@ def _ratio(row: Row) -> str:
     if _missing(row["perplexity_ratio"]):
         return NONE
     value, low, high, p = (row[f"perplexity_ratio{end}"] for end in ("", " low", " high", " p adjusted"))
-    return f"x {value:.3f} [{low:.3f}, {high:.3f}]" + " *" * (p < ALPHA)
+    mark = " *" if p < ALPHA else ""
+    return f"x {value:.3f} [{low:.3f}, {high:.3f}]{mark}"
 
 
 def _difference(name: str) -> Cell:
