@@ -199,7 +199,8 @@ def _outcomes(measured: Measured, bench: Bench) -> list[Outcomes]:
     if not outcomes or not isinstance(bench.data, NextTokens):
         return outcomes
     wanted = Surprised(network=measured.network, sample=bench.sample, device=str(bench.device))
-    return noted(outcomes, bench.obtain(wanted))
+    surprise = bench.obtain(wanted)
+    return noted(outcomes, surprise)
 
 
 def _written(bench: Bench) -> Callable[[Sequence[int]], str] | None:
