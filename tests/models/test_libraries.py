@@ -300,7 +300,8 @@ def test_a_download_asks_for_safetensors_alone_and_fails_in_one_line(caches, mon
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     with pytest.raises(InputError, match=r"cannot be downloaded: OSError: no network$"):
         named(text, weights="download")()
-    assert {pattern.rpartition(".")[2] for _, patterns in asked for pattern in patterns} <= {"json", "safetensors", "txt"}
+    kinds = {pattern.rpartition(".")[2] for _, patterns in asked for pattern in patterns}
+    assert kinds <= {"json", "safetensors", "txt"}
     assert asked[0][0] in ("timm/test_resnet.r160_in1k", "org/net")
 
 
