@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from robustprune.models.units import UnitSize
 
+TOKENS = 8
+"""Of a text where nothing says how many: the first ones of the vocabulary."""
+
 UNITS = click.Choice(["outermost", "smallest", "branch"])
 
 
@@ -72,7 +75,7 @@ def _opened(spec: str, weights: Path | None, data: str | None, shape: str | None
     import torch
 
     from robustprune.data import load_data
-    from robustprune.models import LibraryNetwork, is_named
+    from robustprune.models import LibraryNetwork, TextNetwork, is_named
     from robustprune.models.probe import probe_input
     from robustprune.review.given import open_parent
     from robustprune.suite.specs import RANDOM
@@ -88,6 +91,8 @@ def _opened(spec: str, weights: Path | None, data: str | None, shape: str | None
     net = open_parent(f"{spec}@{RANDOM}" if bare else spec, weights, images).load()
     if not len(images) and isinstance(net, LibraryNetwork):
         images = torch.rand(2, *net.size, generator=torch.Generator().manual_seed(0))
+    if data is None and isinstance(net, TextNetwork):
+        images = torch.arange(2 * (_lengths(shape)[0] if shape else TOKENS)).view(2, -1) % len(net.kinds)
     return net, images if len(images) else probe_input(net)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ def shorten(
     cut = windows(opened.ids(_read(text)), sizes["length"], sizes["scoring"], sizes["samples"])
     for part in (cut.scoring, cut.evaluation):
         opened.fits(part)
-    cut = type(cut)(scoring=cut.scoring.to(place), evaluation=cut.evaluation.to(place))
+    cut = replace(cut, scoring=cut.scoring.to(place), evaluation=cut.evaluation.to(place))
     found = [*compared(model, cut, remove, criteria, tick=lambda stage: click.echo(stage, err=True))]
     click.echo(table(found, whole(model, cut), sum(one.numel() for one in model.parameters())))
     if output is None:

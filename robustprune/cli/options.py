@@ -71,6 +71,7 @@ FLAGS = {
     "max_class_drop": "What any one class may lose, clean and robust; 'none' leaves classes out.",
     "min_saving": "Share of the parent's MACs that must be gone.",
     "max_latency_ratio": "Largest latency relative to the parent's; 'none': any.",
+    "max_perplexity_ratio": "Largest perplexity of the next token relative to the parent's; 'none': any.",
     "confidence": "Level of the two-sided intervals.",
 }
 

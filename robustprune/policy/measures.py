@@ -17,6 +17,7 @@ from robustprune.results.costs import doubt
 from robustprune.results.recall import word
 from robustprune.results.records import FAILED, CaseResult, Outcomes
 from robustprune.results.statistics import wilson
+from robustprune.results.surprise import beside
 from robustprune.results.trust import applies
 from robustprune.results.words import percent
 
@@ -191,6 +192,37 @@ def latency(candidate: CaseResult, most: float) -> Iterator[Finding]:
             difference=ratio,
             margin=most,
         )
+
+
+def perplexities(candidate: CaseResult, parent: CaseResult, most: float, confidence: float) -> Iterator[Finding]:
+    """Judge the perplexity relative to the parent's, on the same tokens, by its interval; in the finding less is worse.
+
+    Its difference and margin are shares of the parent's perplexity: at most x 1.1 is a margin of 0.1.
+    """
+    found = beside([(candidate, parent)], confidence)
+    if found is None:
+        text = f"perplexity: not measured, at most {most:g} of the parent's asked for"
+        yield Finding(measure="perplexity", verdict="INCONCLUSIVE", text=text, margin=most - 1)
+        return
+    verdict: Decision = "PASS" if found.high < most else "FAIL" if found.low > most else "INCONCLUSIVE"
+    reach, gap, needed = math.log(found.high / found.value), abs(math.log(found.value / most)), None
+    if verdict == "INCONCLUSIVE" and gap:
+        needed = max(found.windows + 1, math.ceil(found.windows * (reach / gap) ** 2))
+    more = f"; a ratio like this takes about {needed:,} samples" if needed else ""
+    yield Finding(
+        measure="perplexity",
+        verdict=verdict,
+        text=(
+            f"perplexity: {found.value:.3f} of the parent's ({100 * confidence:g} % interval {found.low:.3f} to "
+            f"{found.high:.3f}, n = {found.windows:,}), at most {most:g} allowed{more}"
+        ),
+        difference=1 - found.value,
+        low=1 - found.high,
+        high=1 - found.low,
+        margin=most - 1,
+        n=found.windows,
+        needed_n=needed,
+    )
 
 
 def _untrusted(measure: str, text: str) -> Finding:

@@ -41,6 +41,7 @@ from robustprune.policy.measures import (
     floors,
     latency,
     named_classes,
+    perplexities,
     saving,
 )
 from robustprune.results.checks import CATALOGUE
@@ -72,6 +73,8 @@ class Policy:
     """Smallest share of the parent's MACs that must be gone."""
     max_latency_ratio: float | None = None
     """Largest latency relative to the parent's, at each batch size; None: not judged."""
+    max_perplexity_ratio: float | None = None
+    """Largest perplexity relative to the parent's, where what is predicted is the next token; None: not judged."""
     confidence: float = 0.95
     """Of the two-sided intervals; the gate itself is one-sided at (1 - confidence) / 2."""
     blocking: tuple[int, ...] | None = None
@@ -106,6 +109,8 @@ def judge(candidate: CaseResult, parent: CaseResult, policy: Policy | None = Non
     found += saving(candidate, parent, policy.min_saving)
     if policy.max_latency_ratio is not None:
         found += latency(candidate, policy.max_latency_ratio)
+    if policy.max_perplexity_ratio is not None:
+        found += perplexities(candidate, parent, policy.max_perplexity_ratio, policy.confidence)
     decision = min((finding.verdict for finding in found), key=ORDER.index)
     return Verdict(case=candidate.case, parent=parent.case, verdict=decision, findings=tuple(found))
 
@@ -210,6 +215,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         _or_none(_number(1e-9, float("inf"))),
         "a ratio to the parent's latency above 0, such as 0.8, or None (false in TOML)",
     ),
+    "max_perplexity_ratio": (
+        _or_none(_number(1, float("inf"))),
+        "a ratio to the parent's perplexity from 1 up, such as 1.1, or None (false in TOML)",
+    ),
     "confidence": (_number(0.5, 1), "a level from 0.5 up to, not including, 1, such as 0.95"),
     "blocking": (
         _or_none(_check_numbers),
@@ -218,4 +227,4 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-_OPTIONAL = {"max_class_drop", "min_clean", "min_robust", "max_latency_ratio", "blocking"}
+_OPTIONAL = {"max_class_drop", "min_clean", "min_robust", "max_latency_ratio", "max_perplexity_ratio", "blocking"}

@@ -91,6 +91,9 @@ def columns_of(frame: DataFrame) -> list[Column]:
     found += [Column(title=f"{name} %", show=_share(name), sort=name) for name in recalls if name in frame]
     for name in dict.fromkeys([names[0], names[-1]]):
         found.append(Column(title=f"change, {name}", show=_difference(name), sort=f"{name} difference"))
+    if "perplexity" in frame:
+        found.append(Column(title="perplexity", show=_perplexity, sort="perplexity"))
+        found.append(Column(title="perplexity beside the parent's", show=_ratio, sort="perplexity_ratio"))
     found.append(Column(title=f"above {STANDARD}'s", show=_overstated, sort="overstated"))
     return [*found, _plain("runs"), Column(title="evidence", show=_trust, sort="trust")]
 
@@ -206,6 +209,21 @@ def _share(name: str) -> Cell:
         return between(mean, low, high, sign="") + spread
 
     return show
+
+
+def _perplexity(row: Row) -> str:
+    if _missing(row["perplexity"]):
+        return NONE
+    spread = f" ({row['perplexity min']:.2f} to {row['perplexity max']:.2f})" if row["runs"] > 1 else ""
+    return f"{row['perplexity']:.2f}{spread}"
+
+
+def _ratio(row: Row) -> str:
+    if _missing(row["perplexity_ratio"]):
+        return NONE
+    value, low, high, p = (row[f"perplexity_ratio{end}"] for end in ("", " low", " high", " p adjusted"))
+    mark = " *" if p < ALPHA else ""
+    return f"x {value:.3f} [{low:.3f}, {high:.3f}]{mark}"
 
 
 def _difference(name: str) -> Cell:

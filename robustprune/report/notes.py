@@ -10,6 +10,7 @@ from robustprune.results.claims import title
 from robustprune.results.overstated import NUMBER, STANDARD, by_threat
 from robustprune.results.records import CaseResult
 from robustprune.results.runs import ENOUGH, counted, run_names
+from robustprune.results.surprise import measured
 from robustprune.results.words import NORMS, plural
 
 ALPHA = 0.05
@@ -22,6 +23,7 @@ def notes(cases: Sequence[CaseResult], confidence: float = 0.95) -> list[str]:
         _about_samples(cases),
         *_about_attacks(cases),
         *_about_overstatement(cases),
+        *_about_perplexity(cases),
         *_about_statistics(cases, confidence),
         *_about_costs(cases),
         *_about_evidence(cases),
@@ -53,6 +55,17 @@ def _about_attacks(cases: Sequence[CaseResult]) -> list[str]:
         "standing. A sample once broken stays broken, so a later column of the same threat model can only be "
         "lower. Random noise and images made on the parent stand outside this order.",
         *([every] if len(together) > 1 else []),
+    ]
+
+
+def _about_perplexity(cases: Sequence[CaseResult]) -> list[str]:
+    if not measured(cases):
+        return []
+    return [
+        "Perplexity: exp of the mean surprise (negative log-likelihood) by the token that follows each sample, without "
+        "an attack; lower is better, 1 is never surprised, the number of tokens is guessing. Beside the parent's: the "
+        "ratio on the same samples, with its interval over samples and, where there are several, runs; * as for the "
+        "changes. Over runs the mean is geometric."
     ]
 
 

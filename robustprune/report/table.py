@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import isnan
-from statistics import fmean
+from statistics import fmean, geometric_mean
 from typing import TYPE_CHECKING, Any
 
 from robustprune.errors import InputError
 from robustprune.report.groups import Accuracy, Group, accuracy, difference, group, over_rows
 from robustprune.report.notes import notes, threats
-from robustprune.results import claims, recall
+from robustprune.results import claims, recall, surprise
 from robustprune.results.costs import Cost, CostMeasure, measures
 from robustprune.results.records import CaseResult
 from robustprune.results.runs import run_names, spread_of_changes
@@ -35,10 +35,11 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
     ratio, and `busy`, 1 where the machine was in any run; for every claim M (clean, each attack, worst case): `M`, `M
     low`, `M high` (interval), `M min`, `M max` (over runs), `M difference`, `M difference low`, `M difference high`,
     `M p`, `M p holm`; with two classes for sensitivity and specificity, clean and in the worst case, a share with
-    `low`, `high`, `min` and `max`; overstated, how far robust accuracy is at most above that of the attack
-    `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is a bound;
-    trust, the worst of the row's `cases`, and `trust_cases`, in how many of them; skipped, how many checks of the
-    attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of
+    `low`, `high`, `min` and `max`; of language models perplexity (`min`, `max` over runs) and perplexity_ratio to the
+    parent's with `low`, `high` and `p adjusted` (Holm); overstated, how far robust accuracy is at most above that of
+    the attack `overstated_beside`, `overstated_found`, what of it is certain, and `overstated_bounded`, whether that is
+    a bound; trust, the worst of the row's `cases`, and `trust_cases`, in how many of them; skipped, how many checks of
+    the attack were; findings, what failed of the network and the sample. Shares are proportions, `_saved` are shares of
     the parent's. `attrs["notes"]` holds the sentences a reader needs beside the numbers, `attrs["threats"]` the
     threats that the worst case is over, where one is no ball of a norm.
     """
@@ -55,6 +56,9 @@ def comparison(cases: Sequence[CaseResult], confidence: float = 0.95) -> DataFra
     for title, label, claim in recall.measures(cases):
         for row, one in zip(table, every, strict=True):
             row |= _share(title, over_rows([recall.recalled(case, label, claim) for case in one.cases], confidence))
+    if surprise.measured(cases):
+        for row, columns in zip(table, _perplexities(every, confidence), strict=True):
+            row.update(columns)
     for row, one in zip(table, every, strict=True):
         row |= _overstated(one)
         row["trust"] = one.trust
@@ -144,6 +148,24 @@ def _measured(every: Sequence[Group], measure: str, confidence: float) -> Iterat
             f"{measure} difference high": pair.high if pair else None,
             f"{measure} p": p,
             f"{measure} p holm": None if p is None else next(adjusted),
+        }
+
+
+def _perplexities(every: Sequence[Group], confidence: float) -> Iterator[dict[str, float | None]]:
+    """Yield the columns of perplexity for every row: geometric mean over the runs, ratio to the parents'."""
+    ratios = [surprise.beside(one.pairs, confidence) if one.parents else None for one in every]
+    adjusted = iter(holm([found.p for found in ratios if found is not None]))
+    for one, found in zip(every, ratios, strict=True):
+        values = [value.value for case in one.cases if (value := surprise.perplexity(case)) is not None]
+        whole = len(values) == len(one.cases)
+        yield {
+            "perplexity": geometric_mean(values) if whole else None,
+            "perplexity min": min(values) if whole else None,
+            "perplexity max": max(values) if whole else None,
+            "perplexity_ratio": found.value if found else None,
+            "perplexity_ratio low": found.low if found else None,
+            "perplexity_ratio high": found.high if found else None,
+            "perplexity_ratio p adjusted": next(adjusted) if found else None,
         }
 
 

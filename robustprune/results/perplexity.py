@@ -73,14 +73,14 @@ def ratio(ours: Perplexity, theirs: Perplexity, confidence: float = 0.95) -> Rat
         )
     gaps = [(one - other) / ours.tokens for one, other in zip(ours.surprise, theirs.surprise, strict=True)]
     middle, error = fmean(gaps), stdev(gaps) / math.sqrt(len(gaps))
-    reach, p = _student(middle, error, len(gaps) - 1, confidence)
+    reach, p = student(middle, error, len(gaps) - 1, confidence)
     return Ratio(
         value=math.exp(middle), low=math.exp(middle - reach), high=math.exp(middle + reach), p=p, windows=len(gaps)
     )
 
 
-def _student(middle: float, error: float, freedom: int, confidence: float) -> tuple[float, float]:
-    """Return half the width of the interval, and the two-sided p-value."""
+def student(middle: float, error: float, freedom: float, confidence: float) -> tuple[float, float]:
+    """Return half the width of the interval of a mean, and the two-sided p-value (Student's t)."""
     from scipy.special import stdtr, stdtrit
 
     if error == 0:

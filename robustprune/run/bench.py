@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustprune.data import Data, Split
+from robustprune.data.next_tokens import NextTokens
 from robustprune.errors import InputError
 from robustprune.machine import environment, pick_device
 from robustprune.run.fits import one_line
@@ -88,5 +89,10 @@ def load_data(suite: Suite) -> Data:
 
 
 def evaluation_sample(data: Data, n: int | None, seed: int) -> Split:
-    """The test images that are attacked: all, or a class-balanced share of them."""
-    return data.test if n is None or n >= len(data.test) else data.test.balanced(n, seed=seed)
+    """The test images that are attacked: all, or a class-balanced share; of the next tokens a share as the text is."""
+    if n is None or n >= len(data.test):
+        return data.test
+    if isinstance(data, NextTokens):
+        drawn = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))[:n]
+        return data.test.take(drawn.sort().values)
+    return data.test.balanced(n, seed=seed)

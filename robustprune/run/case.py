@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from robustprune.data import Split
+from robustprune.data.next_tokens import NextTokens
 from robustprune.evidence import trust
 from robustprune.results.costs import Cost
 from robustprune.results.exchanged import in_words
 from robustprune.results.records import CaseResult, Check, Outcomes
+from robustprune.results.surprise import noted
 from robustprune.results.words import BLOCKS
 from robustprune.run.attacked import Attacked, Attacks, Result, for_network
 from robustprune.run.bench import Bench
@@ -22,6 +24,7 @@ from robustprune.run.networks import blocks_of, case_network, parent_network
 from robustprune.run.priced import Priced
 from robustprune.run.queries import with_queries
 from robustprune.run.shipping import Shipped
+from robustprune.run.surprised import Surprised
 from robustprune.suite.cases import Case
 
 
@@ -181,13 +184,23 @@ def result_of(measured: Measured, cost: Cost, bench: Bench) -> CaseResult:
         classes=list(bench.data.classes),
         labels=bench.sample.y.tolist(),
         clean=measured.clean,
-        outcomes=[in_words(one, _written(bench), bench.data.classes) for one in measured.outcomes],
+        outcomes=_outcomes(measured, bench),
         checks=measured.checks,
         trust=trust(measured.checks),
         sample_hash=bench.sample.hash,
         weights_hash=network.weights,
         environment=dict(bench.surroundings),
     )
+
+
+def _outcomes(measured: Measured, bench: Bench) -> list[Outcomes]:
+    """The outcomes with words for token numbers; of a language model with how surprised it was by each sample."""
+    outcomes = [in_words(one, _written(bench), bench.data.classes) for one in measured.outcomes]
+    if not outcomes or not isinstance(bench.data, NextTokens):
+        return outcomes
+    wanted = Surprised(network=measured.network, sample=bench.sample, device=str(bench.device))
+    surprise = bench.obtain(wanted)
+    return noted(outcomes, surprise)
 
 
 def _written(bench: Bench) -> Callable[[Sequence[int]], str] | None:

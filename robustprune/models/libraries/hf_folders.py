@@ -1,6 +1,6 @@
 """Where a network of Hugging Face lies: a folder of the user's, or one in the cache of huggingface_hub.
 
-Only configurations and safetensors files are ever downloaded, and only when asked: no pickles, no code.
+Only configurations, vocabularies and safetensors files are ever downloaded, and only when asked: no pickles, no code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from robustprune.errors import InputError, MissingData
 
-PATTERNS = ("*.json", "*.safetensors")
+PATTERNS = ("*.json", "*.safetensors", "vocab.txt")
 CONFIG = "config.json"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 

@@ -1,7 +1,7 @@
 """Networks of Hugging Face's transformers: `hf:FOLDER` or `hf:org/network`, from safetensors alone, never with code.
 
-`TASKS` says which architectures are opened, and how. Image classifiers are; to add another kind of network, a file
-beside this one that says what its input is, and a line there.
+`TASKS` says which architectures are opened, and how: classifiers of images and of texts. To add another kind of
+network, a file beside this one that says what its input is, and a line there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import nn
 from robustprune.errors import InputError, MissingData
 from robustprune.models.libraries.hf_folders import CONFIG, fetch, folder_of, read_json
 from robustprune.models.libraries.hf_images import normalisation, preprocessing, side_lengths
+from robustprune.models.libraries.hf_texts import classifier
 from robustprune.models.libraries.library import Arguments, Card, Library
 
 GENERIC = "LABEL_"
@@ -25,25 +26,28 @@ GENERIC = "LABEL_"
 
 def _card(name: str, arguments: Arguments) -> Card:
     folder, config = _opened(name, arguments)
+    names = [str(config.id2label[key]) for key in sorted(config.id2label)]
+    known = bool(names) and not any(one.startswith(GENERIC) for one in names)
+    labels = tuple(names) if known else ()
+    if _task(name, config) == TEXTS:
+        return Card(mean=(), std=(), size=(), classes=int(config.num_labels), labels=labels)
     told = preprocessing(folder, f"hf:{name}")
     channels = int(getattr(config, "num_channels", 3))
     mean, std = normalisation(told, channels)
-    names = [str(config.id2label[key]) for key in sorted(config.id2label)]
-    known = bool(names) and not any(one.startswith(GENERIC) for one in names)
     return Card(
         mean=mean,
         std=std,
         size=(channels, *side_lengths(told, getattr(config, "image_size", None))),
         classes=int(config.num_labels),
-        labels=tuple(names) if known else (),
+        labels=labels,
     )
 
 
 def _bare(name: str, arguments: Arguments) -> nn.Module:
-    _, config = _opened(name, arguments)
+    folder, config = _opened(name, arguments)
     with _quiet() as transformers:
         net: nn.Module = getattr(transformers, _task(name, config)).from_config(config, dtype=torch.float32)
-    return _unplaced(net)
+    return _read(_unplaced(net), name, arguments, folder)
 
 
 def _fetch(name: str) -> None:
@@ -74,7 +78,16 @@ def _own(name: str, arguments: Arguments) -> nn.Module:
             f"hf:{name}: {len(lacking)} weights are not in its file ({lacking[0]}, ...): they would be random; "
             "expected a network that was trained for its task"
         )
-    return _unplaced(net)
+    return _read(_unplaced(net), name, arguments, folder)
+
+
+def _read(net: nn.Module, name: str, arguments: Arguments, folder: Path) -> nn.Module:
+    """Return a classifier of texts as a network of texts, any other as it is."""
+    config: Any = net.config
+    if _task(name, config) != TEXTS:
+        return net
+    with _quiet():
+        return classifier(net, folder, _card(name, arguments).labels, f"hf:{name}")
 
 
 def _opened(name: str, arguments: Arguments) -> tuple[Path, Any]:
@@ -95,7 +108,8 @@ def _opened(name: str, arguments: Arguments) -> tuple[Path, Any]:
     return folder, config
 
 
-TASKS: Mapping[str, str] = {"ForImageClassification": "AutoModelForImageClassification"}
+IMAGES, TEXTS = "AutoModelForImageClassification", "AutoModelForSequenceClassification"
+TASKS: Mapping[str, str] = {"ForImageClassification": IMAGES, "ForSequenceClassification": TEXTS}
 """What the name of an architecture holds -> the class of transformers that opens it."""
 
 

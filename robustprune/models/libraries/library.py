@@ -23,7 +23,10 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a library's configuration says of a network: `size` is (C, H, W), `labels` () where they are unknown."""
+    """What a library's configuration says of a network: `labels` are () where they are unknown.
+
+    `size` is (C, H, W); () where it reads texts, which are normalised by nothing.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

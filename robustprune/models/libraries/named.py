@@ -80,6 +80,9 @@ class Named:
             return self.fetched()()
         with self._one_line():
             card = self._library.card(self.name, self.arguments)
+            if not card.size:
+                with self._drawn():
+                    return self._net()
             channels = card.size[0]
             mean = self.mean or per_channel(card.mean, channels, self.spec)
             std = self.std or per_channel(card.std, channels, self.spec)
@@ -99,7 +102,7 @@ class Named:
         held = outline(file)
         with self._one_line():
             card, library = self._library.card(self.name, self.arguments), self._library
-            counts = {library.classes: card.classes, library.channels: card.size[0]}
+            counts = {library.classes: card.classes, **({library.channels: card.size[0]} if card.size else {})}
             counts.pop("", None)
             found = followed(self._outline, held, counts)
         return dataclasses.replace(self, weights="random", arguments={**self.arguments, **found})
