@@ -115,6 +115,8 @@ def over_eps(
     unit = f"/{parts} of the pixel range" if parts else "of the pixel range"
     label = f"largest perturbation, {norm}, {unit}" if norm in NORMS else LABELS.get(norm, norm)
     figure, axes = new_axes(3.5, label, "robust accuracy, %")
+    if norm == WORDS:
+        axes.locator_params(axis="x", integer=True)
     for index, (name, points) in enumerate(curves.items()):
         ordered = sorted(points, key=lambda point: point.eps)
         xs = [scale * point.eps for point in ordered]
