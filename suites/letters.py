@@ -22,7 +22,7 @@ from robustprune.suite import Model, Strategy, Suite, grid
 LENGTH = 24
 """Letters of a window."""
 
-EPS = 0.5
+EPS = 0.05
 """In mean lengths of a letter's vector, all letters of a window together."""
 
 build = partial(small_gpt2, kinds_of(LETTERS), width=40, heads=4, depth=6, length=LENGTH)
