@@ -126,7 +126,7 @@ def test_a_service_builds_what_was_reviewed():
     given = open_parent(f"{NET}@b.safetensors", None, torch.zeros(1, 3, 32, 32))
     loading, x = given.loading, torch.rand(2, 3, 32, 32)
     job = json.loads(json.dumps({**vars(loading), "input": [1, 3, 32, 32]}))
-    there = load_weights(service.network(job), Path("b.safetensors")).eval()
+    there = load_weights(service.network(job, x), Path("b.safetensors")).eval()
     assert torch.equal(there(x), given.load()(x))
 
 

@@ -23,7 +23,8 @@ def cost(recipe: Recipe, n: int) -> Passes:
     """The passes of `recipe` on `n` training images; with `patience` the most that there may be.
 
     Each step of the inner attack is a forward and a backward. Not counted are two images that try once which memory
-    layout the network runs in. `recalibrate` costs nothing in a network without BatchNorm.
+    layout the network runs in, and two that tell where the stages of a teacher end. `recalibrate` costs nothing in a
+    network without BatchNorm.
 
     >>> from robustprune.finetune.adversarial import Adversarial
     >>> cost(Recipe(name="r", epochs=2, lr=0.1, adversarial=Adversarial(eps=0.1, steps=7)), 1000)

@@ -8,6 +8,8 @@ from tiny_trainings import blobs, recipe, small
 from torch import nn
 
 from robustprune.finetune import RECIPES, Adversarial, Passes, cost, finetune
+from robustprune.finetune.features import IMAGES
+from robustprune.models import CifarResNet
 
 PGD = Adversarial(eps=0.1, steps=3)
 
@@ -30,11 +32,17 @@ class Counting(nn.Module):
         self.seen["backwards"] += len(slope)
 
 
+def residual(seed=0):
+    return CifarResNet(8, width=2, in_channels=1, classes=3)
+
+
 def counted(settings, n=30):
-    model, teacher = Counting(small()), Counting(small(1))
+    """Passes that hooks count; without the two images that tell where a teacher's stages end."""
+    make = residual if settings.features else small
+    model, teacher = Counting(make()), Counting(make(1))
     finetune(model, blobs(n), settings, seed=0, teacher=teacher)
     assert teacher.seen["backwards"] == 0
-    return Passes(**model.seen, teacher=teacher.seen["forwards"])
+    return Passes(**model.seen, teacher=teacher.seen["forwards"] - (IMAGES if settings.features else 0))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,7 @@ def counted(settings, n=30):
         recipe(epochs=0),
         recipe(epochs=0, recalibrate=True),
         recipe(samples=12, recalibrate=True, distill=0.5),
+        recipe(distill=0.5, features=1.0, adversarial=PGD),
         recipe(adversarial=PGD),
         recipe(adversarial=replace(PGD, clean=0.5), distill=1.0),
         recipe(adversarial=replace(PGD, gamma=0.01)),
@@ -56,7 +65,7 @@ def counted(settings, n=30):
         recipe(adversarial=replace(PGD, clean=0.5, teacher_sees="same"), distill=0.5, train="head"),
         recipe(hold_out=0.3, recalibrate=True, train="norms"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_what_a_recipe_costs_is_what_is_counted(settings):
     assert counted(settings) == cost(settings, 30)
