@@ -1,4 +1,4 @@
-"""Blocks and branches of the networks that people use: found, removed exactly, counted, saved and exported."""
+"""Blocks and branches of the networks that people use: found, removed exactly, counted and saved."""
 
 from contextlib import ExitStack
 
@@ -12,7 +12,6 @@ from robustprune.cost.counts import count_macs
 from robustprune.models import find_blocks, load_weights, save_weights
 from robustprune.models.skip import make_skip
 from robustprune.prune import remove
-from robustprune.ship.export import export_onnx
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -91,20 +90,3 @@ def test_what_goes_with_a_branch_is_all_its_work(name):
     both, layer = remove(one, left[:1]), remove(net, find_blocks(net, example)[:1])
     assert independent_macs(both, example) == independent_macs(layer, example)
     assert len(find_blocks(both, example)) == len(find_blocks(net, example)) - 1
-
-
-def test_without_branches_it_is_exported(tmp_path):
-    net, example = made("transformers ViT")
-    pruned = remove(net, find_blocks(net, example, "branch")[::2])
-    assert export_onnx(Logits(pruned), tmp_path / "pruned.onnx", torch.rand(6, 3, 32, 32)).holds
-
-
-class Logits(torch.nn.Module):
-    """A network of transformers that returns logits alone."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return self.net(x).logits
