@@ -6,7 +6,7 @@ them. Hours on two cores, minutes on a large GPU; `results/consensus/README.md` 
 
 from functools import partial
 
-from contestants import cases, parents
+from contestants import cases, fitted, parents
 
 from robustprune.attacks import tier
 from robustprune.data import fashion_mnist
@@ -27,7 +27,11 @@ SUITE = Suite(
     name="consensus_fashion",
     data=fashion_mnist,
     cases=cases(
-        [*parents(build, "fashion", train), *parents(build, "fashion", train_robust)], epochs=1, samples=10_000
+        [*parents(build, "fashion", train), *parents(build, "fashion", train_robust)],
+        epochs=1,
+        samples=10_000,
+        more=[fitted()],
+        scratch=[3],
     ),
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),

@@ -7,7 +7,7 @@ two cores, minutes on a large GPU; `results/consensus/README.md` has what came o
 
 from functools import partial
 
-from contestants import cases, parents
+from contestants import cases, fitted, parents
 
 from robustprune.attacks import tier
 from robustprune.data import Data, data_root, npz
@@ -31,7 +31,13 @@ train_robust = Recipe(name="train-at", epochs=4, lr=0.1, batch_size=256, adversa
 SUITE = Suite(
     name="consensus_mnist",
     data=mnist,
-    cases=cases([*parents(build, "mnist", train), *parents(build, "mnist", train_robust)], epochs=1, samples=10_000),
+    cases=cases(
+        [*parents(build, "mnist", train), *parents(build, "mnist", train_robust)],
+        epochs=1,
+        samples=10_000,
+        more=[fitted()],
+        scratch=[3],
+    ),
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
     samples=2_000,

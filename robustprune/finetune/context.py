@@ -28,12 +28,13 @@ def training(model: nn.Module, device: torch.device, seed: int, layout: torch.me
                 parameter.grad = None
 
 
-def layout_for(model: nn.Module, x: Tensor, device: torch.device) -> torch.memory_format:
-    """Return channels_last on a CPU where a copy of the network runs in it on images `x`, forward and backward.
+def layout_for(model: nn.Module, x: Tensor, device: torch.device, low: bool = False) -> torch.memory_format:
+    """Return channels_last where it is the faster layout and a copy of the network runs in it on images `x`.
 
-    It is a choice of ours: a network that flattens by `view` after a convolution does not run so.
+    Processors are for it, and GPUs where convolutions are in `low` precision. It is a choice of ours: a network that
+    flattens by `view` after a convolution does not run so, forward and backward.
     """
-    if device.type != "cpu" or x.ndim != 4:
+    if x.ndim != 4 or not (device.type == "cpu" or (device.type == "cuda" and low)):
         return torch.contiguous_format
     try:
         with evaluating(copy.deepcopy(model)) as twin, torch.random.fork_rng(devices=[]):

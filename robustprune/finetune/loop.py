@@ -1,10 +1,10 @@
 """The training loop, read from top to bottom.
 
-Choices. SGD with Nesterov momentum, as the published layer-pruning work has it. The batches of an epoch
-differ by at most one sample: none is dropped, none is too small for BatchNorm. On a CPU weights and images are kept
-channels-last while training, which is 1.2 times as fast there, where the network runs so. What is held out is attacked
-with the same random starts after every epoch, away from the labels whatever the training's attack raises: what differs
-between two epochs is the network alone.
+Choices. SGD with Nesterov momentum, as the published layer-pruning work has it. The batches of an epoch differ by at
+most one sample: none is dropped, none is too small for BatchNorm. Weights and images are kept channels-last while
+training where that is faster (1.2 times on a CPU) and the network runs so. What is held out is attacked with the same
+random starts after every epoch, away from the labels whatever the training's attack raises: what differs between two
+epochs is the network alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from robustprune.data import Split
 from robustprune.data.base import balanced_indices
 from robustprune.errors import InputError
+from robustprune.finetune.anew import forget
 from robustprune.finetune.augment import AUGMENTS
 from robustprune.finetune.awp import perturbed
 from robustprune.finetune.context import layout_for, training
@@ -75,7 +76,7 @@ def finetune(
     data, held = split(data, recipe, seed)
     device = next(model.parameters()).device
     ends = ends_of(model, teacher, data.x[:2].to(device)) if recipe.features and teacher is not None else Ends()
-    layout = layout_for(model, data.x[:2], device)
+    layout = layout_for(model, data.x[:2], device, low=recipe.precision == "bfloat16")
     with training(model, device, seed, layout), moving(model, recipe.train, near) as parameters:
         draws = torch.Generator().manual_seed(seed)
         optimizer = _optimizer(parameters, recipe)
@@ -83,6 +84,8 @@ def finetune(
         begun = keeper.load() if keeper is not None else None
         if begun is not None:
             course.put_back(begun)
+        elif recipe.anew:
+            forget(model)
         elif recipe.recalibrate:
             recalibrate(model, data.x, recipe.batch_size, layout)
         while not course.over(recipe):

@@ -22,6 +22,11 @@ def plain() -> Recipe:
     return Recipe(name="plain", epochs=30, lr=0.05, augment="crop-flip")
 
 
+def anew() -> Recipe:
+    """The recipe plain from initial weights: what the shape alone is worth."""
+    return replace(plain(), name="anew", anew=True)
+
+
 def held_out() -> Recipe:
     """The recipe plain, of which the best epoch on a tenth of the training images is kept."""
     return replace(plain(), name="plain-held-out", hold_out=0.1, patience=10)
@@ -88,6 +93,7 @@ def rslad() -> Recipe:
 RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "recalibrate": recalibrate_only,
     "plain": plain,
+    "anew": anew,
     "plain-held-out": held_out,
     "distill": distil,
     "distill-short": distil_short,

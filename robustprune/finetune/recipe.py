@@ -31,9 +31,10 @@ class Recipe:
     highest learning rate of the `schedule`. `samples` class-balanced training images are used (None: all). With
     `class_weights` "balanced" all classes weigh alike in the cross-entropy, however few images of one there are.
     `recalibrate` first estimates the statistics of BatchNorm anew; with 0 epochs that is all that happens. `train` says
-    which part of the network moves (parts.py); the rest stays bit by bit. With `precision` "bfloat16" passes are made
-    in mixed precision (weights, statistics and losses are not), which is faster where a device has units for it, and
-    slower elsewhere; what is held out is judged in full precision.
+    which part of the network moves (parts.py); the rest stays bit by bit. `anew` draws all weights anew first: what is
+    trained from scratch is the shape (anew.py). With `precision` "bfloat16" passes are made in mixed precision
+    (weights, statistics and losses are not), which is faster where a device has units for it, and slower elsewhere;
+    what is held out is judged in full precision.
 
     `hold_out` sets a share of these training images aside, class-balanced: after each epoch they say how accurate the
     network is, attacked where the recipe attacks. The weights of the most accurate epoch are kept (of equal ones the
@@ -63,6 +64,7 @@ class Recipe:
     patience: Count | None = None
     class_weights: ClassWeights | None = None
     features: NotNegative = 0.0
+    anew: bool = False
     precision: Arithmetic = "float32"
 
     def __post_init__(self) -> None:
@@ -73,6 +75,9 @@ class Recipe:
             raise InputError(f"Recipe {self.name!r}: distill=0 with an attack that asks a teacher, expected a share")
         if self.features and not self.distill:
             raise InputError(f"Recipe {self.name!r}: distill=0 with features={self.features}, expected a share")
+        if self.anew and (self.train != "all" or self.recalibrate):
+            said = f"train={self.train!r}, recalibrate={self.recalibrate}"
+            raise InputError(f"Recipe {self.name!r}: anew with {said}, expected train='all' and no recalibrate")
 
     @property
     def views(self) -> tuple[Image, ...]:
