@@ -1,4 +1,4 @@
-"""Fashion-MNIST: does consensus choose better blocks than one criterion? Four ResNet-20, from one to all 6 blocks gone.
+"""Fashion-MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3 of their 9 blocks.
 
 Two parents were trained the usual way and two adversarially; `robustprune train suites/consensus_fashion.py` made
 them. Hours on two cores, minutes on a large GPU; `results/consensus/README.md` has what came of it.
@@ -31,6 +31,7 @@ SUITE = Suite(
         epochs=1,
         samples=10_000,
         more=[fitted()],
+        removals=[3],
         scratch=[3],
     ),
     attacks=tier("quick", "Linf", EPS),

@@ -1,4 +1,4 @@
-"""MNIST: does consensus choose better blocks than one criterion? Four ResNet-20, from one to all 6 blocks gone.
+"""MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3 of their 9 blocks.
 
 Two parents were trained the usual way and two adversarially; `robustprune train suites/consensus_mnist.py` made them.
 The data are two npz files, `mnist/mnist_train_60000.npz` and `mnist/mnist_test_10000.npz`, in the data folder. Hours on
@@ -36,6 +36,7 @@ SUITE = Suite(
         epochs=1,
         samples=10_000,
         more=[fitted()],
+        removals=[3],
         scratch=[3],
     ),
     attacks=tier("quick", "Linf", EPS),

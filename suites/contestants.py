@@ -6,7 +6,7 @@ look at the same 256 training images once, so that who chose the same blocks sha
 what the published consensus leaves is trained from scratch as well.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,13 +73,14 @@ def cases(
     epochs: int,
     samples: int | None = None,
     more: Iterable[Criterion] = (),
+    removals: Sequence[int] = REMOVALS,
     scratch: Iterable[int] = (),
 ) -> list[Case]:
     """All criteria, and `more`, on all parents, fine-tuned the way these were trained, distilled from them by halves.
 
     With so many blocks gone as `scratch` says, the shape that consensus leaves is also trained as its parent was, anew.
     """
-    found, choices = list[Case](), [removing(k, one) for k in REMOVALS for one in (*CRITERIA, *more)]
+    found, choices = list[Case](), [removing(k, one) for k in removals for one in (*CRITERIA, *more)]
     for model in models:
         assert model.recipe is not None
         short = replace(model.recipe, name="ft", epochs=epochs, lr=0.02, distill=0.5, samples=samples)
@@ -87,4 +88,4 @@ def cases(
         anew = replace(model.recipe, name="scratch", anew=True)
         shapes = [removing(k, Consensus()) for k in scratch]
         found += [Case(model=model, strategy=shape, recipe=anew, seed=10 * model.seed) for shape in shapes]
-    return sorted(found, key=lambda case: -1 if case.strategy is None else REMOVALS.index(int(case.strategy.remove)))
+    return sorted(found, key=lambda case: -1 if case.strategy is None else removals.index(int(case.strategy.remove)))

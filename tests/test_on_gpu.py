@@ -97,3 +97,5 @@ def test_a_suite_is_measured_alike_by_one_process_and_by_three(tmp_path):
     assert [(case.clean, case.outcomes, case.weights_hash) for case in one] == [
         (case.clean, case.outcomes, case.weights_hash) for case in three
     ]
+    failed = [check for case in one for check in case.checks if check.evidence.startswith("could not be carried out")]
+    assert not failed

@@ -113,4 +113,4 @@ def _rise(ctx: EvidenceContext, x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
     length = grad.flatten(1).norm(dim=1).clamp(min=1e-30).reshape(-1, *[1] * (x.ndim - 1))
     ahead = x + probe_step(ctx) * grad / length
     before, after = (margin(logits_of(ctx.model, point, ctx.batch_size), y.cpu()) for point in (x, ahead))
-    return after - before
+    return (after - before).to(grad.device)
