@@ -74,9 +74,10 @@ class FirstSuccess(Window):
     def prepare(self, state: State) -> None:
         """Start the history of the iterates' fingerprints, and of the true class's lead."""
         if self.circles:
-            history = torch.zeros(size(state), self.steps + 1, dtype=torch.int64, device=self.target.device)
-            history[:, 0] = self.fingerprint(state["adv"])
-            state["history"] = history
+            kept = self.steps + 1 - self.stepper.steady
+            state["history"] = torch.zeros(size(state), kept, dtype=torch.int64, device=self.target.device)
+            if self.stepper.steady == 0:
+                state["history"][:, 0] = self.fingerprint(state["adv"])
         state["first"] = state["nearest"] = torch.full((size(state),), torch.inf, device=self.target.device)
         if self.target.near:
             state["near"] = state["adv"].clone()
@@ -131,12 +132,16 @@ class FirstSuccess(Window):
         if self.memory:
             return torch.zeros_like(state["step"], dtype=torch.bool)
         still = equal_rows(state["adv"], adv)
-        if not self.circles:
+        late = (state["step"] >= self.stepper.steady).nonzero().flatten() if self.circles else ()
+        if not len(late):
             return still
-        code = self.fingerprint(state["adv"])[:, None]
-        before = (state["history"][:, self.stepper.steady :] == code).any(1)
-        state["history"] = state["history"].scatter(1, state["step"][:, None], code)
-        return still | before
+        some = take({name: state[name] for name in ("adv", "step", "history")}, late)
+        code = self.fingerprint(some["adv"])[:, None]
+        before = (some["history"] == code).any(1)
+        history = some["history"].scatter(1, some["step"][:, None] - self.stepper.steady, code)
+        state["history"] = state["history"].index_copy(0, late, history)
+        still[late] |= before
+        return still
 
     def end_run(self, state: State) -> None:
         """Plan all other runs of a sample that resisted its first; it is done when the last has failed."""

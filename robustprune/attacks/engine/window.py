@@ -245,5 +245,5 @@ def one_pass(net: Counted, stepper: Stepper, batch: State) -> tuple[Tensor, Tens
     adv = batch["adv"].detach().requires_grad_()
     logits = net(adv)
     value = stepper.objective(logits, batch)
-    grad = input_gradient(value.sum(), adv).nan_to_num(0.0)
+    grad = torch.nan_to_num(input_gradient(value.sum(), adv), 0.0, out=torch.empty_like(batch["adv"]))
     return value.detach(), grad, logits.detach()
