@@ -132,7 +132,9 @@ class FirstSuccess(Window):
         if self.memory:
             return torch.zeros_like(state["step"], dtype=torch.bool)
         still = equal_rows(state["adv"], adv)
-        late = (state["step"] >= self.stepper.steady).nonzero().flatten() if self.circles else ()
+        if not self.circles:
+            return still
+        late = (state["step"] >= self.stepper.steady).nonzero().flatten()
         if not len(late):
             return still
         some = take({name: state[name] for name in ("adv", "step", "history")}, late)
