@@ -74,10 +74,10 @@ class FirstSuccess(Window):
     def prepare(self, state: State) -> None:
         """Start the history of the iterates' fingerprints, and of the true class's lead."""
         if self.circles:
-            kept = self.steps + 1 - self.stepper.steady
-            state["history"] = torch.zeros(size(state), kept, dtype=torch.int64, device=self.target.device)
+            history = torch.zeros(size(state), self.steps + 1, dtype=torch.int64, device=self.target.device)
             if self.stepper.steady == 0:
-                state["history"][:, 0] = self.fingerprint(state["adv"])
+                history[:, 0] = self.fingerprint(state["adv"])
+            state["history"] = history
         state["first"] = state["nearest"] = torch.full((size(state),), torch.inf, device=self.target.device)
         if self.target.near:
             state["near"] = state["adv"].clone()
@@ -139,8 +139,8 @@ class FirstSuccess(Window):
             return still
         some = take({name: state[name] for name in ("adv", "step", "history")}, late)
         code = self.fingerprint(some["adv"])[:, None]
-        before = (some["history"] == code).any(1)
-        history = some["history"].scatter(1, some["step"][:, None] - self.stepper.steady, code)
+        before = (some["history"][:, self.stepper.steady :] == code).any(1)
+        history = some["history"].scatter(1, some["step"][:, None], code)
         state["history"] = state["history"].index_copy(0, late, history)
         still[late] |= before
         return still

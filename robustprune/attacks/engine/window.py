@@ -237,7 +237,10 @@ def look(net: Counted, stepper: Stepper, batch: State) -> tuple[Seen, Tensor]:
 
 
 def one_pass(net: Counted, stepper: Stepper, batch: State) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the objective (m,) at the iterates of `batch`, its gradient (m, ...), and the logits (m, classes)."""
+    """Return the objective (m,) at the iterates of `batch`, its gradient (m, ...), and the logits (m, classes).
+
+    The gradient lies in memory as the iterates do, whatever the network's own order: mixing orders makes steps slow.
+    """
     if not stepper.gradient:
         with torch.no_grad():
             logits = net(batch["adv"])
