@@ -15,8 +15,8 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     >>> margin(torch.tensor([[-101.0, -100.0], [5.0, 2.0]]), torch.tensor([0, 0])).tolist()
     [1.0, -3.0]
     """
-    true = functional.one_hot(y, logits.shape[1]).bool()
-    return logits.masked_fill(true, -torch.inf).amax(1) - logits.gather(1, y[:, None])[:, 0]
+    true = y[:, None]
+    return logits.scatter(1, true, -torch.inf).amax(1) - logits.gather(1, true)[:, 0]
 
 
 def probability(logits: Tensor, y: Tensor) -> Tensor:
@@ -30,8 +30,7 @@ def probability(logits: Tensor, y: Tensor) -> Tensor:
     >>> probability(logits, torch.tensor([0, 0])).expm1()
     tensor([-0.3000,  0.5000])
     """
-    true = functional.one_hot(y, logits.shape[1]).bool()
-    others = logits.log_softmax(1).masked_fill(true, -torch.inf)
+    others = logits.log_softmax(1).scatter(1, y[:, None], -torch.inf)
     return torch.cat((others, others.amax(1, keepdim=True)), 1).logsumexp(1)
 
 

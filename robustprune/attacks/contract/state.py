@@ -17,7 +17,7 @@ this run), and what the attack adds.
 
 def size(state: State) -> int:
     """Return how many samples a state holds; an empty dictionary holds none."""
-    return len(state["row"]) if state else 0
+    return state["row"].shape[0] if state else 0
 
 
 def take(state: State, index: Tensor | slice) -> State:

@@ -123,10 +123,11 @@ class Linf(Threat):
 
     def project(self, adv: Tensor, x: Tensor, radius: Tensor | None = None) -> Tensor:
         """Return the nearest point of the cube and the box."""
+        delta = adv - x
         if radius is None:
-            return (x + (adv - x).clamp_(-self.eps, self.eps)).clamp_(0, 1)
+            return delta.clamp_(-self.eps, self.eps).add_(x).clamp_(0, 1)
         bound = rows(radius, x)
-        return (x + (adv - x).clamp_(-bound, bound)).clamp_(0, 1)
+        return delta.clamp_(-bound, bound).add_(x).clamp_(0, 1)
 
     def steepest(self, grad: Tensor, adv: Tensor) -> Tensor:
         """Return the signs of the gradient."""

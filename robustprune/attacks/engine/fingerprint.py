@@ -30,5 +30,5 @@ class Fingerprint:
         if flat.shape[1] % 2:
             flat = torch.nn.functional.pad(flat, (0, 1))
         bits = flat.view(torch.int64)
-        mixed = bits ^ (bits >> 32)  # every bit reaches the low half, where an odd factor keeps it
+        mixed = (bits >> 32).bitwise_xor_(bits)  # every bit reaches the low half, where an odd factor keeps it
         return mixed.mul_(self.weights).sum(1)

@@ -75,7 +75,8 @@ class FirstSuccess(Window):
         """Start the history of the iterates' fingerprints, and of the true class's lead."""
         if self.circles:
             history = torch.zeros(size(state), self.steps + 1, dtype=torch.int64, device=self.target.device)
-            history[:, 0] = self.fingerprint(state["adv"])
+            if self.stepper.steady == 0:
+                history[:, 0] = self.fingerprint(state["adv"])
             state["history"] = history
         state["first"] = state["nearest"] = torch.full((size(state),), torch.inf, device=self.target.device)
         if self.target.near:
@@ -133,10 +134,16 @@ class FirstSuccess(Window):
         still = equal_rows(state["adv"], adv)
         if not self.circles:
             return still
-        code = self.fingerprint(state["adv"])[:, None]
-        before = (state["history"][:, self.stepper.steady :] == code).any(1)
-        state["history"] = state["history"].scatter(1, state["step"][:, None], code)
-        return still | before
+        late = (state["step"] >= self.stepper.steady).nonzero().flatten()
+        if not len(late):
+            return still
+        some = take({name: state[name] for name in ("adv", "step", "history")}, late)
+        code = self.fingerprint(some["adv"])[:, None]
+        before = (some["history"][:, self.stepper.steady :] == code).any(1)
+        history = some["history"].scatter(1, some["step"][:, None], code)
+        state["history"] = state["history"].index_copy(0, late, history)
+        still[late] |= before
+        return still
 
     def end_run(self, state: State) -> None:
         """Plan all other runs of a sample that resisted its first; it is done when the last has failed."""

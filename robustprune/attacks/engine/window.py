@@ -237,7 +237,10 @@ def look(net: Counted, stepper: Stepper, batch: State) -> tuple[Seen, Tensor]:
 
 
 def one_pass(net: Counted, stepper: Stepper, batch: State) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the objective (m,) at the iterates of `batch`, its gradient (m, ...), and the logits (m, classes)."""
+    """Return the objective (m,) at the iterates of `batch`, its gradient (m, ...), and the logits (m, classes).
+
+    The gradient lies in memory as the iterates do, whatever the network's own order: mixing orders makes steps slow.
+    """
     if not stepper.gradient:
         with torch.no_grad():
             logits = net(batch["adv"])
@@ -245,5 +248,5 @@ def one_pass(net: Counted, stepper: Stepper, batch: State) -> tuple[Tensor, Tens
     adv = batch["adv"].detach().requires_grad_()
     logits = net(adv)
     value = stepper.objective(logits, batch)
-    grad = input_gradient(value.sum(), adv).nan_to_num(0.0)
+    grad = torch.nan_to_num(input_gradient(value.sum(), adv), 0.0, out=torch.empty_like(batch["adv"]))
     return value.detach(), grad, logits.detach()
