@@ -32,7 +32,6 @@ SUITE = Suite(
         samples=10_000,
         more=[fitted()],
         removals=[3],
-        scratch=[3],
     ),
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
