@@ -6,6 +6,10 @@ import pytest
 from test_engine_speed import all_cores, images, network, timed
 
 from robustprune.attacks import autoattack_standard, evaluate, tier
+from robustprune.data import data_root
+from robustprune.machine import pick_device
+from robustprune.models import load_weights
+from robustprune.models.vit import cifar10_vit
 
 __all__ = ["all_cores"]
 
@@ -47,3 +51,22 @@ def test_the_everyday_tier_leaves_what_autoattack_leaves(norm, eps, count, times
     assert len(ours) <= len(theirs)
     assert backwards <= 12_000
     assert published_seconds >= times * seconds
+
+
+@pytest.mark.parametrize("eps", [1 / 255, 2 / 255])
+def test_a_vit_keeps_no_sample_that_autoattack_breaks(eps, benchmark):
+    """On all 1,000 images, beyond .2 points; on a GPU where there is one, else over an hour."""
+    net = load_weights(cifar10_vit(), data_root() / "vit" / "vit_pgd_2_3_16.onnx").eval()
+    (x, y), place = images(), {"device": pick_device(), "batch_size": 500}
+    seconds, ours = timed(lambda: survivors(evaluate(net, x, y, tier("quick", "Linf", eps), **place)))
+    attacks = autoattack_standard("Linf", eps)
+    theirs = survivors(benchmark.pedantic(lambda: evaluate(net, x, y, attacks, **place), rounds=1))
+    benchmark.extra_info.update(
+        images=len(x),
+        seconds=round(seconds, 2),
+        robust=len(ours),
+        autoattack_robust=len(theirs),
+        robust_here_broken_there=len(ours - theirs),
+    )
+    assert len(x) == 1_000
+    assert len(ours - theirs) <= 2
