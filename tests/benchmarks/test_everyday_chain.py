@@ -55,7 +55,7 @@ def test_the_everyday_tier_leaves_what_autoattack_leaves(norm, eps, count, times
 
 @pytest.mark.parametrize("eps", [1 / 255, 2 / 255])
 def test_a_vit_keeps_no_sample_that_autoattack_breaks(eps, benchmark):
-    """On all 1,000 images, beyond .2 points; on a GPU where there is one, else over an hour."""
+    """On all 1,000 images, beyond .2 points; on a GPU where there is one, which this wants."""
     net = load_weights(cifar10_vit(), data_root() / "vit" / "vit_pgd_2_3_16.onnx").eval()
     (x, y), place = images(), {"device": pick_device(), "batch_size": 500}
     seconds, ours = timed(lambda: survivors(evaluate(net, x, y, tier("quick", "Linf", eps), **place)))
