@@ -28,13 +28,13 @@ def forget(model: nn.Module) -> None:
     left = list[str]()
     for name, module in model.named_modules():
         own = dict(module.named_parameters(name, recurse=False))
-        if not any(parameter.requires_grad for parameter in own.values()):
+        if own and not any(parameter.requires_grad for parameter in own.values()):
             continue
         reset = next((getattr(module, one) for one in RESETS if hasattr(module, one)), None)
-        if reset is None:
-            left += own
-        else:
+        if reset is not None:
             reset()
+        else:
+            left += own
     if left:
         raise InputError(
             f"anew: {type(model).__name__} holds {left[0]!r} ({len(left)} in all) outside of layers that draw initial "

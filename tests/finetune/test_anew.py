@@ -33,6 +33,13 @@ def test_the_seed_draws_the_initial_weights_as_a_new_network_does():
     assert torch.equal(weights(old), weights(fresh))
 
 
+def test_statistics_go_with_the_weights_and_without_any():
+    for layer in (nn.BatchNorm2d(2), nn.BatchNorm2d(2, affine=False)):
+        layer.running_mean.fill_(7.0)
+        forget(nn.Sequential(layer))
+        assert layer.running_mean.tolist() == [0.0, 0.0]
+
+
 def test_frozen_layers_stay():
     net = small()
     before = net[0].weight.clone()
