@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robustprune.data.base import Data, Split
 from robustprune.data.folders import data_root
-from robustprune.data.reviews import FILES, TESTED, _lines
+from robustprune.data.reviews import FILES, TESTED, sentences
 from robustprune.errors import InputError
 
 OTHER = "*"
@@ -44,7 +44,7 @@ def next_letters(length: int = 32, tested: int = 512, root: str | Path | None = 
     spread over their side evenly. Raises MissingData where the files are not there, InputError for too many windows.
     """
     folder, sides = data_root(root) / "text", {False: [""], True: [""]}
-    for line in (line for name in FILES.values() for line in _lines(folder / name)):
+    for line in (line for name in FILES.values() for line in sentences(folder / name)):
         plain = " ".join(line.lower().split())
         sides[_drawn(plain)].append(plain)
     train, test = (windows(letters(" ".join(sides[side])), length) for side in (False, True))

@@ -29,7 +29,7 @@ def film_reviews(words: WordPiece, length: int = 32, root: str | Path | None = N
     folder = data_root(root) / "text"
     rows, labels = [], []
     for label, name in enumerate(FILES.values()):
-        rows.append(words.encoded(_lines(folder / name), length))
+        rows.append(words.encoded(sentences(folder / name), length))
         labels += [label] * len(rows[-1])
     x, y = torch.cat(rows), torch.tensor(labels)
     tested = torch.tensor([_drawn(row) for row in x])
@@ -38,7 +38,8 @@ def film_reviews(words: WordPiece, length: int = 32, root: str | Path | None = N
     return Data("film-reviews", (*FILES,), train, test, source, words.text)
 
 
-def _lines(file: Path) -> list[str]:
+def sentences(file: Path) -> list[str]:
+    """Return the lines of one of the files that are not empty; MissingData where it is not there."""
     if not file.is_file():
         raise MissingData(
             f"film reviews: {file} is not there; unpack the sentence polarity dataset 1.0 of Pang and Lee"
