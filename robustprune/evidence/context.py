@@ -34,7 +34,7 @@ class EvidenceContext:
     - `parent`: the network that transferred attacks are made on; `parent_robust`: whether the parent resisted, sample
       by sample.
     - `margin`: the policy's margin, a proportion; `runs`: how many training runs a claim about the strategy rests on;
-      `classes`: their names.
+      `pooled`: how many share one bound of the distance from AutoAttack; `classes`: their names.
     - `weights_before`: `models.weights_hash` of the model before it was attacked.
     - `sample_hashes`: one hash for each of `x`; `used_hashes`: by use ("scoring", "training") those of other samples.
     - `provenance`: hashes of weights and samples, versions, device, as the results record them.
@@ -53,6 +53,7 @@ class EvidenceContext:
     parent_robust: Sequence[bool] | None = None
     margin: float | None = None
     runs: int | None = None
+    pooled: int = 1
     classes: Sequence[str] = ()
     weights_before: str | None = None
     sample_hashes: Sequence[str] | None = None

@@ -103,14 +103,14 @@ def stronger(ctx: EvidenceContext) -> Trial:
 def first_stage(ctx: EvidenceContext, attacks: Sequence[Attack], left: int) -> int:
     """Return how many of `left` survivors are attacked first: as many as `sizes.beside` pays for.
 
-    None where that would say nothing: even if none of them broke, in no run of the strategy, the bound would be beyond
-    the margin.
+    None where that would say nothing: even if none of them broke, in none of the runs whose bound is one, that would be
+    beyond the margin.
     """
     if isinf(ctx.sizes.beside) or not attacks:
         return left
     chain = sum(one.forwards * FORWARD + one.backwards * (1 - FORWARD) for one in ctx.of_threat)
     paid = min(left, floor(ctx.sizes.beside * chain / passes(attacks)))
-    at_best = highest(0, paid * (ctx.runs or 1)) * left / len(ctx.x)
+    at_best = highest(0, paid * ctx.pooled) * left / len(ctx.x)
     useless = ctx.margin is not None and paid < left and at_best > ctx.margin
     return 0 if useless else paid
 

@@ -132,6 +132,7 @@ def examine(
         tier=bench.suite.tier,
         margin=bench.suite.policy.max_robust_drop,
         runs=len(runs) if case.strategy is not None else None,
+        pooled=len(runs),
         used=_used(case, bench),
         result=result,
         parent_result=None if against is None else against.result,

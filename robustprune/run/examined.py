@@ -32,6 +32,7 @@ class Examined(Measurement[list[Check]]):
     tier: Tier
     margin: float
     runs: int | None
+    pooled: int
     used: Mapping[str, Split]
     """The images that the network learned from, by use."""
     result: Result = field(metadata=ASIDE)
@@ -56,6 +57,7 @@ class Examined(Measurement[list[Check]]):
             parent_robust=None if self.parent_result is None else self.parent_result.worst,
             margin=self.margin,
             runs=self.runs,
+            pooled=self.pooled,
             classes=self.classes,
             weights_before=network.weights,
             sample_hashes=sample.hashes(),

@@ -15,6 +15,7 @@ from robustprune.attacks.algorithms.square_patterns import half, pattern
 from robustprune.attacks.contract.randomness import keys, streams
 from robustprune.attacks.contract.state import join, take
 from robustprune.attacks.contract.stepped import Seen
+from robustprune.attacks.engine.looking import Ahead
 from robustprune.errors import InputError
 
 EPS = {"Linf": 0.06, "L2": 0.4}
@@ -253,6 +254,29 @@ def test_batch_size_and_neighbours_play_no_part(norm):
     alone, back = outcome(x, y, 1), outcome(x.flip(0), y.flip(0), 5)
     assert (alone.status, alone.steps) == (whole.status, whole.steps)
     assert (back.status[::-1], back.steps[::-1]) == (whole.status, whole.steps)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("batch_size", [6, 40, 200])
+def test_looking_ahead_finds_what_one_query_after_the_other_finds(norm, batch_size, monkeypatch):
+    """The same successes after as many queries, and the same count of passes; fewer calls of the network."""
+    net, calls = rugged_net(), []
+    net[3].bias.data[0] -= 7
+    net.register_forward_hook(lambda module, given, out: calls.append(len(out)))
+    x = images(24, 3, (2, 8, 8))
+    y = labelled(net, x)
+    attack = Square(eps=EPS[norm] / 2, norm=norm, queries=120, restarts=2)
+    found = []
+    for look in (Ahead.room, lambda self, batch, batch_size: 1):
+        monkeypatch.setattr(Ahead, "room", look)
+        calls.clear()
+        seen = evaluate(net, x, y, [attack], seed=3, batch_size=batch_size, keep=True)
+        found.append((seen.outcomes[0], seen.adversarials[0], len(calls)))
+    (ahead, there, few), (plain, here, many) = found
+    assert {"b", "r"} <= set(plain.status)
+    assert (ahead.status, ahead.steps, ahead.forwards) == (plain.status, plain.steps, plain.forwards)
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-6)
+    assert few < 0.6 * many or batch_size < 2 * plain.status.count("r")
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])

@@ -78,7 +78,7 @@ def test_nothing_is_spent_where_no_bound_within_the_margin_could_come_of_it(cnn,
     ctx = replace(paid(context(cnn, data), 7.5), memo={})
     attacks = parts(*ctx.threat)
     assert [first_stage(replace(ctx, margin=margin), attacks, 70) for margin in (None, 0.25, 0.24)] == [7, 7, 0]
-    assert [first_stage(replace(ctx, margin=margin, runs=3), attacks, 70) for margin in (0.1, 0.09)] == [7, 0]
+    assert [first_stage(replace(ctx, margin=margin, pooled=3), attacks, 70) for margin in (0.1, 0.09)] == [7, 0]
 
 
 def test_a_weak_attack_is_extended_and_fails_15(weak):

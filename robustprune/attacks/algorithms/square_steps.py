@@ -60,7 +60,7 @@ class SquareSteps(ABC):
 
     def advance(self, state: State, seen: Seen) -> None:
         """Keep the better of the present point and the best one, and propose a change of that."""
-        better = seen.value > state["lead"]
+        better = ~self.refused(seen.value, state)
         if bool(better.any()):
             state["lead"] = torch.where(better, seen.value.to(state["lead"]), state["lead"])
             state["best"] = torch.where(rows(better, state["adv"]), state["adv"], state["best"])
@@ -68,6 +68,10 @@ class SquareSteps(ABC):
         before, each = self.counts(state["x"])
         halvings = torch.bucketize(query, whole(HALVED_AFTER, query.device))
         state["adv"] = self.propose(state, halvings, draws(state["stream"], before + each * query, each))
+
+    def refused(self, value: Tensor, state: State) -> Tensor:
+        """Return (m, bool) where no wrong class leads further than before."""
+        return ~(value > state["lead"])
 
     def sides(self, x: Tensor) -> tuple[int, ...]:
         """Return the side of the square after each number of halvings."""

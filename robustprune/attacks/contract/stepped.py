@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -87,6 +87,14 @@ class Stepper(Protocol):
 
         `state['step']` counts the present one already; a sample whose iterate shall not count is set back by one.
         """
+
+
+@runtime_checkable
+class Patient(Stepper, Protocol):
+    """Steps that are known beforehand as long as what they ask about is refused, such as those of a random search."""
+
+    def refused(self, value: Tensor, state: State) -> Tensor:
+        """Return (m, bool) whether an iterate with this objective is dropped, so that `advance` forgets it."""
 
 
 @dataclass(frozen=True, kw_only=True)

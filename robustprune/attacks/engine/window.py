@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from robustprune.attacks.contract.found import Found
-from robustprune.attacks.contract.gradients import input_gradient
 from robustprune.attacks.contract.randomness import keys
 from robustprune.attacks.contract.samples import Samples
 from robustprune.attacks.contract.state import State, join, size, take
-from robustprune.attacks.contract.stepped import Seen, SteppedAttack, Stepper
+from robustprune.attacks.contract.stepped import Seen, SteppedAttack
 from robustprune.attacks.contract.target import MAJORITY, Counted, Target, misclassified
+from robustprune.attacks.engine.looking import Ahead, look
 from robustprune.attacks.engine.precision import HASTY
 
 CLEARLY = 0.8
@@ -53,6 +53,7 @@ class Window(ABC):
         self.x, self.y, self.warm = samples.x, samples.y, samples.warm
         self.stepper = attack.stepper(guide.net)
         self.memory = self.stepper.memory or target.random
+        self.ahead = None if target.random else Ahead.of(self.stepper)
         self.steps = max(1, self.stepper.steps // HASTY) if guide.hasty else self.stepper.steps
         self.runs = 1 if guide.hasty else self.stepper.runs
         self.retries = 0 if guide.hasty else self.stepper.retries
@@ -144,13 +145,19 @@ class Window(ABC):
 
     def step(self, batch: State) -> None:
         """Take one step with every sample of the batch, then let go of those that are done."""
-        seen, logits = look(self.guide.net, self.stepper, batch)
+        batch, seen, logits = self.look(batch)
         with torch.no_grad():
             if self.guide.foreign:
                 seen, logits = self.abroad(seen, batch)
             state = batch | {"step": batch["step"] + 1}
             self.stepper.advance(state, seen)
             self.sort(state, batch["adv"], logits, seen.wrong)
+
+    def look(self, batch: State) -> tuple[State, Seen, Tensor]:
+        """Return what the network shows at iterates of `batch`, which for the patient may be further on, with these."""
+        if self.ahead is not None and self.ahead.room(batch, self.target.batch_size) > 1:
+            return self.ahead.look(self.guide.net, batch, self.steps, self.target.batch_size)
+        return batch, *look(self.guide.net, self.stepper, batch)
 
     def abroad(self, seen: Seen, batch: State) -> tuple[Seen, Tensor]:
         """Return what the guide showed with the verdicts of the attacked network, and that one's mean logits."""
@@ -213,40 +220,3 @@ class Window(ABC):
     @abstractmethod
     def refuse(self, batch: State) -> None:
         """Go on with samples whose candidate the original model did not confirm."""
-
-
-def look(net: Counted, stepper: Stepper, batch: State) -> tuple[Seen, Tensor]:
-    """Return what the network shows at the iterates of `batch`, and its logits (m, classes), over `eot` passes.
-
-    Objective, gradient and logits are the means of all passes; an iterate is wrong where most of them are, as for the
-    judge: one pass with huge logits shall not outvote the others.
-    """
-    value, grad, logits = one_pass(net, stepper, batch)
-    wrong = misclassified(logits, batch["y"])
-    if stepper.eot == 1:
-        return Seen(value, grad, wrong), logits
-    votes = wrong.long()
-    for _ in range(stepper.eot - 1):
-        more = one_pass(net, stepper, batch)
-        value, grad, logits = value + more[0], grad.add_(more[1]), logits + more[2]
-        votes += misclassified(more[2], batch["y"])
-    value, grad, logits = value / stepper.eot, grad.div_(stepper.eot), logits / stepper.eot
-    with torch.no_grad():
-        stepper.objective(logits, batch)
-    return Seen(value, grad, 2 * votes > stepper.eot), logits
-
-
-def one_pass(net: Counted, stepper: Stepper, batch: State) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the objective (m,) at the iterates of `batch`, its gradient (m, ...), and the logits (m, classes).
-
-    The gradient lies in memory as the iterates do, whatever the network's own order: mixing orders makes steps slow.
-    """
-    if not stepper.gradient:
-        with torch.no_grad():
-            logits = net(batch["adv"])
-            return stepper.objective(logits, batch), logits.new_empty(len(logits), 0), logits
-    adv = batch["adv"].detach().requires_grad_()
-    logits = net(adv)
-    value = stepper.objective(logits, batch)
-    grad = torch.nan_to_num(input_gradient(value.sum(), adv), 0.0, out=torch.empty_like(batch["adv"]))
-    return value.detach(), grad, logits.detach()
