@@ -1,4 +1,4 @@
-"""CIFAR-10: published networks without a third or more than half of their work, adversarially fine-tuned. An hour.
+"""CIFAR-10: published networks without a third or more than half of their work, adversarially fine-tuned. Half an hour.
 
 ResNet-56 without 10 or 15 of its 27 blocks and ResNet-20 without 3 or 5 of its 9, by consensus or at random, and both
 whole, see 75,000 images in FGSM-RS (single steps from random starts): official CIFAR-10 where it is, else most of them
@@ -47,6 +47,6 @@ SUITE = Suite(
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.07, max_class_drop=None),
     samples=1_000,
-    minutes=60,
+    minutes=35,
     timing_seconds=1.0,
 )
