@@ -34,14 +34,14 @@ CASES = cases(
     epochs=1,
     samples=10_000,
     more=[fitted()],
-    removals=[3],
     scratch=[3],
+    repeated=[3],
 )
 
 SUITE = Suite(
     name="consensus_mnist",
     data=mnist,
-    cases=[case for case in CASES if case.kind != "dense, fine-tuned"],
+    cases=CASES,
     attacks=tier("quick", "Linf", EPS),
     policy=Policy(max_clean_drop=0.02, max_robust_drop=0.06, max_class_drop=None),
     samples=2_000,

@@ -123,8 +123,7 @@ def examine(
     if not attacked.attacks:
         return Resisted(key=attacked.key, result=result, checks=[])
     network, against = parent or (None, None)
-    alike = [other for other in bench.suite.cases if other.kind == case.kind and other.recipe == case.recipe]
-    runs = {(other.model.name, other.seed) for other in alike if other.model.family == case.model.family}
+    runs = {(other.model.name, other.seed) for other in bench.suite.cases if other.subject == case.subject}
     wanted = Examined(
         attacked=attacked,
         against=None if against is None else against.key,
