@@ -34,8 +34,8 @@ CASES = cases(
     epochs=1,
     samples=10_000,
     more=[fitted()],
+    removals=[3, 6, 5, 4, 1, 2],
     scratch=[3],
-    repeated=[3],
 )
 
 SUITE = Suite(

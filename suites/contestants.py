@@ -75,24 +75,17 @@ def cases(
     more: Iterable[Criterion] = (),
     removals: Sequence[int] = REMOVALS,
     scratch: Iterable[int] = (),
-    repeated: Sequence[int] = (),
 ) -> list[Case]:
     """All criteria, and `more`, on all parents, fine-tuned the way these were trained, distilled from them by halves.
 
-    With so many blocks gone as `scratch` says, the shape that consensus leaves is also trained as its parent was, anew;
-    with so many as `repeated` says, fine-tuning has three seeds.
+    With so many blocks gone as `scratch` says, the shape that consensus leaves is also trained as its parent was, anew.
     """
-    found, everyone = list[Case](), (*CRITERIA, *more)
+    found, choices = list[Case](), [removing(k, one) for k in removals for one in (*CRITERIA, *more)]
     for model in models:
         assert model.recipe is not None
         short = replace(model.recipe, name="ft", epochs=epochs, lr=0.02, distill=0.5, samples=samples)
-        first = 10 * model.seed
-        once = [removing(k, one) for k in removals for one in everyone]
-        again = [removing(k, one) for k in repeated for one in everyone]
-        found += grid(model=model, strategy=once, recipe=short, seed=[first])
-        more_seeds = grid(model=model, strategy=again, recipe=short, seed=[first + 1, first + 2]) if again else []
-        found += [case for case in more_seeds if case.recipe is not None]
+        found += grid(model=model, strategy=choices, recipe=short, seed=[10 * model.seed])
         anew = replace(model.recipe, name="scratch", anew=True)
-        found += [Case(model=model, strategy=removing(k, Consensus()), recipe=anew, seed=first) for k in scratch]
-    depth = {None: -1} | {k: place for place, k in enumerate(removals)}
-    return sorted(found, key=lambda case: (case.seed % 10, depth[case.strategy and int(case.strategy.remove)]))
+        shapes = [removing(k, Consensus()) for k in scratch]
+        found += [Case(model=model, strategy=shape, recipe=anew, seed=10 * model.seed) for shape in shapes]
+    return sorted(found, key=lambda case: -1 if case.strategy is None else removals.index(int(case.strategy.remove)))
