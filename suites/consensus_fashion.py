@@ -31,7 +31,7 @@ SUITE = Suite(
         epochs=1,
         samples=10_000,
         more=[fitted()],
-        removals=[3, 6, 5, 4, 1, 2],
+        removals=[3, 6, 5],
         scratch=[3],
     ),
     attacks=tier("quick", "Linf", EPS),

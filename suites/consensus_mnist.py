@@ -34,7 +34,7 @@ CASES = cases(
     epochs=1,
     samples=10_000,
     more=[fitted()],
-    removals=[3, 6, 5, 4, 1, 2],
+    removals=[3, 6, 5],
     scratch=[3],
 )
 
