@@ -1,4 +1,4 @@
-"""CIFAR-10: the other budgets of `cifar10_distilled`, by its recipe: a third of ResNet-56, a third and more of ResNet-20.
+"""CIFAR-10: other budgets by the recipe of `cifar10_distilled`: a third of ResNet-56, a third and more of ResNet-20.
 
 The published ResNet-56 loses 10 of its 27 blocks, the published ResNet-20 3 or 5 of its 9; each learns from its parent,
 stage by stage, in 9 epochs of 50,000 images, most of them JPEG where official CIFAR-10 is not there. ResNet-20 whole
