@@ -7,6 +7,8 @@ from mini_suite import write_mini
 from torch import nn
 
 from robustprune.attacks import PGD, autoattack_standard, evaluate, tier
+from robustprune.attacks.engine.evaluate import target_for
+from robustprune.attacks.engine.settings import Settings
 from robustprune.cost.latency import latency
 from robustprune.data import digits
 from robustprune.models import CifarResNet, find_blocks, load_weights
@@ -99,3 +101,10 @@ def test_a_suite_is_measured_alike_by_one_process_and_by_three(tmp_path):
     ]
     failed = [check for case in one for check in case.checks if check.evidence.startswith("could not be carried out")]
     assert not failed
+
+
+def test_a_batch_is_as_large_as_memory_allows():
+    with target_for(small().cuda(), pictures(2000), Settings()) as target:
+        assert 128 <= target.batch_size <= 1024
+    with target_for(small().cuda(), pictures(2000), Settings(batch_size=40)) as target:
+        assert target.batch_size == 40

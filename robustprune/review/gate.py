@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from robustprune.attacks.engine.settings import BATCH
 from robustprune.data import Split
 from robustprune.models.artefact import Artefact
 from robustprune.models.lending import is_text
@@ -75,7 +76,7 @@ def in_clean_room(
     if loading is None:
         return "a copy in half precision is made here, and no file that a service could load"
     images = shown(parent, candidate, bench, effort.service_samples, GRADED)
-    return clean_room(candidate.network, loading, images, bench.suite.attack_batch)
+    return clean_room(candidate.network, loading, images, bench.suite.attack_batch or BATCH)
 
 
 def what_it_learned(

@@ -47,7 +47,7 @@ class Attacked(Measurement[Result]):
     device: str
     seed: int = 0
     """Of the random starts."""
-    batch_size: int = field(default=128, metadata=ASIDE)
+    batch_size: int | None = field(default=None, metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> Result:
         """Attack."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from robustprune.attacks.engine.settings import BATCH
 from robustprune.data import Split
 from robustprune.evidence import EvidenceContext, gather
 from robustprune.evidence.sizes import Tier
@@ -52,7 +53,7 @@ class Examined(Measurement[list[Check]]):
             clean=self.result.clean,
             outcomes=self.result.outcomes,
             attacks=self.attacked.attacks,
-            batch_size=self.attacked.batch_size,
+            batch_size=self.attacked.batch_size or BATCH,
             parent=None if self.parent is None else self.parent.model,
             parent_robust=None if self.parent_result is None else self.parent_result.worst,
             margin=self.margin,

@@ -56,7 +56,7 @@ class Reached(Measurement[list[Reach]]):
     device: str
     seed: int = 0
     """Of the random starts."""
-    batch_size: int = field(default=128, metadata=ASIDE)
+    batch_size: int | None = field(default=None, metadata=ASIDE)
 
     def make(self, place: Path, tick: Tick) -> list[Reach]:
         """Attack, norm by norm."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from robustprune.attacks.engine.settings import BATCH
 from robustprune.run.attacked import Attacked, Result, chains, for_network
 from robustprune.run.bench import Bench
 from robustprune.run.case import Made, Measured, Resisted, attack_on, examine, make_network
@@ -124,7 +125,7 @@ def tasks(cases: Sequence[Case], suite: Suite, samples: int) -> Iterator[Task]:
         yield MakeNetwork(case=case)
         for chain in chains(suite.attacks):
             threat = chain[0].threat
-            count = chunks(samples, for_network(chain, bool(parents(case))), suite.attack_batch)
+            count = chunks(samples, for_network(chain, bool(parents(case))), suite.attack_batch or BATCH)
             parts = tuple(AttackChunk(case=case, threat=threat, number=part, count=count) for part in range(count))
             yield from (*parts, GatherEvidence(case=case, threat=threat, attacks=parts))
 

@@ -146,9 +146,9 @@ class Suite:
 
     `samples` test images (class-balanced; None: all) are attacked. `minutes` states what a cold run costs on two
     cores; pytest runs suites over 10 minutes only when asked. `tier` says how much evidence is gathered for each
-    number; `attack_batch` samples are attacked at a time (more of them serve a small network better). Latency is taken
-    for each of `batches` for `timing_seconds`, on `timing_threads` CPU threads (None: all). `seed` draws the samples
-    and the random starts of the attacks.
+    number; `attack_batch` samples are attacked at a time (more of them serve a small network better; None: 128, on a
+    GPU what its memory allows). Latency is taken for each of `batches` for `timing_seconds`, on `timing_threads` CPU
+    threads (None: all). `seed` draws the samples and the random starts of the attacks.
     """
 
     name: FolderName
@@ -160,7 +160,7 @@ class Suite:
     seed: Seed = 0
     minutes: NotNegative = 10.0
     tier: Literal["quick", "standard", "full"] = "quick"
-    attack_batch: Count = 128
+    attack_batch: Count | None = None
     batches: Annotated[tuple[Count, ...], Rule(bool, "one size or more")] = (1, 128)
     timing_seconds: Seconds = 1.0
     timing_threads: Count | None = None

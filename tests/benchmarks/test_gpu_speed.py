@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torchattacks
+from pass_times import table
 from test_engine_speed import all_cores, images, network, timed
 
 from robustprune.attacks import FGSM, PGD, Attack, autoattack_standard, evaluate, tier
@@ -113,3 +114,10 @@ def test_against_a_plain_loop(benchmark):
     benchmark.extra_info.update(facts)
     print(facts)
     assert facts["robust"] <= facts["loop_robust"]
+
+
+def test_a_pass_in_several_ways():
+    """Milliseconds of a forward and backward pass; each is the fastest of some."""
+    made = table("cuda")
+    print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, milliseconds\n{made}")
+    assert "Error" not in made

@@ -13,12 +13,15 @@ from robustprune.attacks.engine.precision import Precision
 from robustprune.attacks.engine.prepared import Prepared
 from robustprune.errors import InputError
 
+BATCH = 128
+"""How many samples are worked on together where nobody says."""
+
 
 class Basics(TypedDict, total=False):
     """Keywords that `robust_curve` and `evaluate` take; their meanings and defaults are those of `Settings`."""
 
     seed: int
-    batch_size: int
+    batch_size: int | None
     device: torch.device | str | None
     fresh: int | None
     prepared: Sequence[Prepared]
@@ -37,8 +40,9 @@ class Settings:
 
     seed: int = 0
     """The only source of randomness."""
-    batch_size: int = 128
-    """How many samples are attacked together; halved where memory runs out."""
+    batch_size: int | None = None
+    """How many samples are attacked together; halved where memory runs out. None: `BATCH`, on a GPU what its memory
+    allows (memory.py)."""
     device: torch.device | str | None = None
     """Where to attack; None is where the model is."""
     fresh: int | None = None
@@ -52,7 +56,7 @@ class Settings:
     """Whether the perturbed images are returned too."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size={self.batch_size}: expected at least 1")
         if self.fresh is not None and (self.fresh < 1 or self.fresh % 2 == 0):
             raise InputError(f"fresh={self.fresh}: expected an odd number of passes, or None")
