@@ -1,4 +1,4 @@
-"""Fashion-MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3 of their 9 blocks.
+"""Fashion-MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3, 5 or 6 of 9 blocks.
 
 Two parents were trained the usual way and two adversarially; `robustprune train suites/consensus_fashion.py` made
 them. Hours on two cores, minutes on a large GPU; `results/consensus/README.md` has what came of it.

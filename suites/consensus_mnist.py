@@ -1,8 +1,8 @@
-"""MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3 of their 9 blocks.
+"""MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3, 5 or 6 of their 9 blocks.
 
 Two parents were trained the usual way and two adversarially; `robustprune train suites/consensus_mnist.py` made them.
-The data are two npz files, `mnist/mnist_train_60000.npz` and `mnist/mnist_test_10000.npz`, in the data folder. There is
-no dense control yet; what consensus leaves is trained from scratch as well. Hours on two cores, minutes on a large GPU;
+The data are two npz files, `mnist/mnist_train_60000.npz` and `mnist/mnist_test_10000.npz`, in the data folder. What
+consensus leaves when 3 are gone is trained from scratch as well. Hours on two cores, minutes on a large GPU;
 `results/consensus/README.md` has what came of it.
 """
 
