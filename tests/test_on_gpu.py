@@ -105,6 +105,6 @@ def test_a_suite_is_measured_alike_by_one_process_and_by_three(tmp_path):
 
 def test_a_batch_is_as_large_as_memory_allows():
     with target_for(small().cuda(), pictures(2000), Settings()) as target:
-        assert 128 <= target.batch_size <= 1024
+        assert 256 <= target.batch_size <= 1024
     with target_for(small().cuda(), pictures(2000), Settings(batch_size=40)) as target:
         assert target.batch_size == 40

@@ -16,13 +16,13 @@ def test_on_a_processor_batches_are_as_ever():
         assert target.batch_size == BATCH == 128
 
 
-def test_a_batch_fills_half_of_the_memory():
+def test_a_batch_fills_half_of_the_memory_and_is_never_smaller_than_elsewhere():
     for each in (1.0, 3e5, 1e6, 7e7, 1e9):
         for free in (1e8, 8e10):
             size = batch_for(each, free, 10**6)
             assert size.bit_count() == 1
-            assert 1 <= size <= LARGEST
-            assert size == 1 or size * each <= free / 2
+            assert BATCH <= size <= LARGEST
+            assert size == BATCH or size * each <= free / 2
             assert size == LARGEST or 2 * size * each > free / 2
     assert batch_for(0.0, 1e9, 5000) == LARGEST
     assert [batch_for(1.0, 1e9, n) for n in (1, 129, 256, 1000)] == [128, 128, 256, 512]

@@ -44,19 +44,20 @@ def fixed(settings: Settings, attacks: Sequence[Attack]) -> Settings:
 def batch_for(each: float, free: float, samples: int) -> int:
     """Return how many samples of `each` bytes take at most half of `free` bytes: a power of two.
 
-    It is at most `LARGEST`, and no more than there are `samples` but for `BATCH`.
+    It is at most `LARGEST`, and no more than there are `samples`; but never less than `BATCH`, which is halved where
+    memory does run out.
 
     >>> batch_for(1e6, 1e9, 10_000), batch_for(1e6, 1e12, 10_000), batch_for(1e6, 1e12, 700), batch_for(1e9, 1e8, 700)
-    (256, 2048, 512, 1)
+    (256, 2048, 512, 128)
     """
-    most = min(LARGEST, max(samples, BATCH), int(free / 2 // max(each, 1.0)))
-    return 1 << (max(most, 1).bit_length() - 1)
+    most = min(LARGEST, samples, int(free / 2 // max(each, 1.0)))
+    return 1 << (max(most, BATCH).bit_length() - 1)
 
 
 def bytes_each(net: nn.Module, x: Tensor) -> float:
     """Return the bytes that a forward and backward pass of `x` (m, ...), on a GPU, takes at its peak, for each sample.
 
-    What a pass takes whatever the batch is counted too, so it is rather too much.
+    What a pass takes whatever the batch is counted too, so it is rather too much for few samples.
     """
     backward(net, x)
     torch.cuda.synchronize(x.device)
