@@ -36,6 +36,10 @@ READABLE = 9.0
 """Pixels that the smallest letters of a picture have at least, on a phone too."""
 
 
+MOST = 30
+"""So many verdicts are listed one by one, and so many rows of a table shown at once; more are folded, or scrolled."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A figure for the page. `alt` says in words what is to be seen, for those who cannot see it."""
@@ -89,6 +93,7 @@ def render(
         lead=views.lead(cases),
         verdicts=[verdict_view(verdict) for verdict in verdicts or ()],
         counts=counts(verdicts or ()),
+        most=MOST,
         policy=policy_rows(policy) if policy else [],
         facts=dict(facts or {}),
         table=views.table_view(frame),

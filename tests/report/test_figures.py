@@ -75,6 +75,17 @@ def test_the_pareto_figure_shows_every_network_at_its_cost_and_accuracy():
     assert max(x for x, _ in drawn) == pytest.approx(40, abs=0.4)
 
 
+def test_many_networks_of_equal_cost_stand_near_it():
+    """A tenth of the range apart at most, however many they are."""
+    pruned = next(case for case in CASES if case.removed)
+    many = [replace(pruned, case=f"{pruned.model}/s{i}", strategy=f"s{i}") for i in range(40)]
+    lines = figures.pareto([CASES[0], *many]).axes[0].lines
+    places = [float(line.get_xdata()[0]) for line in lines if len(line.get_xdata()) == 1]
+    true, dearest = pruned.cost.macs / 1e6, CASES[0].cost.macs / 1e6
+    assert len(places) == 41
+    assert max(abs(x - true) for x in places if x < dearest) <= 0.05 * (dearest - true)
+
+
 def families(*names):
     """Several families, as suites of several parents have them."""
     return made_up.whole_suite(n=30, seeds=(0,), models=names)

@@ -57,6 +57,32 @@ def test_the_verdict_stands_before_the_table_the_pictures_and_the_evidence(page)
     assert places == sorted(places)
 
 
+def test_many_verdicts_are_folded_by_their_result_and_long_tables_scroll(cases):
+    """Each network is named in the fold of its own result, once."""
+    parent, many = (
+        cases[0],
+        [
+            replace(case, case=f"{case.case}-{i}", strategy=f"{case.strategy}-{i}")
+            for i in range(8)
+            for case in cases[1:6]
+        ],
+    )
+    verdicts = [judge(case, parent, POLICY) for case in many]
+    page = render("Many", [parent, *many], verdicts=verdicts, policy=POLICY)
+    first = page[page.index('id="verdict"') : page.index('id="comparison"')]
+    folds = first.split('<details class="many">')[1:]
+    assert len(folds) == len({one.verdict for one in verdicts})
+    for fold in folds:
+        own = [one for one in verdicts if f"</span> {one.case}</summary>" in fold]
+        assert own
+        assert f"all {len(own)}</summary>" in fold
+        assert {one.verdict for one in own} == {own[0].verdict}
+    assert 'class="scroll long"' in page
+    few = render("Few", cases[:6], verdicts=verdicts[:5], policy=POLICY)
+    assert 'class="many"' not in few
+    assert 'class="scroll long"' not in few
+
+
 def test_one_verdict_is_told_in_full(cases):
     verdict = judge(cases[5], cases[0], POLICY)
     page = render("Review", [cases[0], cases[5]], verdicts=[verdict], policy=POLICY)

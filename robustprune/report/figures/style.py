@@ -34,6 +34,8 @@ LINE, MARK = 84, 8
 """Letters that a line of a legend holds, and how many a marker takes."""
 ROW = 0.17
 """Inches that a line of a legend takes beyond the second."""
+MANY, SMALL = 24, 0.72
+"""From so many names on a legend is set smaller, by this factor."""
 WIDTH = 5.8
 """Inches; small, so that the text is still readable when a phone scales the picture down."""
 
@@ -79,12 +81,13 @@ def legend(axes: Axes) -> None:
     """Put a legend without a frame beneath the axes, in up to three columns as long as the names fit."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        columns = max(1, min(3, LINE // (max(map(len, labels)) + MARK)))
+        scale = SMALL if len(labels) >= MANY else 1.0
+        columns = max(1, min(3, int(LINE / scale) // (max(map(len, labels)) + MARK)))
         figure = axes.get_figure(root=True)
         assert figure is not None
-        figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-len(labels) // columns) - 2))
+        figure.set_figheight(figure.get_figheight() + scale * ROW * max(0, -(-len(labels) // columns) - 2))
         box = axes.figure.legend(
-            handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5
+            handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5 * scale
         )
         for text in box.get_texts():
             text.set_color(INK)

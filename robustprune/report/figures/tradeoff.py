@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+STEP, SPREAD = 0.018, 0.09
+"""How far networks of equal cost stand apart, and all of them together at most, as shares of the range of costs."""
+
+
 DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 """How the Pareto fronts of several parents are drawn."""
 
@@ -63,7 +67,8 @@ def pareto(
     width = max((x for x, _ in places), default=1.0) - min((x for x, _ in places), default=0.0)
     for x, one in places:
         beside = [other for other_x, other in places if other_x == x]
-        shift = 0.018 * width * (beside.index(one) - (len(beside) - 1) / 2)
+        step = min(STEP, SPREAD / len(beside))
+        shift = step * width * (beside.index(one) - (len(beside) - 1) / 2)
         _draw_point(axes, x + shift, one, measure, looks_of[_series(one, groups)])
     for series, (shade, mark) in looks_of.items():
         axes.plot([], [], linestyle="none", markersize=6, label=series, color=shade, marker=mark)
