@@ -1,7 +1,8 @@
 """Fashion-MNIST: does consensus choose better blocks than one criterion? Four ResNet-20 without 3, 5 or 6 of 9 blocks.
 
 Two parents were trained the usual way and two adversarially; `robustprune train suites/consensus_fashion.py` made
-them. Hours on two cores, minutes on a large GPU; `results/consensus/README.md` has what came of it.
+them. What consensus leaves when 3 are gone is trained from scratch as well. Hours on two cores, minutes on a large GPU;
+`results/consensus/README.md` has what came of it.
 """
 
 from functools import partial

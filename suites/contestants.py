@@ -1,9 +1,9 @@
 """What the suites on consensus share: who competes, at which depths, and on which parents.
 
 Blocks go by every voter of the published consensus, by four ways to combine these, by criteria that see the network
-attacked and their consensus with the eight, and by controls: at random (five draws) and by depth from either end. All
-look at the same 256 training images once, so that who chose the same blocks shares one network. Where it is asked for,
-what the published consensus leaves is trained from scratch as well.
+attacked and their consensus with the eight, by weight norms and Taylor scores, and by controls: at random (five draws)
+and by depth from either end. All look at the same 256 training images once, so that who chose the same blocks shares
+one network. Where it is asked for, what the published consensus leaves is trained from scratch as well.
 """
 
 from collections.abc import Callable, Iterable, Sequence
