@@ -339,6 +339,25 @@ def test_auto_makes_the_first_pass_only_after_a_trial_that_shows_a_gain(case, mo
         assert (tried.status, tried.steps, tried.forwards) == (plain.status, plain.steps, plain.forwards)
 
 
+@pytest.mark.parametrize(
+    ("attacks", "timings"),
+    [
+        ([PGD(eps=0.1, steps=40, alpha=0.01), PGD(eps=0.12, steps=40, alpha=0.01)], 1),
+        ([FGSM(eps=0.1)], 0),
+        ([PGD(eps=1e-4, steps=40)], 0),
+    ],
+    ids=["once for all attacks", "not for a single step", "not where next to nothing breaks"],
+)
+def test_a_pass_is_timed_where_that_can_pay_and_once(case, monkeypatch, attacks, timings):
+    net, x, y = case
+    made = []
+    monkeypatch.setattr("robustprune.attacks.engine.evaluate.use_of_bfloat16", lambda *_: "where it pays")
+    monkeypatch.setattr("robustprune.attacks.engine.stepwise.time_ratio", lambda *_: made.append(1) or 0.05)
+    found = evaluate(net, x, y, attacks, batch_size=16)
+    assert len(made) == timings
+    assert all(("trial" in one.notes["precision"]) == (timings == 1) for one in found.outcomes)
+
+
 def test_auto_is_float32_where_a_batch_holds_all_samples(case, monkeypatch):
     net, x, y = case
     monkeypatch.setattr("robustprune.attacks.engine.evaluate.use_of_bfloat16", lambda *_: "where it pays")

@@ -72,6 +72,8 @@ class Target:
     passes: Passes
     low: Counted | None = None
     on_trial: bool = False
+    ratio: list[float | None] = field(default_factory=list)
+    """The time of a pass of `low` over one of `model`, once it was taken; None in it: `low` does not run."""
     keep: bool = False
     near: bool = False
     parents: tuple[nn.Module, ...] = ()

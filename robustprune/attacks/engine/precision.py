@@ -30,6 +30,9 @@ does not decide."""
 
 TIMINGS = 3
 
+WORTH = 4
+"""A pass is timed where the rest of an attack may take so many times as many as the timing."""
+
 
 class InBfloat16(nn.Module):
     """A network whose convolutions and products are computed in bfloat16; its logits come out in float32."""
@@ -80,6 +83,20 @@ def pays(found: Found, steps: int, ratio: float) -> bool:
     plain = float(found.steps.sum())
     first = ratio * float(found.steps.clamp(max=hasty).sum())
     return first + float(found.steps[~caught].sum()) < GAIN * plain
+
+
+def worth_timing(found: Found, steps: int, rest: int) -> bool:
+    """Say whether timing a pass in both can pay for `rest` samples more, after `found` in float32 on some (see `pays`).
+
+    Not where too few broke early for any first pass to pay, nor where too little work is left.
+
+    >>> early = Found(*(torch.tensor(v) for v in ([True, True], [0.1, 0.1], [2, 3], [False, False])))
+    >>> late = Found(*(torch.tensor(v) for v in ([False, False], [0.1, 0.1], [20, 20], [False, False])))
+    >>> worth_timing(early, 20, 1000), worth_timing(early, 20, 3), worth_timing(late, 20, 1000)
+    (True, False, False)
+    """
+    passes = 2 * (TIMINGS + 1) * len(found.steps)
+    return rest * steps >= WORTH * passes and pays(found, steps, 0.0)
 
 
 def time_ratio(low: nn.Module, full: nn.Module, x: Tensor) -> float | None:

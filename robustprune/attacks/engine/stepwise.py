@@ -20,7 +20,7 @@ from robustprune.attacks.contract.target import Target
 from robustprune.attacks.engine.first_success import FirstSuccess
 from robustprune.attacks.engine.foreign import attack_from_abroad, with_guides
 from robustprune.attacks.engine.parallel import in_parallel
-from robustprune.attacks.engine.precision import pays, time_ratio
+from robustprune.attacks.engine.precision import pays, time_ratio, worth_timing
 from robustprune.attacks.engine.smallest_success import SmallestSuccess
 from robustprune.attacks.engine.window import Guide
 
@@ -58,8 +58,10 @@ def on_trial(attack: SteppedAttack, target: Target, x: Tensor, dealt: Callable[[
     found = Found.nothing(x, target.keep, target.near)
     sample = dealt(plain, first)
     found.merge(first, sample)
-    ratio = time_ratio(target.low, target.model, x[first[: plain.batch_size]].to(target.device))
-    use = ratio is not None and pays(sample, attack.stepper(target.model).steps, ratio)
+    steps = attack.stepper(target.model).steps
+    if not target.ratio and worth_timing(sample, steps, len(rest)):
+        target.ratio.append(time_ratio(target.low, target.model, x[first[: plain.batch_size]].to(target.device)))
+    use = any(ratio is not None and pays(sample, steps, ratio) for ratio in target.ratio)
     lent = replace(target, batch_size=plain.batch_size) if use else plain
     found.merge(rest, dealt(lent, rest))
     target.batch_size = lent.batch_size
