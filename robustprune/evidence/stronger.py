@@ -103,7 +103,7 @@ def stronger(ctx: EvidenceContext) -> Trial:
 def first_stage(ctx: EvidenceContext, attacks: Sequence[Attack], left: int) -> int:
     """Return how many of `left` survivors are attacked first: as many as `sizes.beside` pays for.
 
-    None where that would say nothing: even if none of them broke, in none of the runs whose bound is one, that would be
+    0 where that would say nothing: even if none of them broke, in none of the runs whose bound is one, that would be
     beyond the margin.
     """
     if isinf(ctx.sizes.beside) or not attacks:

@@ -6,7 +6,7 @@ from torch import nn
 
 from robustprune.attacks import PGD, TorchAttack
 from robustprune.attacks.engine.evaluate import target_for
-from robustprune.attacks.engine.memory import LARGEST, batch_for, fixed
+from robustprune.attacks.engine.memory import LARGEST, batch_for, with_fixed_batch
 from robustprune.attacks.engine.settings import BATCH, Settings
 
 
@@ -30,6 +30,6 @@ def test_a_batch_fills_half_of_the_memory_and_is_never_smaller_than_elsewhere():
 
 def test_the_batch_is_fixed_for_attacks_that_draw_for_all_of_it():
     library = TorchAttack(name="mine", build=lambda net: torchattacks.FGSM(net, eps=0.1), eps=0.1, norm="Linf")
-    assert fixed(Settings(), [PGD(eps=0.1), library]).batch_size == BATCH
-    assert fixed(Settings(batch_size=7), [library]).batch_size == 7
-    assert fixed(Settings(), [PGD(eps=0.1)]).batch_size is None
+    assert with_fixed_batch(Settings(), [PGD(eps=0.1), library]).batch_size == BATCH
+    assert with_fixed_batch(Settings(batch_size=7), [library]).batch_size == 7
+    assert with_fixed_batch(Settings(), [PGD(eps=0.1)]).batch_size is None

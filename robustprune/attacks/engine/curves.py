@@ -37,7 +37,7 @@ from robustprune.attacks.engine.curve_check import checked
 from robustprune.attacks.engine.dispatch import judged
 from robustprune.attacks.engine.evaluate import target_for
 from robustprune.attacks.engine.guard import check_samples
-from robustprune.attacks.engine.memory import fixed
+from robustprune.attacks.engine.memory import with_fixed_batch
 from robustprune.attacks.engine.session import clean_pass
 from robustprune.attacks.engine.settings import Basics, Settings
 from robustprune.attacks.engine.texts.embedded import behind, embedded
@@ -86,7 +86,7 @@ def robust_curve(
     if not eps_list or min(eps_list) < 0 or len(set(eps_list)) < len(eps_list):
         raise InputError(f"eps_list={list(eps_list)}: expected different numbers >= 0")
     x, y = x.detach().to("cpu", torch.int64 if is_text(x) else torch.float32), y.detach().to("cpu", torch.int64)
-    given = fixed(Settings(precision="float32", keep=True, **settings), [attack])
+    given = with_fixed_batch(Settings(precision="float32", keep=True, **settings), [attack])
     with target_for(model, x, given) as target:
         clean, lost = clean_pass(target, x, y)
         if attack.norm == EMBEDDING:

@@ -16,7 +16,7 @@ from robustprune.attacks.contract.target import Counted, Target
 from robustprune.attacks.contract.texts import check_kind
 from robustprune.attacks.engine.guard import attacking, check_samples
 from robustprune.attacks.engine.lean import SAMPLES
-from robustprune.attacks.engine.memory import fitting, fixed
+from robustprune.attacks.engine.memory import fitting_batch, with_fixed_batch
 from robustprune.attacks.engine.precision import InBfloat16, use_of_bfloat16
 from robustprune.attacks.engine.prepared import looked_at
 from robustprune.attacks.engine.random_parts import seed_generators
@@ -65,7 +65,7 @@ def evaluate(
     >>> result.clean, result.outcomes[0].status
     ([True], 'r')
     """
-    given = fixed(Settings(**settings), attacks)
+    given = with_fixed_batch(Settings(**settings), attacks)
     check_samples(x, y)
     check_attacks(attacks)
     check_kind(x, attacks)
@@ -129,7 +129,7 @@ def target_for(
             low=Counted(InBfloat16(lean.net, place), passes, place).eval() if use != "never" else None,
             on_trial=use == "where it pays",
             device=place,
-            batch_size=settings.batch_size or fitting(ready, few, len(x)),
+            batch_size=settings.batch_size or fitting_batch(ready, few, len(x)),
             passes=passes,
             keep=settings.keep or fresh > 1,
             fresh=fresh,

@@ -19,7 +19,7 @@ LARGEST = 2048
 """More samples at once keep no GPU busier."""
 
 
-def fitting(found: Prepared, x: Tensor, samples: int) -> int:
+def fitting_batch(found: Prepared, x: Tensor, samples: int) -> int:
     """Return the batch size for attacks on so many samples by the lean copy's gradients; `x` (m, ...) are some of them.
 
     It is `BATCH` but on a GPU, and there too for texts, for no more samples than that, for a network that is random or
@@ -32,7 +32,7 @@ def fitting(found: Prepared, x: Tensor, samples: int) -> int:
         return BATCH
 
 
-def fixed(settings: Settings, attacks: Sequence[Attack]) -> Settings:
+def with_fixed_batch(settings: Settings, attacks: Sequence[Attack]) -> Settings:
     """Return the settings with a batch size that does not hang on memory, where attacks draw for a batch as a whole.
 
     Those of torchattacks do, so what they find depends on how large their batches are.
